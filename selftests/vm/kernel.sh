@@ -1,0 +1,312 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Kernels to test on, fetched with the host's own apt and cached outside the
+# tree. The last line on stdout is the directory that holds the result.
+#
+#   kernel.sh stock    Debian's 6.1 cloud kernel: vmlinuz, kdir (KDIR= for
+#                      modules), modules, version
+#   kernel.sh debug    linux-source-6.12 with debug.config: the same, no modules
+#   kernel.sh source   kselftest headers and checkpatch.pl of linux-source-6.12
+#
+# Any of them is safe to run twice at a time and to kill half-way: it builds
+# in a temporary directory and renames it in place at the end.
+
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/l3l2q
+jobs=${L3L2Q_JOBS:-$(nproc)}
+source_pkg=linux-source-6.12
+tmp=
+
+say() { echo "kernel.sh: $*" >&2; }
+die() { say "$*"; exit 1; }
+
+# shellcheck disable=SC2317
+cleanup() { [ -z "$tmp" ] || rm -rf "$tmp"; }
+trap cleanup EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+as_root() {
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		return 1
+	fi
+}
+
+# The newest version that apt would install.
+candidate() {
+	apt-cache policy "$1" | sed -n 's/^ *Candidate: //p' | grep -v '(none)' || true
+}
+
+refresh() {
+	say "refreshing the package lists (apt-get update)"
+	as_root apt-get -qq update >&2 || say "apt-get update failed; going on with the lists as they are"
+}
+
+need_version() {
+	local v
+
+	v=$(candidate "$1")
+	if [ -z "$v" ]; then
+		refresh
+		v=$(candidate "$1")
+	fi
+	[ -n "$v" ] || die "apt knows no package $1"
+	echo "$v"
+}
+
+# Lock a name for the rest of this shell. Fixed fds: bash closes them at exit.
+lock() {
+	mkdir -p "$cache"
+	exec {lockfd}>"$cache/.lock-$1"
+	if ! flock -n "$lockfd"; then
+		say "waiting for another run that makes $1"
+		flock -w 3600 "$lockfd" || die "gave up waiting for $1"
+	fi
+}
+
+# Start a result: everything goes to $tmp until publish renames it. A kernel
+# tree is big, so leftovers of killed runs and older versions go now (the lock
+# says that nobody else is at it).
+begin() {
+	find "$cache" -mindepth 1 -maxdepth 1 -name "tmp-$1.*" -exec rm -rf {} +
+	tmp=$(mktemp -d "$cache/tmp-$1.XXXXXX")
+}
+
+publish() {
+	mv -T "$tmp" "$1"
+	tmp=
+}
+
+# The sandbox user cannot write below a private HOME; say so beforehand and
+# apt does not complain.
+download() {
+	(cd "$1" && timeout 900 apt-get -qq -o APT::Sandbox::User="$(id -un)" download "$2" >&2)
+}
+
+# fetch PKG VERSION DIR: download and unpack without installing.
+fetch() {
+	local pkg=$1 ver=$2 dir=$3 debs
+
+	debs=$(mktemp -d "$tmp/debs.XXXXXX")
+	say "downloading $pkg $ver"
+	if ! download "$debs" "$pkg=$ver"; then
+		refresh
+		download "$debs" "$pkg=$ver" || die "cannot download $pkg $ver"
+	fi
+	mkdir -p "$dir"
+	dpkg -x "$debs"/*.deb "$dir"
+	rm -rf "$debs"
+}
+
+# The one real package that a metapackage stands for.
+depends() {
+	apt-cache depends "$1=$2" | sed -n "s/^ *Depends: \\($3[^ ]*\\)\$/\\1/p" | head -n 1
+}
+
+do_stock() {
+	local meta ver image headers out rel
+
+	meta=$(need_version linux-image-cloud-amd64)
+	image=$(depends linux-image-cloud-amd64 "$meta" linux-image-)
+	[ -n "$image" ] || die "linux-image-cloud-amd64 depends on no linux-image package"
+	rel=${image#linux-image-}
+	headers=linux-headers-$rel
+	ver=$(need_version "$image")
+	out=$cache/stock-$ver
+
+	if [ ! -e "$out/version" ]; then
+		lock stock
+	fi
+	if [ ! -e "$out/version" ]; then
+		local root common kbuild d
+
+		begin stock
+		root=$tmp/root
+		fetch "$image" "$ver" "$root"
+		fetch "$headers" "$(need_version "$headers")" "$root"
+		common=$(depends "$headers" "$ver" linux-headers-)
+		kbuild=$(depends "$headers" "$ver" linux-kbuild-)
+		if [ -z "$common" ] || [ -z "$kbuild" ]; then
+			die "$headers: unexpected dependencies"
+		fi
+		fetch "$common" "$ver" "$root"
+		fetch "$kbuild" "$ver" "$root"
+
+		# The headers name each other by their installed place.
+		d=$root/usr/src/$headers
+		sed -i "s,/usr/src/,$out/root/usr/src/,g" "$d/Makefile"
+		if [ -e "$d/.kernelvariables" ]; then
+			sed -i "s,/usr/src/,$out/root/usr/src/,g" "$d/.kernelvariables"
+		fi
+		# scripts and tools are links to /usr/lib/linux-kbuild-*, absolute
+		# or not depending on the version
+		find "$root/usr/src" -type l | while read -r l; do
+			case $(readlink "$l") in
+			/usr/*) ln -sfn "$out/root$(readlink "$l")" "$l" ;;
+			esac
+		done
+		cp "$root/boot/vmlinuz-$rel" "$tmp/vmlinuz"
+		ln -s "root/usr/src/$headers" "$tmp/kdir"
+		ln -s "root/lib/modules/$rel" "$tmp/modules"
+		rm -rf "${root:?}/usr/share"
+		echo "$rel" >"$tmp/version"
+		publish "$out"
+		prune stock "$out"
+	fi
+	echo "$out"
+}
+
+# Keep the newest results of a kind, not every version there ever was.
+prune() {
+	find "$cache" -mindepth 1 -maxdepth 1 -type d -name "$1-*" ! -path "$2" \
+		-mtime +14 -exec rm -rf {} +
+}
+
+source_tarball() {
+	fetch "$source_pkg" "$1" "$tmp/deb" >&2
+	find "$tmp/deb/usr/src" -name 'linux-source-*.tar.xz' | head -n 1
+}
+
+do_source() {
+	local ver out tarball top
+
+	ver=$(need_version $source_pkg)
+	out=$cache/source-$ver
+
+	if [ ! -e "$out/version" ]; then
+		lock source
+	fi
+	if [ ! -e "$out/version" ]; then
+		begin source
+		tarball=$(source_tarball "$ver")
+		top=$(basename "$tarball" .tar.xz)
+		say "unpacking the selftest headers and checkpatch"
+		# the two members with wildcards: all top-level headers, and the
+		# subdirectories that they and lib.mk include
+		tar -C "$tmp" --strip-components=1 -xJf "$tarball" --wildcards --no-wildcards-match-slash \
+			"$top/tools/testing/selftests/*.h" \
+			"$top/tools/testing/selftests/lib.mk" \
+			"$top/tools/testing/selftests/run_kselftest.sh" \
+			"$top/tools/testing/selftests/kselftest/*" \
+			"$top/tools/memory-model/*" \
+			"$top/scripts/checkpatch.pl" \
+			"$top/scripts/spelling.txt" \
+			"$top/scripts/const_structs.checkpatch" \
+			"$top/COPYING"
+		rm -rf "$tmp/deb"
+		echo "$ver" >"$tmp/version"
+		publish "$out"
+		prune source "$out"
+	fi
+	echo "$out"
+}
+
+# Each line of the fragment must be in .config, or the name must be absent
+# where the fragment says "is not set".
+verify_config() {
+	local line sym bad=
+
+	while read -r line; do
+		case $line in
+		CONFIG_*) grep -qxF "$line" "$1" || bad="$bad $line" ;;
+		'# CONFIG_'*' is not set')
+			sym=${line#\# }
+			sym=${sym% is not set}
+			if grep -q "^$sym=" "$1"; then
+				bad="$bad $sym=n"
+			fi
+			;;
+		esac
+	done <"$here/debug.config"
+	[ -z "$bad" ] || die "these options did not stick:$bad"
+}
+
+do_debug() {
+	local ver hash out tarball src
+
+	ver=$(need_version $source_pkg)
+	hash=$(sha256sum "$here/debug.config" | cut -c1-12)
+	out=$cache/debug-$ver-$hash
+
+	if [ ! -e "$out/version" ]; then
+		lock debug
+	fi
+	if [ ! -e "$out/version" ]; then
+		begin debug
+		tarball=$(source_tarball "$ver")
+		src=$tmp/kdir
+		mkdir "$src"
+		say "unpacking the kernel source"
+		tar -C "$src" --strip-components=1 -xJf "$tarball"
+		rm -rf "$tmp/deb"
+
+		export KBUILD_BUILD_USER=l3l2q KBUILD_BUILD_HOST=l3l2q
+		kmake() { make -C "$src" -s -j"$jobs" "$@" </dev/null >&2; }
+		kmake tinyconfig
+		(cd "$src" && scripts/kconfig/merge_config.sh -m .config "$here/debug.config" >/dev/null)
+		kmake olddefconfig
+		verify_config "$src/.config"
+		say "building the debug kernel ($jobs jobs, some ten minutes)"
+		kmake bzImage modules
+		cp "$src/arch/x86/boot/bzImage" "$tmp/vmlinuz"
+		cp "$src/include/config/kernel.release" "$tmp/version.new"
+
+		# What module builds need is headers, makefiles, and tools.
+		rm -rf "$src"/{Documentation,LICENSES,drivers,sound,samples,fs,net,vmlinux*}
+		find "$src/arch" -mindepth 1 -maxdepth 1 -type d ! -name x86 -exec rm -rf {} +
+		find "$src/tools" -mindepth 1 -maxdepth 1 ! -name objtool ! -name include ! -name bpf -exec rm -rf {} +
+		find "$src" -path "$src/scripts" -prune -o -type f \
+			\( -name '*.[coSa]' -o -name '.*.cmd' -o -name '*.dts' -o -name 'built-in*' -o -name bzImage \) \
+			! -path '*/tools/objtool/objtool' -exec rm -f {} +
+		try_module "$src"
+		mv "$tmp/version.new" "$tmp/version"
+		publish "$out"
+		prune debug "$out"
+	fi
+	echo "$out"
+}
+
+# A kdir that cannot build a module is of no use: find out now.
+try_module() {
+	local t=$tmp/try
+
+	mkdir "$t"
+	echo 'obj-m += try.o' >"$t/Kbuild"
+	cat >"$t/try.c" <<-'END'
+		#include <linux/module.h>
+		#include <linux/slab.h>
+		static int __init try_init(void) { kfree(kmalloc(8, GFP_KERNEL)); return 0; }
+		static void __exit try_exit(void) { }
+		module_init(try_init);
+		module_exit(try_exit);
+		MODULE_DESCRIPTION("probe");
+		MODULE_LICENSE("GPL");
+	END
+	make -C "$1" M="$t" -s modules >&2 || die "the new kernel tree cannot build a module"
+	[ -e "$t/try.ko" ] || die "the new kernel tree built no module"
+	rm -rf "$t"
+}
+
+main() {
+	case ${1-} in
+	stock) do_stock ;;
+	debug) do_debug ;;
+	source) do_source ;;
+	*)
+		sed -n "/^#   kernel.sh/,/^# Any/{/^#  /s/^#  //p}" "${BASH_SOURCE[0]}" >&2
+		exit 2
+		;;
+	esac
+}
+
+# bash reads a script as it runs it: have all of it before a long build starts
+main "$@"
+exit
