@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * The L3-L2 message queue as it lies in memory: constants, structures and the
+ * arithmetic that every party (driver, library, a program on the AICPU) has to
+ * do alike. Nothing here touches shared memory; callers pass values they have
+ * read once.
+ *
+ * All integers are little-endian; big-endian machines are not supported.
+ */
+#ifndef _UAPI_LINUX_L3L2Q_ABI_H
+#define _UAPI_LINUX_L3L2Q_ABI_H
+
+#include <linux/types.h>
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "the L3-L2 wire format is little-endian"
+#endif
+
+#ifdef __cplusplus
+#define L3L2Q_STATIC_ASSERT(cond, msg) static_assert(cond, msg)
+#else
+#define L3L2Q_STATIC_ASSERT(cond, msg) _Static_assert(cond, msg)
+#endif
+
+/* ---- versions ---------------------------------------------------------- */
+
+#define L3L2Q_PACK(magic, major, minor) \
+	(((__u64)(magic) << 32) | ((__u64)(major) << 16) | (__u64)(minor))
+
+#define L3L2Q_REGION_MAGIC	0x4C334C32u	/* "L3L2" */
+#define L3L2Q_REGION_V2		L3L2Q_PACK(L3L2Q_REGION_MAGIC, 2, 0)
+#define L3L2Q_REGION_V3		L3L2Q_PACK(L3L2Q_REGION_MAGIC, 3, 0)
+#define L3L2Q_REGION_DEFAULT	L3L2Q_REGION_V2
+
+#define L3L2Q_QUEUE_MAGIC	0x4C335132u	/* "L3Q2" */
+#define L3L2Q_QUEUE_VERSION	L3L2Q_PACK(L3L2Q_QUEUE_MAGIC, 1, 1)
+
+/* ---- sizes and offsets ------------------------------------------------- */
+
+#define L3L2Q_LINE_BYTES	64u	/* counters have a line each */
+#define L3L2Q_ARENA_ALIGN	64u
+#define L3L2Q_DESC_BYTES	32u
+#define L3L2Q_MAX_DEPTH		(1u << 30)
+#define L3L2Q_REGION_SCALARS	6u
+#define L3L2Q_QUEUE_SCALARS	6u
+#define L3L2Q_SCALARS		(L3L2Q_REGION_SCALARS + L3L2Q_QUEUE_SCALARS)
+
+/* Byte offsets into the counter range; the writer is in parentheses. */
+#define L3L2Q_CTR_INPUT_TAIL	0u	/* (L3) */
+#define L3L2Q_CTR_INPUT_HEAD	64u	/* (L2) */
+#define L3L2Q_CTR_OUTPUT_TAIL	128u	/* (L2) */
+#define L3L2Q_CTR_OUTPUT_HEAD	192u	/* (L3) */
+#define L3L2Q_CTR_L3_ABORT	256u	/* (L3) */
+#define L3L2Q_CTR_L2_ABORT	320u	/* (L2) */
+#define L3L2Q_COUNTER_BYTES	384u
+
+/**
+ * enum l3l2q_role - the two ends of a region
+ * @L3L2Q_ROLE_L3: the host orchestrator: produces input, consumes output
+ * @L3L2Q_ROLE_L2: the NPU's orchestrator: consumes input, produces output
+ */
+enum l3l2q_role {
+	L3L2Q_ROLE_L3 = 0,
+	L3L2Q_ROLE_L2 = 1,
+};
+
+#define L3L2Q_ROLES 2
+
+/** enum l3l2q_opcode - what a descriptor carries */
+enum l3l2q_opcode {
+	L3L2Q_OP_INVALID = 0,
+	L3L2Q_OP_DATA	 = 1,
+	L3L2Q_OP_STOP	 = 2,	/* input only, zero bytes */
+	L3L2Q_OP_ERROR	 = 3,	/* an application error with its payload */
+};
+
+/** enum l3l2q_error_kind - the first error of an endpoint, which sticks */
+enum l3l2q_error_kind {
+	L3L2Q_ERR_NONE		     = 0,
+	L3L2Q_ERR_BAD_ARGUMENT	     = 1,
+	L3L2Q_ERR_BAD_DESCRIPTOR     = 2,
+	L3L2Q_ERR_INVALID_DESCRIPTOR = 3,
+	L3L2Q_ERR_OUT_OF_SPACE	     = 4,
+	L3L2Q_ERR_OWNERSHIP	     = 5,
+	L3L2Q_ERR_REMOTE_ABORTED     = 6,
+	L3L2Q_ERR_ENDPOINT_ERROR     = 7,
+};
+
+/** enum l3l2q_notify_op - how a counter is changed */
+enum l3l2q_notify_op {
+	L3L2Q_NOTIFY_SET = 0,
+	L3L2Q_NOTIFY_ADD = 1,	/* wraps; not atomic between agents */
+};
+
+/** enum l3l2q_cmp - signed comparison of a counter with a value */
+enum l3l2q_cmp {
+	L3L2Q_CMP_EQ = 0,
+	L3L2Q_CMP_NE = 1,
+	L3L2Q_CMP_GT = 2,
+	L3L2Q_CMP_GE = 3,
+	L3L2Q_CMP_LT = 4,
+	L3L2Q_CMP_LE = 5,
+};
+
+/** enum l3l2q_check - why scalars or an access were refused */
+enum l3l2q_check {
+	L3L2Q_CHECK_OK		  = 0,
+	L3L2Q_CHECK_MAGIC	  = 1,
+	L3L2Q_CHECK_REGION_ID	  = 2,
+	L3L2Q_CHECK_PAYLOAD_RANGE = 3,
+	L3L2Q_CHECK_COUNTER_RANGE = 4,
+	L3L2Q_CHECK_OUT_OF_BOUNDS = 5,
+	L3L2Q_CHECK_SCALAR_COUNT  = 6,
+	L3L2Q_CHECK_NULL	  = 7,
+	L3L2Q_CHECK_GEOMETRY	  = 8,	/* queue scalars disagree with the region */
+};
+
+/* ---- structures -------------------------------------------------------- */
+
+/** struct l3l2q_region_desc - the six scalars that describe a region to L2 */
+struct l3l2q_region_desc {
+	__aligned_u64 magic_version;
+	__aligned_u64 region_id;	/* never 0 */
+	__aligned_u64 payload_base;
+	__aligned_u64 payload_bytes;
+	__aligned_u64 counter_base;	/* 64-byte aligned */
+	__aligned_u64 counter_bytes;	/* a multiple of 4 */
+};
+
+/** struct l3l2q_queue_desc - the six scalars that describe a queue to L2 */
+struct l3l2q_queue_desc {
+	__aligned_u64 magic_version;	/* L3L2Q_QUEUE_VERSION, exactly */
+	__aligned_u64 depth;
+	__aligned_u64 input_arena_bytes;
+	__aligned_u64 output_arena_bytes;
+	__aligned_u64 payload_bytes;
+	__aligned_u64 counter_bytes;
+};
+
+/**
+ * struct l3l2q_desc - one message in a ring
+ * @seq: 1 for the first message of a direction, then +1 each
+ * @opcode: enum l3l2q_opcode
+ * @payload_offset: from the start of the payload range; 0 without a body
+ * @payload_nbytes: length of the body
+ */
+struct l3l2q_desc {
+	__aligned_u64 seq;
+	__aligned_u64 opcode;
+	__aligned_u64 payload_offset;
+	__aligned_u64 payload_nbytes;
+};
+
+/** struct l3l2q_layout - where things lie in the payload range, in bytes */
+struct l3l2q_layout {
+	__aligned_u64 depth;
+	__aligned_u64 input_desc_offset;
+	__aligned_u64 output_desc_offset;
+	__aligned_u64 input_arena_offset;
+	__aligned_u64 output_arena_offset;
+	__aligned_u64 input_arena_bytes;
+	__aligned_u64 output_arena_bytes;
+	__aligned_u64 payload_bytes;
+	__aligned_u64 counter_bytes;
+};
+
+#define L3L2Q_ABI_ASSERT(type, member, offset)				\
+	L3L2Q_STATIC_ASSERT(__builtin_offsetof(struct type, member) == (offset), \
+			    #type "." #member " moved")
+#define L3L2Q_ABI_ASSERT_SIZE(type, bytes)				\
+	L3L2Q_STATIC_ASSERT(sizeof(struct type) == (bytes), #type " changed size")
+
+L3L2Q_ABI_ASSERT_SIZE(l3l2q_region_desc, 48);
+L3L2Q_ABI_ASSERT(l3l2q_region_desc, magic_version, 0);
+L3L2Q_ABI_ASSERT(l3l2q_region_desc, region_id, 8);
+L3L2Q_ABI_ASSERT(l3l2q_region_desc, payload_base, 16);
+L3L2Q_ABI_ASSERT(l3l2q_region_desc, payload_bytes, 24);
+L3L2Q_ABI_ASSERT(l3l2q_region_desc, counter_base, 32);
+L3L2Q_ABI_ASSERT(l3l2q_region_desc, counter_bytes, 40);
+L3L2Q_ABI_ASSERT_SIZE(l3l2q_queue_desc, 48);
+L3L2Q_ABI_ASSERT(l3l2q_queue_desc, magic_version, 0);
+L3L2Q_ABI_ASSERT(l3l2q_queue_desc, depth, 8);
+L3L2Q_ABI_ASSERT(l3l2q_queue_desc, input_arena_bytes, 16);
+L3L2Q_ABI_ASSERT(l3l2q_queue_desc, output_arena_bytes, 24);
+L3L2Q_ABI_ASSERT(l3l2q_queue_desc, payload_bytes, 32);
+L3L2Q_ABI_ASSERT(l3l2q_queue_desc, counter_bytes, 40);
+L3L2Q_ABI_ASSERT_SIZE(l3l2q_desc, L3L2Q_DESC_BYTES);
+L3L2Q_ABI_ASSERT(l3l2q_desc, seq, 0);
+L3L2Q_ABI_ASSERT(l3l2q_desc, opcode, 8);
+L3L2Q_ABI_ASSERT(l3l2q_desc, payload_offset, 16);
+L3L2Q_ABI_ASSERT(l3l2q_desc, payload_nbytes, 24);
+L3L2Q_ABI_ASSERT_SIZE(l3l2q_layout, 72);
+L3L2Q_STATIC_ASSERT(L3L2Q_QUEUE_VERSION == 0x4C33513200010001ULL, "queue version");
+
+/* ---- arithmetic -------------------------------------------------------- */
+
+/* *sum = a + b unless that wraps; returns whether it did. */
+static inline int l3l2q_add_wraps(__u64 a, __u64 b, __u64 *sum)
+{
+	if (a + b < a)
+		return 1;
+	*sum = a + b;
+	return 0;
+}
+
+/**
+ * l3l2q_layout_make() - compute a queue's layout
+ * @depth: messages a ring holds: a power of two up to L3L2Q_MAX_DEPTH
+ * @input_bytes: size of the input arena: a positive multiple of 64
+ * @output_bytes: size of the output arena: a positive multiple of 64
+ * @layout: result, untouched on failure
+ *
+ * Return: 0, or -1 if an argument is out of range or a size wraps.
+ */
+static inline int l3l2q_layout_make(__u64 depth, __u64 input_bytes,
+				    __u64 output_bytes,
+				    struct l3l2q_layout *layout)
+{
+	__u64 input_arena, output_arena, payload;
+
+	if (!depth || (depth & (depth - 1)) || depth > L3L2Q_MAX_DEPTH)
+		return -1;
+	if (!input_bytes || input_bytes % L3L2Q_ARENA_ALIGN ||
+	    !output_bytes || output_bytes % L3L2Q_ARENA_ALIGN)
+		return -1;
+
+	/* Two rings of 32-byte slots: a multiple of 64 whatever the depth. */
+	input_arena = 2 * depth * L3L2Q_DESC_BYTES;
+	if (l3l2q_add_wraps(input_arena, input_bytes, &output_arena) ||
+	    l3l2q_add_wraps(output_arena, output_bytes, &payload))
+		return -1;
+
+	layout->depth = depth;
+	layout->input_desc_offset = 0;
+	layout->output_desc_offset = depth * L3L2Q_DESC_BYTES;
+	layout->input_arena_offset = input_arena;
+	layout->output_arena_offset = output_arena;
+	layout->input_arena_bytes = input_bytes;
+	layout->output_arena_bytes = output_bytes;
+	layout->payload_bytes = payload;
+	layout->counter_bytes = L3L2Q_COUNTER_BYTES;
+	return 0;
+}
+
+/**
+ * l3l2q_region_check() - validate the six region scalars
+ * @desc: a private copy
+ *
+ * A zero base is accepted (newer references emit it), and so is a payload base
+ * that is only 8-byte aligned: a2a3sim allocates from the heap.
+ *
+ * Return: L3L2Q_CHECK_OK or what is wrong.
+ */
+static inline enum l3l2q_check
+l3l2q_region_check(const struct l3l2q_region_desc *desc)
+{
+	__u64 major = (desc->magic_version >> 16) & 0xffff;
+	__u64 payload_end, counter_end;
+
+	if (desc->magic_version >> 32 != L3L2Q_REGION_MAGIC ||
+	    (major != 2 && major != 3))
+		return L3L2Q_CHECK_MAGIC;
+	if (!desc->region_id)
+		return L3L2Q_CHECK_REGION_ID;
+	if (!desc->payload_bytes || desc->payload_base % 8 ||
+	    l3l2q_add_wraps(desc->payload_base, desc->payload_bytes, &payload_end))
+		return L3L2Q_CHECK_PAYLOAD_RANGE;
+	if (!desc->counter_bytes || desc->counter_bytes % 4 ||
+	    desc->counter_base % L3L2Q_LINE_BYTES ||
+	    l3l2q_add_wraps(desc->counter_base, desc->counter_bytes, &counter_end))
+		return L3L2Q_CHECK_COUNTER_RANGE;
+	if (desc->payload_base < counter_end && desc->counter_base < payload_end)
+		return L3L2Q_CHECK_COUNTER_RANGE;
+	return L3L2Q_CHECK_OK;
+}
+
+/**
+ * l3l2q_queue_check() - validate all twelve scalars together
+ * @region: a private copy of the region's scalars
+ * @queue: a private copy of the queue's scalars
+ * @layout: result, untouched on failure
+ *
+ * Return: L3L2Q_CHECK_OK or what is wrong.
+ */
+static inline enum l3l2q_check
+l3l2q_queue_check(const struct l3l2q_region_desc *region,
+		  const struct l3l2q_queue_desc *queue,
+		  struct l3l2q_layout *layout)
+{
+	enum l3l2q_check check = l3l2q_region_check(region);
+	struct l3l2q_layout made;
+
+	if (check != L3L2Q_CHECK_OK)
+		return check;
+	if (queue->magic_version != L3L2Q_QUEUE_VERSION)
+		return L3L2Q_CHECK_MAGIC;
+	if (l3l2q_layout_make(queue->depth, queue->input_arena_bytes,
+			      queue->output_arena_bytes, &made))
+		return L3L2Q_CHECK_GEOMETRY;
+	if (queue->payload_bytes != made.payload_bytes ||
+	    queue->counter_bytes != made.counter_bytes ||
+	    region->payload_bytes != made.payload_bytes ||
+	    region->counter_bytes != made.counter_bytes)
+		return L3L2Q_CHECK_GEOMETRY;
+	*layout = made;
+	return L3L2Q_CHECK_OK;
+}
+
+/* May [offset, offset + nbytes) of a payload range be accessed? */
+static inline enum l3l2q_check
+l3l2q_payload_check(__u64 payload_bytes, __u64 offset, __u64 nbytes)
+{
+	__u64 end;
+
+	if (!nbytes)
+		return L3L2Q_CHECK_PAYLOAD_RANGE;
+	if (l3l2q_add_wraps(offset, nbytes, &end) || end > payload_bytes)
+		return L3L2Q_CHECK_OUT_OF_BOUNDS;
+	return L3L2Q_CHECK_OK;
+}
+
+/* May the counter at this byte offset of a counter range be accessed? */
+static inline enum l3l2q_check
+l3l2q_counter_check(__u64 counter_bytes, __u64 offset)
+{
+	if (offset % 4)
+		return L3L2Q_CHECK_COUNTER_RANGE;
+	if (counter_bytes < 4 || offset > counter_bytes - 4)
+		return L3L2Q_CHECK_OUT_OF_BOUNDS;
+	return L3L2Q_CHECK_OK;
+}
+
+/* Which role writes the line that holds this offset of a queue's counters. */
+static inline enum l3l2q_role l3l2q_counter_writer(__u64 offset)
+{
+	__u64 line = offset & ~(__u64)(L3L2Q_LINE_BYTES - 1);
+
+	return line == L3L2Q_CTR_INPUT_TAIL || line == L3L2Q_CTR_OUTPUT_HEAD ||
+	       line == L3L2Q_CTR_L3_ABORT ? L3L2Q_ROLE_L3 : L3L2Q_ROLE_L2;
+}
+
+/* Offsets by role: what one's producer and consumer, and the abort, use. */
+static inline __u32 l3l2q_ctr_tail(enum l3l2q_role producer)
+{
+	return producer == L3L2Q_ROLE_L3 ? L3L2Q_CTR_INPUT_TAIL
+					 : L3L2Q_CTR_OUTPUT_TAIL;
+}
+
+static inline __u32 l3l2q_ctr_head(enum l3l2q_role producer)
+{
+	return producer == L3L2Q_ROLE_L3 ? L3L2Q_CTR_INPUT_HEAD
+					 : L3L2Q_CTR_OUTPUT_HEAD;
+}
+
+static inline __u32 l3l2q_ctr_abort(enum l3l2q_role setter)
+{
+	return setter == L3L2Q_ROLE_L3 ? L3L2Q_CTR_L3_ABORT
+				       : L3L2Q_CTR_L2_ABORT;
+}
+
+static inline enum l3l2q_role l3l2q_peer_role(enum l3l2q_role role)
+{
+	return role == L3L2Q_ROLE_L3 ? L3L2Q_ROLE_L2 : L3L2Q_ROLE_L3;
+}
+
+/**
+ * l3l2q_reconstruct() - extend a 32-bit counter to its monotonic value
+ * @observed: the counter as read, once
+ * @depth: the ring's depth, the most a counter can have moved
+ * @local: the value last known; moved forward on success only
+ *
+ * Return: 0, or -1 if the counter moved backwards or by more than @depth.
+ */
+static inline int l3l2q_reconstruct(__u32 observed, __u64 depth, __u64 *local)
+{
+	__s32 delta = (__s32)(observed - (__u32)*local);
+
+	if (delta < 0 || (__u64)delta > depth)
+		return -1;
+	*local += (__u64)delta;
+	return 0;
+}
+
+/* Does (observed cmp value) hold: 0 or 1, or -1 for an unknown cmp. */
+static inline int l3l2q_cmp_holds(__u32 cmp, __s32 observed, __s32 value)
+{
+	switch (cmp) {
+	case L3L2Q_CMP_EQ: return observed == value;
+	case L3L2Q_CMP_NE: return observed != value;
+	case L3L2Q_CMP_GT: return observed > value;
+	case L3L2Q_CMP_GE: return observed >= value;
+	case L3L2Q_CMP_LT: return observed < value;
+	case L3L2Q_CMP_LE: return observed <= value;
+	default: return -1;
+	}
+}
+
+static inline int l3l2q_abort_is_set(__s32 flag)
+{
+	return flag >= 1;
+}
+
+#endif /* _UAPI_LINUX_L3L2Q_ABI_H */
