@@ -397,7 +397,7 @@ struct l3l2q_condition {
  * @revents: out: events that hold
  * @index: out: first condition that holds, or -1
  *
- * 0 if something holds; ETIME at the deadline; EINTR on a signal whose handler
+ * 0 if something holds; ETIMEDOUT at the deadline; EINTR on a signal whose handler
  * was not set with SA_RESTART, else the call goes on.
  */
 struct l3l2q_wait {
