@@ -8,6 +8,7 @@
 #                      modules), modules, version
 #   kernel.sh debug    linux-source-6.12 with debug.config: the same, no modules
 #   kernel.sh source   kselftest headers and checkpatch.pl of linux-source-6.12
+#   kernel.sh busybox  busybox-static, for hosts whose busybox is not static
 #
 # Any of them is safe to run twice at a time and to kill half-way: it builds
 # in a temporary directory and renames it in place at the end.
@@ -209,6 +210,25 @@ do_source() {
 	echo "$out"
 }
 
+do_busybox() {
+	local ver out
+
+	ver=$(need_version busybox-static)
+	out=$cache/busybox-$ver
+	if [ ! -e "$out/version" ]; then
+		lock busybox
+	fi
+	if [ ! -e "$out/version" ]; then
+		begin busybox
+		fetch busybox-static "$ver" "$tmp/deb"
+		cp "$(find "$tmp/deb" -type f -name busybox -path '*bin*' | head -n 1)" "$tmp/busybox"
+		rm -rf "$tmp/deb"
+		echo "$ver" >"$tmp/version"
+		publish "$out"
+	fi
+	echo "$out"
+}
+
 # Each line of the fragment must be in .config, or the name must be absent
 # where the fragment says "is not set".
 verify_config() {
@@ -300,6 +320,7 @@ main() {
 	stock) do_stock ;;
 	debug) do_debug ;;
 	source) do_source ;;
+	busybox) do_busybox ;;
 	*)
 		sed -n "/^#   kernel.sh/,/^# Any/{/^#  /s/^#  //p}" "${BASH_SOURCE[0]}" >&2
 		exit 2

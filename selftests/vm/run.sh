@@ -1,0 +1,346 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# run.sh [options] [TEST...]
+#
+# Boots a guest under QEMU, runs TEST programs in it one by one and sums up
+# their TAP, or runs one script with its output shown as it comes.
+#
+#   TEST                a static program or a script of ours, copied in; leading
+#                       VAR=value words go to its environment, further words are
+#                       its arguments: 'L3L2Q_TRANSPORT=driver build/proto_x -v'
+#   --kernel K          stock (default), debug, or a result directory of kernel.sh
+#   --module 'F.ko [P=V...]'  copy to /lib/modules and insmod before the tests;
+#                       group access for every /dev/l3l2q* (may be repeated)
+#   --no-load           with --script: leave the insmod to the script, which may
+#                       call load-module
+#   --file SRC:DST      copy a file, keeping its mode (may be repeated)
+#   --script FILE       run this in the guest instead of tests
+#   --mem SIZE          guest memory; "big": 6G if the host has 12 GiB available
+#   --timeout S         for each test (default 120)
+#   --total S           for the whole guest (default 900)
+#   --suite NAME        what the summary calls this run
+#   --results FILE      append "NAME passed failed skipped"
+#   --log DIR           where console and output go (default build/log/NAME)
+#   --append ARGS       more kernel command line
+#   --qemu ARG          one more argument for qemu (may be repeated)
+#
+# In the guest: users l3 and l2 (in group l3l2q), mallory (not in it); L3L2Q_KO
+# names the module, L3L2Q_VARIANT is guest or guest-debug. L3L2Q_ACCEL=tcg|kvm
+# decides about KVM instead of the probe.
+
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+top=$(cd "$here/../.." && pwd)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/l3l2q
+qpid='' work=''
+
+say() { echo "run.sh: $*" >&2; }
+die() { say "$*"; exit 2; }
+
+# shellcheck disable=SC2317
+cleanup() {
+	if [ -n "$qpid" ]; then
+		kill -TERM "$qpid" 2>/dev/null || true
+		wait "$qpid" 2>/dev/null || true
+	fi
+	if [ -n "$work" ]; then
+		rm -rf "$work"
+	fi
+}
+trap cleanup EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# pack DIR FILE: uncompressed, which every kernel takes and which is fastest
+pack() {
+	(cd "$1" && find . -print0 | LC_ALL=C sort -z |
+		cpio --null --quiet -o -H newc -R 0:0) >"$2"
+}
+
+# boot ACCEL KERNEL INITRD MEM APPEND LIMIT [qemu arguments]
+boot() {
+	local accel=$1 kernel=$2 initrd=$3 mem=$4 append=$5 limit=$6
+	shift 6
+
+	case $accel in
+	kvm) set -- -accel kvm -cpu host "$@" ;;
+	*) set -- -accel tcg,thread=multi -cpu max "$@" ;;
+	esac
+	# timeout passes the signals it gets on to qemu
+	exec timeout -k 10 --foreground "$limit" qemu-system-x86_64 "$@" \
+		-smp 2 -m "$mem" -nodefaults -no-user-config -display none -monitor none \
+		-no-reboot -kernel "$kernel" -initrd "$initrd" -append "$append"
+}
+
+# A /dev/kvm may open and still never boot a kernel, so try, once for each
+# host boot and version of qemu.
+accel() {
+	local key mark=$cache/kvm.probe dir ok=no
+
+	if [ -n "${L3L2Q_ACCEL-}" ]; then
+		echo "$L3L2Q_ACCEL"
+		return
+	fi
+	if [ ! -w /dev/kvm ] || [ ! -r /dev/kvm ]; then
+		echo tcg
+		return
+	fi
+	key="$(uname -r) $(cat /proc/sys/kernel/random/boot_id) $(qemu-system-x86_64 --version | head -n 1)"
+	if [ "$(head -n 1 "$mark" 2>/dev/null)" != "$key" ]; then
+		say "probing whether KVM boots a kernel (at most 20 s)"
+		dir=$work/probe
+		mkdir -p "$dir/root/bin"
+		cp "$busybox" "$dir/root/bin/busybox"
+		printf '#!/bin/busybox sh\n/bin/busybox poweroff -f\n' >"$dir/root/init"
+		chmod 755 "$dir/root/init"
+		pack "$dir/root" "$dir/initrd"
+		if (boot kvm "$(stock_kernel)/vmlinuz" "$dir/initrd" 512M "console=ttyS0 quiet panic=-1" 20 \
+			</dev/null >"$dir/log" 2>&1); then
+			ok=yes
+		fi
+		printf '%s\n%s\n' "$key" $ok >"$mark.$$"
+		mv "$mark.$$" "$mark"
+	fi
+	if [ "$(sed -n 2p "$mark")" = yes ]; then
+		echo kvm
+	else
+		echo tcg
+	fi
+}
+
+stock_kernel() { "$here/kernel.sh" stock | tail -n 1; }
+
+# A static busybox: the host's if it is one, else unpacked from the package.
+busybox_path() {
+	local b
+
+	b=$(command -v busybox || true)
+	if [ -n "$b" ] && ! grep -aq 'ld-linux' "$b"; then
+		echo "$b"
+	else
+		echo "$("$here/kernel.sh" busybox | tail -n 1)/busybox"
+	fi
+}
+
+big_mem() {
+	local kb
+
+	kb=$(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo)
+	if [ "${kb:-0}" -ge $((12 * 1024 * 1024)) ]; then
+		echo 6G
+	else
+		echo 1G
+	fi
+}
+
+# name_of SPEC: what the summary calls a test
+name_of() {
+	local w n=
+
+	for w in $1; do
+		case $w in
+		L3L2Q_TRANSPORT=*) n="$n ${w#*=}" ;;
+		*=*) ;;
+		*)
+			echo "$(basename "$w")$n"
+			return
+			;;
+		esac
+	done
+}
+
+main() {
+	local kernel=stock mem=1G timeout=120 total=900 suite=guest results='' log='' append='' script='' load=1
+	local -a modules=() files=() tests=() qemu=()
+
+	while [ $# -gt 0 ]; do
+		case $1 in
+		--kernel) kernel=$2; shift 2 ;;
+		--module) modules+=("$2"); shift 2 ;;
+		--no-load) load=0; shift ;;
+		--file) files+=("$2"); shift 2 ;;
+		--script) script=$2; shift 2 ;;
+		--mem) mem=$2; shift 2 ;;
+		--timeout) timeout=$2; shift 2 ;;
+		--total) total=$2; shift 2 ;;
+		--suite) suite=$2; shift 2 ;;
+		--results) results=$2; shift 2 ;;
+		--log) log=$2; shift 2 ;;
+		--append) append=$2; shift 2 ;;
+		--qemu) qemu+=("$2"); shift 2 ;;
+		--) shift; tests+=("$@"); break ;;
+		-*) die "unknown option $1" ;;
+		*) tests+=("$1"); shift ;;
+		esac
+	done
+	if [ "$mem" = big ]; then
+		mem=$(big_mem)
+	fi
+	log=${log:-$top/build/log/$suite}
+	mkdir -p "$log" "$cache"
+	rm -f "$log"/{console,output}.log
+	work=$(mktemp -d "${TMPDIR:-/tmp}/l3l2q-vm.XXXXXX")
+
+	local kdir busybox how variant=guest cmdline
+	case $kernel in
+	stock | debug) kdir=$("$here/kernel.sh" "$kernel" | tail -n 1) ;;
+	*) kdir=$kernel ;;
+	esac
+	[ -e "$kdir/vmlinuz" ] || die "no kernel in $kdir"
+	busybox=$(busybox_path)
+	how=$(accel)
+
+	local root=$work/root m t w name dst prog cmd ko='' list=''
+	mkdir -p "$root"/{bin,sbin,etc,lib/modules,tests}
+	cp "$busybox" "$root/bin/busybox"
+	install -m 755 "$here/init" "$root/init"
+	install -m 755 "$here/load-module" "$root/sbin/load-module"
+	cat >"$root/etc/passwd" <<-'END'
+		root:x:0:0:root:/root:/bin/sh
+		l3:x:1000:1000:l3:/tmp:/bin/sh
+		l2:x:1001:1001:l2:/tmp:/bin/sh
+		mallory:x:1002:1002:mallory:/tmp:/bin/sh
+		nobody:x:65534:65534:nobody:/:/bin/sh
+	END
+	cat >"$root/etc/group" <<-'END'
+		root:x:0:
+		l3l2q:x:990:l3,l2
+		l3:x:1000:
+		l2:x:1001:
+		mallory:x:1002:
+		nogroup:x:65534:
+	END
+
+	for m in "${modules[@]}"; do
+		cp "${m%% *}" "$root/lib/modules/"
+		w=/lib/modules/$(basename "${m%% *}")
+		ko=${ko:-$w}
+		list="$list $w"
+		if [ "$m" != "${m%% *}" ]; then
+			echo "${m#* }" >"$root$w.param"
+		fi
+	done
+	for t in "${files[@]}"; do
+		dst=$root/${t##*:}
+		mkdir -p "$(dirname "$dst")"
+		cp -p "${t%:*}" "$dst"
+	done
+	: >"$root/etc/tests"
+	for t in "${tests[@]}"; do
+		cmd='' prog=''
+		for w in $t; do
+			case $prog$w in
+			*=*) cmd="$cmd $w" ;;
+			*)
+				if [ -z "$prog" ]; then
+					prog=1
+					[ -e "$w" ] || die "no test program $w"
+					name=$(basename "$w")
+					install -m 755 "$w" "$root/tests/$name"
+					cmd="$cmd /tests/$name"
+				else
+					cmd="$cmd $w"
+				fi
+				;;
+			esac
+		done
+		printf '%s\t%s\t%s\n' "$(name_of "$t")" "$timeout" "${cmd# }" >>"$root/etc/tests"
+	done
+	case $(cat "$kdir/version") in
+	*-l3l2q-debug)
+		variant=guest-debug
+		append="panic_on_warn=1 kmemleak=on $append"
+		;;
+	esac
+	{
+		echo "L3L2Q_KO=$ko"
+		echo "L3L2Q_VARIANT=$variant"
+		echo "RIG_MODULES='$list'"
+		echo "RIG_LOAD=$load"
+		if [ -n "$script" ]; then
+			install -m 755 "$script" "$root/$(basename "$script")"
+			echo "RIG_SCRIPT=/$(basename "$script")"
+		fi
+	} >"$root/etc/rig.conf"
+	pack "$root" "$work/initrd"
+	rm -rf "$root"
+
+	# The emulated TSC follows the host's clock on all CPUs; without being told
+	# so, the kernel falls back to a clock that costs a trap for each look.
+	cmdline="console=ttyS0 loglevel=5 log_buf_len=4M panic=-1 oops=panic tsc=reliable"
+	cmdline="$cmdline rcupdate.rcu_cpu_stall_timeout=120 watchdog_thresh=60 $append"
+
+	if [ -n "$script" ]; then
+		run_script
+	else
+		run_tests
+	fi
+}
+
+start() {
+	(boot "$how" "$kdir/vmlinuz" "$work/initrd" "$mem" "$cmdline" "$total" \
+		-serial "file:$log/console.log" "$@" "${qemu[@]}") </dev/null &
+	qpid=$!
+}
+
+# 0 if it went down by itself
+finish() {
+	local st=0
+
+	wait "$qpid" || st=$?
+	qpid=
+	return $st
+}
+
+console_tail() {
+	echo "  last lines of the console ($log/console.log):"
+	tail -n 70 "$log/console.log" | tr -d '\r' | sed 's/^/       | /'
+}
+
+run_tests() {
+	local st=0 rc=0 fifo=$work/output
+
+	mkfifo "$fifo"
+	"$here/../checks/tapsum.pl" --suite "$suite" --allow "$here/klog.allow" \
+		${results:+--results "$results"} < <(tee "$log/output.log" <"$fifo") &
+	local sum=$!
+	start -chardev stdio,id=out,signal=off -serial chardev:out >"$fifo"
+	finish || st=$?
+	wait "$sum" || rc=$?
+	if [ $st = 124 ]; then
+		say "the guest took longer than $total s"
+	fi
+	if ! grep -q '^@@ done' "$log/output.log"; then
+		console_tail
+		rc=1
+	fi
+	return $rc
+}
+
+run_script() {
+	local st=0 rc
+
+	start -chardev "stdio,id=out,signal=off,logfile=$log/output.log" -serial chardev:out
+	finish || st=$?
+	if [ $st = 124 ]; then
+		say "the guest took longer than $total s"
+	fi
+	rc=$(tr -d '\r' <"$log/console.log" | sed -n 's/^@@ script //p')
+	if [ -z "$rc" ]; then
+		say "the guest went down before the script ended"
+		console_tail
+		return 1
+	fi
+	if ! { tr -d '\r' <"$log/console.log"; echo '@@ done'; } |
+		"$here/../checks/tapsum.pl" --suite "$suite" --allow "$here/klog.allow" >"$work/klog"; then
+		cat "$work/klog"
+		rc=1
+	fi
+	return "$rc"
+}
+
+main "$@"
+exit
