@@ -1,0 +1,1070 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The queue protocol (spec.md, sections 2 to 6), freestanding: no libc but
+ * memcpy, no allocation, no system call, no global. libl3l2q is built on it; a
+ * program on the AICPU includes it alone and calls it directly.
+ *
+ * One struct l3l2q_core is an endpoint; its producer and its consumer may be
+ * used by one thread each at the same time. All memory is the caller's.
+ *
+ * Functions return 0 or -errno:
+ *   -EAGAIN        no progress: full, empty or window full; nothing changed
+ *   -ETIMEDOUT     a blocking form ran out of time; nothing changed
+ *   -EINVAL        bad argument; nothing changed
+ *   -EMSGSIZE      larger than the arena or than the caller's buffer; nothing changed
+ *   -EPIPE         STOP was published before; nothing changed
+ * and, from then on always, the endpoint's first error:
+ *   -EPROTO        BAD_DESCRIPTOR: the scalars were refused
+ *   -EBADMSG       INVALID_DESCRIPTOR: the peer broke the protocol
+ *   -EPERM         OWNERSHIP: this side broke it
+ *   -ECONNABORTED  REMOTE_ABORTED: the peer aborted, died or was removed
+ *   -EIO           ENDPOINT_ERROR
+ */
+#ifndef L3L2Q_CORE_H
+#define L3L2Q_CORE_H
+
+#include <linux/errno.h>
+#include <linux/l3l2q.h>
+#include <l3l2q/types.h>
+
+#define L3L2Q_CACHE_LINE 64
+#define L3L2Q_ALIGNED __attribute__((aligned(L3L2Q_CACHE_LINE)))
+#define l3l2q_likely(x) __builtin_expect(!!(x), 1)
+#define l3l2q_unlikely(x) __builtin_expect(!!(x), 0)
+
+/* ---- shared memory ----------------------------------------------------- */
+
+/*
+ * A counter store publishes all writes before it; a counter load orders all
+ * reads after it. Each pairs with the other on the far side.
+ */
+static inline void l3l2q_store_counter(__s32 *counter, __u32 value)
+{
+	__atomic_store_n(counter, (__s32)value, __ATOMIC_RELEASE);
+}
+
+static inline __u32 l3l2q_load_counter(const __s32 *counter)
+{
+	return (__u32)__atomic_load_n(counter, __ATOMIC_ACQUIRE);
+}
+
+/* Orders a counter store before the load of the peer's armed word. */
+static inline void l3l2q_full_barrier(void)
+{
+#if defined(__x86_64__)
+	__asm__ volatile("lock; orl $0, -4(%%rsp)" ::: "memory", "cc");
+#elif defined(__aarch64__)
+	__asm__ volatile("dmb ish" ::: "memory");
+#else
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+}
+
+static inline void l3l2q_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__asm__ volatile("pause" ::: "memory");
+#elif defined(__aarch64__)
+	__asm__ volatile("yield" ::: "memory");
+#else
+	__asm__ volatile("" ::: "memory");
+#endif
+}
+
+/* ---- endpoint ---------------------------------------------------------- */
+
+/**
+ * struct l3l2q_core - one side of a queue
+ * @payload: first byte of the payload range
+ * @counters: first byte of the counter range, 64-byte aligned
+ * @removed: word that is non-zero once the memory is gone, or NULL
+ * @control: own control page, or NULL where nobody sleeps
+ * @peer_armed: the peer's armed word, or NULL
+ * @layout: where things lie
+ * @role: enum l3l2q_role
+ * @failing: claimed by whoever records the first error
+ * @error: the first error; its kind is stored last
+ */
+struct l3l2q_core {
+	unsigned char *payload;
+	unsigned char *counters;
+	const __u32 *removed;
+	struct l3l2q_control *control;
+	const __u32 *peer_armed;
+	struct l3l2q_layout layout;
+	__u64 region_id;
+	__u32 role;
+	__u32 failing;
+	struct l3l2q_error error;
+};
+
+static inline __s32 *l3l2q_core_counter(const struct l3l2q_core *core, __u32 offset)
+{
+	return (__s32 *)(void *)(core->counters + offset);
+}
+
+static inline int l3l2q_core_errno(__u32 kind)
+{
+	switch (kind) {
+	case L3L2Q_ERR_NONE: return 0;
+	case L3L2Q_ERR_BAD_ARGUMENT: return -EINVAL;
+	case L3L2Q_ERR_BAD_DESCRIPTOR: return -EPROTO;
+	case L3L2Q_ERR_INVALID_DESCRIPTOR: return -EBADMSG;
+	case L3L2Q_ERR_OUT_OF_SPACE: return -ENOSPC;
+	case L3L2Q_ERR_OWNERSHIP: return -EPERM;
+	case L3L2Q_ERR_REMOTE_ABORTED: return -ECONNABORTED;
+	default: return -EIO;
+	}
+}
+
+/* 0 while the endpoint is sound, else its first error. */
+static inline int l3l2q_core_live(const struct l3l2q_core *core)
+{
+	__u32 kind = __atomic_load_n(&core->error.kind, __ATOMIC_ACQUIRE);
+
+	if (l3l2q_likely(kind == L3L2Q_ERR_NONE))
+		return 0;
+	return l3l2q_core_errno(kind);
+}
+
+static inline int l3l2q_core_removed(const struct l3l2q_core *core)
+{
+	return core->removed && __atomic_load_n(core->removed, __ATOMIC_ACQUIRE);
+}
+
+static inline int l3l2q_core_peer_aborted(const struct l3l2q_core *core)
+{
+	__u32 offset = l3l2q_ctr_abort(l3l2q_peer_role((enum l3l2q_role)core->role));
+
+	return l3l2q_abort_is_set((__s32)l3l2q_load_counter(l3l2q_core_counter(core, offset)));
+}
+
+/* Record the first error; later ones are lost. */
+static inline int l3l2q_core_set_error(struct l3l2q_core *core, __u32 kind,
+				       const char *op, const char *message)
+{
+	if (!__atomic_exchange_n(&core->failing, 1, __ATOMIC_ACQ_REL)) {
+		core->error.op = op;
+		core->error.message = message;
+		__atomic_store_n(&core->error.kind, kind, __ATOMIC_RELEASE);
+	}
+	return l3l2q_core_errno(kind);
+}
+
+static inline int l3l2q_core_remote_abort(struct l3l2q_core *core, const char *op)
+{
+	return l3l2q_core_set_error(core, L3L2Q_ERR_REMOTE_ABORTED, op,
+				    l3l2q_core_removed(core) ? "the region was removed"
+							     : "the peer aborted or died");
+}
+
+/*
+ * An error after shared state was at stake: set our abort flag, unless it is
+ * but the consequence of the peer's end.
+ */
+static inline int l3l2q_core_poison(struct l3l2q_core *core, __u32 kind,
+				    const char *op, const char *message)
+{
+	if (l3l2q_core_removed(core) || l3l2q_core_peer_aborted(core))
+		return l3l2q_core_remote_abort(core, op);
+	l3l2q_core_set_error(core, kind, op, message);
+	l3l2q_store_counter(l3l2q_core_counter(core,
+					       l3l2q_ctr_abort((enum l3l2q_role)core->role)), 1);
+	return l3l2q_core_errno(kind);
+}
+
+/* A blocking form is out of time: was it the peer's abort? */
+static inline int l3l2q_core_timed_out(struct l3l2q_core *core, const char *op)
+{
+	if (l3l2q_core_removed(core) || l3l2q_core_peer_aborted(core))
+		return l3l2q_core_remote_abort(core, op);
+	return -ETIMEDOUT;
+}
+
+/*
+ * After a counter store: has the peer armed for it? The barrier pairs with the
+ * one between arming and the last look.
+ */
+static inline __u32 l3l2q_core_wants_kick(const struct l3l2q_core *core, __u32 mask)
+{
+	if (!core->peer_armed)
+		return 0;
+	l3l2q_full_barrier();
+	return __atomic_load_n(core->peer_armed, __ATOMIC_RELAXED) & mask;
+}
+
+/**
+ * l3l2q_core_init() - take part in a queue that exists
+ * @core: to fill in
+ * @role: own role
+ * @region: the region's scalars, as handed over
+ * @queue: the queue's scalars, as handed over
+ * @payload: the payload range, 8-byte aligned
+ * @counters: the counter range, 64-byte aligned
+ *
+ * Writes nothing to shared memory, also when it refuses.
+ *
+ * Return: 0 or -EPROTO, with the reason in core->error.
+ */
+static inline int l3l2q_core_init(struct l3l2q_core *core, enum l3l2q_role role,
+				  const struct l3l2q_region_desc *region,
+				  const struct l3l2q_queue_desc *queue,
+				  void *payload, void *counters)
+{
+	enum l3l2q_check check;
+	const char *why;
+
+	__builtin_memset(core, 0, sizeof(*core));
+	core->role = role;
+	core->region_id = region->region_id;
+	core->error.region_id = region->region_id;
+	core->error.op = "none";
+	core->error.message = "no error";
+	core->payload = (unsigned char *)payload;
+	core->counters = (unsigned char *)counters;
+
+	check = l3l2q_queue_check(region, queue, &core->layout);
+	switch (check) {
+	case L3L2Q_CHECK_OK: return 0;
+	case L3L2Q_CHECK_MAGIC: why = "bad magic or version"; break;
+	case L3L2Q_CHECK_REGION_ID: why = "bad region id"; break;
+	case L3L2Q_CHECK_PAYLOAD_RANGE: why = "bad payload range"; break;
+	case L3L2Q_CHECK_COUNTER_RANGE: why = "bad counter range"; break;
+	default: why = "queue and region disagree on the geometry"; break;
+	}
+	return l3l2q_core_set_error(core, L3L2Q_ERR_BAD_DESCRIPTOR, "attach", why);
+}
+
+/* ---- producer ---------------------------------------------------------- */
+
+#define L3L2Q_NO_BODY (~(__u64)0)
+
+/**
+ * struct l3l2q_producer - the sending half of an endpoint
+ * @core: the endpoint
+ * @ring: own descriptor ring
+ * @tail_counter: shared, ours to write
+ * @head_counter: shared, the peer's
+ * @starts: for each slot in flight, the cursor its body starts at
+ * @mask: depth - 1
+ * @tail: messages placed
+ * @published: messages the peer can see; behind @tail within a batch
+ * @head: messages the peer was last seen to have released
+ * @oldest: first message not released that may have a body
+ * @cursor: virtual byte cursor
+ * @pos: @cursor modulo the arena
+ * @arena_offset: of the arena in the payload range
+ * @arena_bytes: its size
+ * @need_head: with @need_bytes: no use trying before the head is here
+ * @need_bytes: size that was refused last, 0 for none
+ * @batching: publish waits for batch_publish
+ * @stopped: STOP was placed
+ * @reserved: @span is active
+ * @span: the active reservation
+ * @kick: the peer sleeps for what was published; the caller's to clear
+ */
+struct l3l2q_producer {
+	struct l3l2q_core *core;
+	struct l3l2q_desc *ring;
+	__s32 *tail_counter;
+	const __s32 *head_counter;
+	__u64 *starts;
+	__u64 mask;
+	__u64 tail;
+	__u64 published;
+	__u64 head;
+	__u64 oldest;
+	__u64 cursor;
+	__u64 pos;
+	__u64 arena_offset;
+	__u64 arena_bytes;
+	__u64 need_head;
+	__u64 need_bytes;
+	__u8 batching;
+	__u8 stopped;
+	__u8 reserved;
+	__u8 needing;
+	__u32 kick;
+	struct l3l2q_reservation span;
+} L3L2Q_ALIGNED;
+
+/* Bytes of bookkeeping a producer needs, 8-byte aligned. */
+static inline __u64 l3l2q_producer_memory(__u64 depth)
+{
+	return depth * sizeof(__u64);
+}
+
+static inline void l3l2q_core_producer_init(struct l3l2q_producer *p,
+					    struct l3l2q_core *core, void *memory)
+{
+	const struct l3l2q_layout *l = &core->layout;
+	enum l3l2q_role role = (enum l3l2q_role)core->role;
+	int input = role == L3L2Q_ROLE_L3;
+
+	__builtin_memset(p, 0, sizeof(*p));
+	p->core = core;
+	p->ring = (struct l3l2q_desc *)(void *)(core->payload +
+		  (input ? l->input_desc_offset : l->output_desc_offset));
+	p->tail_counter = l3l2q_core_counter(core, l3l2q_ctr_tail(role));
+	p->head_counter = l3l2q_core_counter(core, l3l2q_ctr_head(role));
+	p->starts = (__u64 *)memory;
+	p->mask = l->depth - 1;
+	p->arena_offset = input ? l->input_arena_offset : l->output_arena_offset;
+	p->arena_bytes = input ? l->input_arena_bytes : l->output_arena_bytes;
+}
+
+/* Learn what the peer has released. */
+static inline int l3l2q_producer_refresh(struct l3l2q_producer *p, const char *op)
+{
+	__u64 head = p->head;
+
+	if (l3l2q_reconstruct(l3l2q_load_counter(p->head_counter), p->mask + 1, &head) ||
+	    head > p->published)
+		return l3l2q_core_poison(p->core, L3L2Q_ERR_INVALID_DESCRIPTOR, op,
+					 "the peer's head counter is impossible");
+	p->head = head;
+	return 0;
+}
+
+/* Where a body of nbytes starts, as a virtual cursor. */
+static inline __u64 l3l2q_producer_start(const struct l3l2q_producer *p, __u64 nbytes)
+{
+	if (p->pos + nbytes > p->arena_bytes)
+		return p->cursor + (p->arena_bytes - p->pos);
+	return p->cursor;
+}
+
+/* Does a body ending at this cursor fit, given what is known to be released? */
+static inline int l3l2q_producer_fits(struct l3l2q_producer *p, __u64 end)
+{
+	if (p->oldest < p->head)
+		p->oldest = p->head;
+	while (p->oldest < p->tail && p->starts[p->oldest & p->mask] == L3L2Q_NO_BODY)
+		p->oldest++;
+	return p->oldest == p->tail ||
+	       end - p->starts[p->oldest & p->mask] <= p->arena_bytes;
+}
+
+/* Say which head we wait for, so that nobody wakes us before. */
+static inline void l3l2q_producer_need(struct l3l2q_producer *p, __u64 nbytes, __u64 head)
+{
+	struct l3l2q_control *control = p->core->control;
+
+	p->need_head = head;
+	p->need_bytes = nbytes;
+	p->needing = 1;
+	if (!control)
+		return;
+	__atomic_store_n(&control->need_head, (__u32)head, __ATOMIC_RELAXED);
+	__atomic_store_n(&control->producer_flags, L3L2Q_PRODUCER_NEED, __ATOMIC_RELEASE);
+}
+
+static inline void l3l2q_producer_need_nothing(struct l3l2q_producer *p)
+{
+	p->needing = 0;
+	if (p->core->control)
+		__atomic_store_n(&p->core->control->producer_flags, 0, __ATOMIC_RELAXED);
+}
+
+/* The body does not fit: which message has to be released first? */
+static inline int l3l2q_producer_no_space(struct l3l2q_producer *p, __u64 nbytes, __u64 end)
+{
+	__u64 i = p->oldest;
+
+	while (i < p->tail && (p->starts[i & p->mask] == L3L2Q_NO_BODY ||
+			       end - p->starts[i & p->mask] > p->arena_bytes))
+		i++;
+	l3l2q_producer_need(p, nbytes, i);
+	return -EAGAIN;
+}
+
+/*
+ * Can a message of nbytes go out now, and where? Changes nothing but what is
+ * known of the peer.
+ */
+static inline int l3l2q_producer_probe(struct l3l2q_producer *p, __u64 nbytes,
+				       const char *op, __u64 *start)
+{
+	int ret = l3l2q_core_live(p->core);
+
+	if (l3l2q_unlikely(ret))
+		return ret;
+	if (l3l2q_unlikely(p->stopped))
+		return -EPIPE;
+	if (l3l2q_unlikely(p->reserved))
+		return l3l2q_core_poison(p->core, L3L2Q_ERR_OWNERSHIP, op,
+					 "a reservation is active");
+	if (l3l2q_unlikely(nbytes > p->arena_bytes))
+		return -EMSGSIZE;
+
+	if (l3l2q_unlikely(p->tail - p->head > p->mask)) {
+		ret = l3l2q_producer_refresh(p, op);
+		if (ret)
+			return ret;
+		if (p->tail - p->head > p->mask) {
+			l3l2q_producer_need(p, 0, p->tail - p->mask);
+			return -EAGAIN;
+		}
+	}
+	*start = L3L2Q_NO_BODY;
+	if (nbytes) {
+		*start = l3l2q_producer_start(p, nbytes);
+		if (l3l2q_unlikely(!l3l2q_producer_fits(p, *start + nbytes))) {
+			ret = l3l2q_producer_refresh(p, op);
+			if (ret)
+				return ret;
+			if (p->needing && nbytes >= p->need_bytes && p->need_bytes &&
+			    p->head < p->need_head)
+				return -EAGAIN;
+			if (!l3l2q_producer_fits(p, *start + nbytes))
+				return l3l2q_producer_no_space(p, nbytes, *start + nbytes);
+		}
+	}
+	return 0;
+}
+
+static inline void l3l2q_core_publish(struct l3l2q_producer *p)
+{
+	if (p->published == p->tail)
+		return;
+	p->published = p->tail;
+	l3l2q_store_counter(p->tail_counter, (__u32)p->tail);
+	p->kick |= l3l2q_core_wants_kick(p->core, L3L2Q_ARM_TAIL);
+}
+
+/* Place a message whose body is written; the descriptor goes out seq last. */
+static inline void l3l2q_producer_place(struct l3l2q_producer *p, __u32 opcode,
+					__u64 start, __u64 nbytes)
+{
+	struct l3l2q_desc *slot = &p->ring[p->tail & p->mask];
+	__u64 offset = 0;
+
+	p->starts[p->tail & p->mask] = start;
+	if (nbytes) {
+		__u64 pos = start == p->cursor ? p->pos : 0;
+
+		offset = p->arena_offset + pos;
+		p->cursor = start + nbytes;
+		p->pos = pos + nbytes == p->arena_bytes ? 0 : pos + nbytes;
+	}
+	__atomic_store_n(&slot->opcode, opcode, __ATOMIC_RELAXED);
+	__atomic_store_n(&slot->payload_offset, offset, __ATOMIC_RELAXED);
+	__atomic_store_n(&slot->payload_nbytes, nbytes, __ATOMIC_RELAXED);
+	__atomic_store_n(&slot->seq, p->tail + 1, __ATOMIC_RELEASE);
+	p->tail++;
+	if (opcode == L3L2Q_OP_STOP)
+		p->stopped = 1;
+	if (l3l2q_unlikely(p->needing))
+		l3l2q_producer_need_nothing(p);
+	if (!p->batching)
+		l3l2q_core_publish(p);
+}
+
+/* Where a body that starts at this cursor lies. */
+static inline void *l3l2q_producer_body(const struct l3l2q_producer *p, __u64 start)
+{
+	return p->core->payload + p->arena_offset + (start == p->cursor ? p->pos : 0);
+}
+
+/* May this side send such a message? */
+static inline int l3l2q_producer_opcode(struct l3l2q_producer *p, __u32 opcode,
+					__u64 nbytes, const char *op)
+{
+	if (l3l2q_likely(opcode == L3L2Q_OP_DATA || opcode == L3L2Q_OP_ERROR))
+		return 0;
+	if (p->core->role == L3L2Q_ROLE_L2) {
+		int ret = l3l2q_core_live(p->core);
+
+		return ret ? ret : l3l2q_core_poison(p->core, L3L2Q_ERR_INVALID_DESCRIPTOR,
+						     op, "not an opcode for output");
+	}
+	return opcode == L3L2Q_OP_STOP && !nbytes ? 0 : -EINVAL;
+}
+
+/**
+ * l3l2q_core_try_enqueue() - send a message gathered from several buffers
+ * @p: the producer
+ * @opcode: L3L2Q_OP_DATA or L3L2Q_OP_ERROR; on input also L3L2Q_OP_STOP
+ * @copy: writes the body: called at most once, when nothing can fail any more
+ * @arg: for @copy
+ * @nbytes: length of the body
+ */
+static inline int l3l2q_core_try_enqueue(struct l3l2q_producer *p, __u32 opcode,
+					 void (*copy)(void *to, const void *arg, __u64 nbytes),
+					 const void *arg, __u64 nbytes)
+{
+	__u64 start;
+	int ret = l3l2q_producer_opcode(p, opcode, nbytes, "enqueue");
+
+	if (l3l2q_unlikely(ret))
+		return ret;
+	ret = l3l2q_producer_probe(p, nbytes, "enqueue", &start);
+	if (ret)
+		return ret;
+	if (nbytes)
+		copy(l3l2q_producer_body(p, start), arg, nbytes);
+	l3l2q_producer_place(p, opcode, start, nbytes);
+	return 0;
+}
+
+static inline void l3l2q_core_copy(void *to, const void *from, __u64 nbytes)
+{
+	__builtin_memcpy(to, from, nbytes);
+}
+
+/* Reserve nbytes of the arena, to be written in place. */
+static inline int l3l2q_core_try_reserve(struct l3l2q_producer *p, __u64 nbytes,
+					 struct l3l2q_reservation *span)
+{
+	__u64 start;
+	int ret = l3l2q_producer_probe(p, nbytes, "reserve", &start);
+
+	if (ret)
+		return ret;
+	p->span.seq = p->tail + 1;
+	p->span.nbytes = nbytes;
+	p->span.data = nbytes ? l3l2q_producer_body(p, start) : 0;
+	p->span.payload_offset = nbytes ? (__u64)((unsigned char *)p->span.data -
+						  p->core->payload) : 0;
+	p->reserved = 1;
+	*span = p->span;
+	return 0;
+}
+
+static inline int l3l2q_producer_owns(struct l3l2q_producer *p,
+				      const struct l3l2q_reservation *span, const char *op)
+{
+	int ret = l3l2q_core_live(p->core);
+
+	if (l3l2q_unlikely(ret))
+		return ret;
+	if (l3l2q_unlikely(!p->reserved || span->seq != p->span.seq ||
+			   span->payload_offset != p->span.payload_offset ||
+			   span->nbytes != p->span.nbytes || span->data != p->span.data))
+		return l3l2q_core_poison(p->core, L3L2Q_ERR_OWNERSHIP, op,
+					 "not the active reservation");
+	return 0;
+}
+
+/* Send the reserved span as a message. */
+static inline int l3l2q_core_commit(struct l3l2q_producer *p,
+				    const struct l3l2q_reservation *span, __u32 opcode)
+{
+	__u64 nbytes = p->span.nbytes;
+	int ret = l3l2q_producer_owns(p, span, "commit");
+
+	if (ret)
+		return ret;
+	ret = l3l2q_producer_opcode(p, opcode, nbytes, "commit");
+	if (ret)
+		return ret;
+	p->reserved = 0;
+	l3l2q_producer_place(p, opcode, nbytes ? l3l2q_producer_start(p, nbytes) : L3L2Q_NO_BODY,
+			     nbytes);
+	return 0;
+}
+
+/* Give the reserved span back; the cursor is where it was. */
+static inline int l3l2q_core_cancel(struct l3l2q_producer *p,
+				    const struct l3l2q_reservation *span)
+{
+	int ret = l3l2q_producer_owns(p, span, "cancel");
+
+	if (!ret)
+		p->reserved = 0;
+	return ret;
+}
+
+/* ---- consumer ---------------------------------------------------------- */
+
+/* A consumer's private copy of a descriptor it has acquired. */
+struct l3l2q_held {
+	__u64 seq;
+	__u64 payload_offset;
+	__u64 nbytes;
+	__u64 start;		/* virtual cursor of the body */
+	__u32 opcode;
+	__u32 released;
+};
+
+/**
+ * struct l3l2q_consumer - the receiving half of an endpoint
+ * @core: the endpoint
+ * @ring: the peer's descriptor ring
+ * @tail_counter: shared, the peer's
+ * @head_counter: shared, ours to write
+ * @held: what is acquired and not yet physically released
+ * @held_mask: size of @held - 1
+ * @mask: depth - 1
+ * @tail: messages the peer was last seen to have published
+ * @acquired: messages handed out by peek
+ * @head: messages physically released: the completed prefix
+ * @published: what the head counter says
+ * @oldest: first message not physically released that may have a body
+ * @cursor: virtual byte cursor of the next body
+ * @pos: @cursor modulo the arena
+ * @arena_offset: of the arena in the payload range
+ * @arena_bytes: its size
+ * @window: DATA and ERROR messages that may be held
+ * @flags: as stored in the control page
+ * @stopped: STOP was acquired
+ * @drained: STOP was physically released
+ * @kick: the peer sleeps for what was released; the caller's to clear
+ */
+struct l3l2q_consumer {
+	struct l3l2q_core *core;
+	const struct l3l2q_desc *ring;
+	const __s32 *tail_counter;
+	__s32 *head_counter;
+	struct l3l2q_held *held;
+	__u64 held_mask;
+	__u64 mask;
+	__u64 tail;
+	__u64 acquired;
+	__u64 head;
+	__u64 published;
+	__u64 oldest;
+	__u64 cursor;
+	__u64 pos;
+	__u64 arena_offset;
+	__u64 arena_bytes;
+	__u64 window;
+	__u32 flags;
+	__u8 stopped;
+	__u8 drained;
+	__u32 kick;
+} L3L2Q_ALIGNED;
+
+/* Entries for a window, and one for STOP: a power of two. */
+static inline __u64 l3l2q_consumer_entries(__u64 window)
+{
+	__u64 n = 2;
+
+	while (n < window + 1)
+		n *= 2;
+	return n;
+}
+
+/* Bytes of bookkeeping a consumer needs, 8-byte aligned. */
+static inline __u64 l3l2q_consumer_memory(__u64 window)
+{
+	return l3l2q_consumer_entries(window) * sizeof(struct l3l2q_held);
+}
+
+/* Tell whoever polls for us what there is to acquire. */
+static inline void l3l2q_consumer_note(struct l3l2q_consumer *c)
+{
+	struct l3l2q_control *control = c->core->control;
+	__u32 flags = L3L2Q_CONSUMER_SEEN;
+	__u64 seen = c->acquired;
+
+	if (!control)
+		return;
+	if (l3l2q_unlikely(c->acquired - c->head - (c->stopped && !c->drained) >= c->window)) {
+		/* STOP may still be acquired beyond a window, but not beyond one handle. */
+		if (c->window == 1)
+			flags |= L3L2Q_CONSUMER_HOLD;
+		else
+			seen = c->tail;
+	} else if (l3l2q_unlikely(c->stopped)) {
+		seen = c->tail;
+	}
+	__atomic_store_n(&control->seen_tail, (__u32)seen, __ATOMIC_RELAXED);
+	if (l3l2q_unlikely(flags != c->flags)) {
+		c->flags = flags;
+		__atomic_store_n(&control->consumer_flags, flags, __ATOMIC_RELEASE);
+	}
+}
+
+/**
+ * l3l2q_core_consumer_init() - make the receiving half
+ * @c: to fill in
+ * @core: the endpoint
+ * @window: messages that may be held, 1 ... depth
+ * @memory: l3l2q_consumer_memory() bytes
+ *
+ * Return: 0 or -EINVAL.
+ */
+static inline int l3l2q_core_consumer_init(struct l3l2q_consumer *c,
+					   struct l3l2q_core *core, __u64 window,
+					   void *memory)
+{
+	const struct l3l2q_layout *l = &core->layout;
+	enum l3l2q_role peer = l3l2q_peer_role((enum l3l2q_role)core->role);
+	int input = peer == L3L2Q_ROLE_L3;
+
+	if (!window || window > l->depth)
+		return -EINVAL;
+	__builtin_memset(c, 0, sizeof(*c));
+	c->core = core;
+	c->ring = (const struct l3l2q_desc *)(const void *)(core->payload +
+		  (input ? l->input_desc_offset : l->output_desc_offset));
+	c->tail_counter = l3l2q_core_counter(core, l3l2q_ctr_tail(peer));
+	c->head_counter = l3l2q_core_counter(core, l3l2q_ctr_head(peer));
+	c->held = (struct l3l2q_held *)memory;
+	c->held_mask = l3l2q_consumer_entries(window) - 1;
+	c->mask = l->depth - 1;
+	c->arena_offset = input ? l->input_arena_offset : l->output_arena_offset;
+	c->arena_bytes = input ? l->input_arena_bytes : l->output_arena_bytes;
+	c->window = window;
+	return 0;
+}
+
+/* Learn what the peer has published. */
+static inline int l3l2q_consumer_refresh(struct l3l2q_consumer *c)
+{
+	__u64 tail = c->tail;
+
+	if (l3l2q_reconstruct(l3l2q_load_counter(c->tail_counter), c->mask + 1, &tail) ||
+	    tail - c->published > c->mask + 1)
+		return l3l2q_core_poison(c->core, L3L2Q_ERR_INVALID_DESCRIPTOR, "peek",
+					 "the peer's tail counter is impossible");
+	c->tail = tail;
+	return 0;
+}
+
+static inline int l3l2q_consumer_bad(struct l3l2q_consumer *c, const char *message)
+{
+	return l3l2q_core_poison(c->core, L3L2Q_ERR_INVALID_DESCRIPTOR, "peek", message);
+}
+
+static inline void l3l2q_consumer_fill(const struct l3l2q_consumer *c,
+				       const struct l3l2q_held *held,
+				       struct l3l2q_message *m)
+{
+	m->seq = held->seq;
+	m->payload_offset = held->payload_offset;
+	m->nbytes = held->nbytes;
+	m->data = held->nbytes ? c->core->payload + held->payload_offset : 0;
+	m->opcode = held->opcode;
+}
+
+/*
+ * Does the body lie where the cursor says? Sets held->start. The L3 side also
+ * takes a body that wraps early, as reference L2 producers send them, if it does
+ * not run into one that is still held.
+ */
+static inline int l3l2q_consumer_locate(struct l3l2q_consumer *c, struct l3l2q_held *held)
+{
+	__u64 pos = held->payload_offset - c->arena_offset;
+	__u64 wrapped = c->cursor + (c->arena_bytes - c->pos);
+	int wraps = c->pos + held->nbytes > c->arena_bytes;
+
+	if (l3l2q_likely(pos == c->pos && !wraps)) {
+		held->start = c->cursor;
+		return 0;
+	}
+	if (pos)
+		return -1;
+	held->start = wrapped;
+	if (wraps)
+		return 0;
+	if (c->core->role != L3L2Q_ROLE_L3)
+		return -1;
+	while (c->oldest < c->acquired &&
+	       (c->oldest < c->head || !c->held[c->oldest & c->held_mask].nbytes))
+		c->oldest++;
+	if (c->oldest == c->acquired)
+		return 0;
+	return wrapped + held->nbytes - c->held[c->oldest & c->held_mask].start <= c->arena_bytes
+	       ? 0 : -1;
+}
+
+/* Nothing to hand out, or nothing that may be. */
+static inline int l3l2q_consumer_nothing(struct l3l2q_consumer *c)
+{
+	l3l2q_consumer_note(c);
+	return -EAGAIN;
+}
+
+/* STOP was acquired: nothing may follow. */
+static inline int l3l2q_consumer_after_stop(struct l3l2q_consumer *c)
+{
+	int ret = l3l2q_consumer_refresh(c);
+
+	if (ret)
+		return ret;
+	if (c->tail != c->acquired)
+		return l3l2q_consumer_bad(c, "a descriptor follows STOP");
+	return l3l2q_consumer_nothing(c);
+}
+
+/* One handle is held and no window: L3 gets it again, L2 must not ask. */
+static inline int l3l2q_consumer_again(struct l3l2q_consumer *c, struct l3l2q_message *m)
+{
+	if (c->core->role == L3L2Q_ROLE_L2)
+		return l3l2q_core_poison(c->core, L3L2Q_ERR_OWNERSHIP, "peek",
+					 "a handle is held");
+	l3l2q_consumer_fill(c, &c->held[c->head & c->held_mask], m);
+	return 0;
+}
+
+/**
+ * l3l2q_core_try_peek() - acquire the next message
+ * @c: the consumer
+ * @m: result, valid until released; zeroed on failure
+ */
+static inline int l3l2q_core_try_peek(struct l3l2q_consumer *c, struct l3l2q_message *m)
+{
+	const struct l3l2q_desc *slot;
+	struct l3l2q_held held;
+	__u64 opcode;
+	int ret;
+
+	__builtin_memset(m, 0, sizeof(*m));
+	ret = l3l2q_core_live(c->core);
+	if (l3l2q_unlikely(ret))
+		return ret;
+	if (c->window == 1 && c->acquired != c->head)
+		return l3l2q_consumer_again(c, m);
+	if (l3l2q_unlikely(c->stopped))
+		return l3l2q_consumer_after_stop(c);
+	if (c->tail == c->acquired) {
+		ret = l3l2q_consumer_refresh(c);
+		if (l3l2q_unlikely(ret))
+			return ret;
+		if (c->tail == c->acquired)
+			return l3l2q_consumer_nothing(c);
+	}
+
+	slot = &c->ring[c->acquired & c->mask];
+	held.seq = __atomic_load_n(&slot->seq, __ATOMIC_RELAXED);
+	opcode = __atomic_load_n(&slot->opcode, __ATOMIC_RELAXED);
+	held.payload_offset = __atomic_load_n(&slot->payload_offset, __ATOMIC_RELAXED);
+	held.nbytes = __atomic_load_n(&slot->payload_nbytes, __ATOMIC_RELAXED);
+	held.opcode = (__u32)opcode;
+	held.released = 0;
+	held.start = c->cursor;
+
+	if (l3l2q_unlikely(held.seq != c->acquired + 1))
+		return l3l2q_consumer_bad(c, "descriptor out of sequence");
+	if (l3l2q_unlikely(opcode != L3L2Q_OP_DATA && opcode != L3L2Q_OP_ERROR &&
+			   (opcode != L3L2Q_OP_STOP || c->core->role == L3L2Q_ROLE_L3)))
+		return l3l2q_consumer_bad(c, "invalid opcode");
+	if (l3l2q_unlikely(opcode == L3L2Q_OP_STOP)) {
+		if (held.payload_offset || held.nbytes)
+			return l3l2q_consumer_bad(c, "STOP with a body");
+		ret = c->window > 1 ? l3l2q_consumer_refresh(c) : 0;
+		if (ret)
+			return ret;
+		if (c->window > 1 && c->tail != c->acquired + 1)
+			return l3l2q_consumer_bad(c, "a descriptor follows STOP");
+	} else if (l3l2q_unlikely(c->acquired - c->head >= c->window)) {
+		ret = l3l2q_consumer_refresh(c);
+		return ret ? ret : l3l2q_consumer_nothing(c);
+	}
+	if (!held.nbytes) {
+		if (l3l2q_unlikely(held.payload_offset))
+			return l3l2q_consumer_bad(c, "an offset without a body");
+	} else {
+		if (l3l2q_unlikely(held.nbytes > c->arena_bytes ||
+				   held.payload_offset < c->arena_offset ||
+				   held.payload_offset - c->arena_offset >
+				   c->arena_bytes - held.nbytes))
+			return l3l2q_consumer_bad(c, "body outside the arena");
+		if (l3l2q_unlikely(l3l2q_consumer_locate(c, &held)))
+			return l3l2q_consumer_bad(c, "body not where the cursor is");
+		c->cursor = held.start + held.nbytes;
+		c->pos = held.payload_offset - c->arena_offset + held.nbytes;
+		if (c->pos == c->arena_bytes)
+			c->pos = 0;
+	}
+
+	c->held[c->acquired & c->held_mask] = held;
+	c->acquired++;
+	if (l3l2q_unlikely(opcode == L3L2Q_OP_STOP))
+		c->stopped = 1;
+	l3l2q_consumer_fill(c, &held, m);
+	l3l2q_consumer_note(c);
+	return 0;
+}
+
+/* The cached copy that a handle stands for, or NULL. */
+static inline struct l3l2q_held *l3l2q_consumer_find(struct l3l2q_consumer *c,
+						     const struct l3l2q_message *m)
+{
+	struct l3l2q_held *held = &c->held[(m->seq - 1) & c->held_mask];
+
+	if (l3l2q_unlikely(m->seq - 1 - c->head >= c->acquired - c->head))
+		return 0;
+	if (l3l2q_unlikely(held->released || m->seq != held->seq || m->opcode != held->opcode ||
+			   m->payload_offset != held->payload_offset ||
+			   m->nbytes != held->nbytes ||
+			   m->data != (held->nbytes ? c->core->payload + held->payload_offset
+						    : 0)))
+		return 0;
+	return held;
+}
+
+/**
+ * l3l2q_core_read_into() - copy a held message's body out
+ * @c: the consumer
+ * @m: the handle
+ * @to: where to; NULL exactly if the message has no body
+ * @capacity: bytes at @to
+ *
+ * Return: 0; -EINVAL for a stale handle or a NULL that should not be or the
+ * reverse; -EMSGSIZE if @capacity is too small; none of them poisons.
+ */
+static inline int l3l2q_core_read_into(struct l3l2q_consumer *c,
+				       const struct l3l2q_message *m,
+				       void *to, __u64 capacity)
+{
+	const struct l3l2q_held *held;
+	int ret = l3l2q_core_live(c->core);
+
+	if (l3l2q_unlikely(ret))
+		return ret;
+	held = l3l2q_consumer_find(c, m);
+	if (l3l2q_unlikely(!held || !to != !held->nbytes))
+		return -EINVAL;
+	if (l3l2q_unlikely(capacity < held->nbytes))
+		return -EMSGSIZE;
+	if (held->nbytes)
+		__builtin_memcpy(to, c->core->payload + held->payload_offset, held->nbytes);
+	if (l3l2q_unlikely(l3l2q_core_removed(c->core)))
+		return l3l2q_core_remote_abort(c->core, "read_into");
+	return 0;
+}
+
+/* Mark a message as done; l3l2q_core_retire() tells the peer. */
+static inline int l3l2q_core_complete(struct l3l2q_consumer *c, const struct l3l2q_message *m)
+{
+	struct l3l2q_held *held;
+	int ret = l3l2q_core_live(c->core);
+
+	if (l3l2q_unlikely(ret))
+		return ret;
+	held = l3l2q_consumer_find(c, m);
+	if (l3l2q_unlikely(!held))
+		return l3l2q_core_poison(c->core, L3L2Q_ERR_OWNERSHIP, "release",
+					 "not a handle that is held");
+	if (l3l2q_unlikely(l3l2q_core_removed(c->core)))
+		return l3l2q_core_remote_abort(c->core, "release");
+	held->released = 1;
+	return 0;
+}
+
+/* Release the completed prefix: one counter store, however long it is. */
+static inline void l3l2q_core_retire(struct l3l2q_consumer *c)
+{
+	while (c->head != c->acquired && c->held[c->head & c->held_mask].released) {
+		if (l3l2q_unlikely(c->held[c->head & c->held_mask].opcode == L3L2Q_OP_STOP))
+			c->drained = 1;
+		c->head++;
+	}
+	if (c->head == c->published)
+		return;
+	c->published = c->head;
+	l3l2q_store_counter(c->head_counter, (__u32)c->head);
+	c->kick |= l3l2q_core_wants_kick(c->core, L3L2Q_ARM_HEAD);
+	l3l2q_consumer_note(c);
+}
+
+/* Release one message. */
+static inline int l3l2q_core_release(struct l3l2q_consumer *c, const struct l3l2q_message *m)
+{
+	int ret = l3l2q_core_complete(c, m);
+
+	if (!ret)
+		l3l2q_core_retire(c);
+	return ret;
+}
+
+/* ---- blocking forms, spinning ------------------------------------------ */
+
+/* A monotonic clock in nanoseconds. */
+typedef __u64 (*l3l2q_clock_fn)(void *arg);
+
+struct l3l2q_spin {
+	l3l2q_clock_fn clock;
+	void *clock_arg;
+	__u64 deadline;
+	__u32 turns;
+	int once;
+};
+
+/* L3 takes a positive time-out; L2 also 0, which probes once. */
+static inline int l3l2q_core_check_timeout(const struct l3l2q_core *core, __s64 timeout_ns)
+{
+	return timeout_ns > 0 || (!timeout_ns && core->role == L3L2Q_ROLE_L2) ? 0 : -EINVAL;
+}
+
+static inline int l3l2q_spin_start(struct l3l2q_spin *s, const struct l3l2q_core *core,
+				   l3l2q_clock_fn clock, void *arg, __s64 timeout_ns)
+{
+	int ret = l3l2q_core_check_timeout(core, timeout_ns);
+
+	if (ret)
+		return ret;
+	s->clock = clock;
+	s->clock_arg = arg;
+	s->once = !timeout_ns;
+	s->turns = 0;
+	s->deadline = s->once ? 0 : clock(arg) + (__u64)timeout_ns;
+	return 0;
+}
+
+/* Once round the loop: the clock is read every 1024 turns. */
+static inline int l3l2q_spin_expired(struct l3l2q_spin *s)
+{
+	if (s->once)
+		return 1;
+	l3l2q_relax();
+	return !(++s->turns & 1023) && s->clock(s->clock_arg) >= s->deadline;
+}
+
+static inline int l3l2q_core_peek(struct l3l2q_consumer *c, struct l3l2q_message *m,
+				  __s64 timeout_ns, l3l2q_clock_fn clock, void *arg)
+{
+	struct l3l2q_spin s;
+	int ret = l3l2q_spin_start(&s, c->core, clock, arg, timeout_ns);
+
+	if (ret)
+		return ret;
+	for (;;) {
+		ret = l3l2q_core_try_peek(c, m);
+		if (ret != -EAGAIN)
+			return ret;
+		if (l3l2q_spin_expired(&s))
+			return l3l2q_core_timed_out(c->core, "peek");
+	}
+}
+
+static inline int l3l2q_core_reserve(struct l3l2q_producer *p, __u64 nbytes,
+				     struct l3l2q_reservation *span, __s64 timeout_ns,
+				     l3l2q_clock_fn clock, void *arg)
+{
+	struct l3l2q_spin s;
+	int ret = l3l2q_spin_start(&s, p->core, clock, arg, timeout_ns);
+
+	if (ret)
+		return ret;
+	for (;;) {
+		ret = l3l2q_core_try_reserve(p, nbytes, span);
+		if (ret != -EAGAIN)
+			return ret;
+		if (l3l2q_spin_expired(&s))
+			return l3l2q_core_timed_out(p->core, "reserve");
+	}
+}
+
+static inline int l3l2q_core_enqueue(struct l3l2q_producer *p, __u32 opcode,
+				     const void *body, __u64 nbytes, __s64 timeout_ns,
+				     l3l2q_clock_fn clock, void *arg)
+{
+	struct l3l2q_spin s;
+	int ret = l3l2q_spin_start(&s, p->core, clock, arg, timeout_ns);
+
+	if (ret)
+		return ret;
+	for (;;) {
+		ret = l3l2q_core_try_enqueue(p, opcode, l3l2q_core_copy, body, nbytes);
+		if (ret != -EAGAIN)
+			return ret;
+		if (l3l2q_spin_expired(&s))
+			return l3l2q_core_timed_out(p->core, "enqueue");
+	}
+}
+
+#endif /* L3L2Q_CORE_H */
