@@ -1,0 +1,408 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The rules that all argument structures share, and which ioctl belongs to
+ * which kind of file.
+ */
+#include "drv_util.h"
+
+FIXTURE(abi)
+{
+	struct drv_pair p;
+	int lonely;	/* an endpoint whose peer was not opened */
+	char *page;	/* followed by an inaccessible one */
+	size_t page_size;
+	struct l3l2q_condition condition;
+	int efd;
+};
+
+FIXTURE_VARIANT(abi)
+{
+	unsigned long cmd;
+	size_t size;
+	size_t pad;	/* offset of padding, or 0 */
+	size_t fd;	/* offset of a resulting fd, or 0 */
+	bool context;
+	bool copies_out;
+	int expect;	/* of a good call */
+};
+
+#define ABI_VARIANT(name, NAME, ...)					\
+	FIXTURE_VARIANT_ADD(abi, name) {				\
+		.cmd = L3L2Q_IOC_##NAME,				\
+		.size = sizeof(struct l3l2q_##name),			\
+		__VA_ARGS__						\
+	}
+
+#define ABI_PAD(name) .pad = offsetof(struct l3l2q_##name, pad)
+
+ABI_VARIANT(query, QUERY, .context = true, .copies_out = true);
+ABI_VARIANT(query_device, QUERY_DEVICE, .context = true, .expect = -ENODEV);
+ABI_VARIANT(create, CREATE, .context = true, .copies_out = true, ABI_PAD(create),
+	    .fd = offsetof(struct l3l2q_create, fd));
+ABI_VARIANT(info, INFO, .copies_out = true);
+ABI_VARIANT(open_peer, OPEN_PEER, .copies_out = true,
+	    .fd = offsetof(struct l3l2q_open_peer, fd));
+ABI_VARIANT(notify, NOTIFY);
+ABI_VARIANT(test, TEST, .copies_out = true);
+ABI_VARIANT(wait, WAIT, .copies_out = true);
+ABI_VARIANT(arm, ARM, .copies_out = true);
+ABI_VARIANT(eventfd, EVENTFD, ABI_PAD(eventfd));
+ABI_VARIANT(set_polling, SET_POLLING, ABI_PAD(set_polling));
+ABI_VARIANT(stats, STATS, .copies_out = true);
+ABI_VARIANT(export_dmabuf, EXPORT_DMABUF, ABI_PAD(export_dmabuf), .expect = -EOPNOTSUPP);
+
+FIXTURE_SETUP(abi)
+{
+	self->lonely = -1;
+	self->efd = drv_eventfd_new();
+	self->page_size = (size_t)sysconf(_SC_PAGESIZE);
+	self->page = mmap(NULL, 2 * self->page_size, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, (void *)self->page);
+	ASSERT_EQ(0, mprotect(self->page + self->page_size, self->page_size, PROT_NONE));
+	drv_pair_queue(_metadata, &self->p);
+}
+
+FIXTURE_TEARDOWN(abi)
+{
+	if (self->lonely >= 0)
+		close(self->lonely);
+	close(self->efd);
+	drv_pair_close(&self->p);
+}
+
+/* Where a structure ends with the page. */
+static void *abi_end(FIXTURE_DATA(abi) *self, size_t size)
+{
+	return self->page + self->page_size - size;
+}
+
+/* A good argument at @buf. */
+static void abi_fill(struct __test_metadata *_metadata, FIXTURE_DATA(abi) *self,
+		     const FIXTURE_VARIANT(abi) *variant, void *buf)
+{
+	struct l3l2q_create create;
+
+	memset(buf, 0, variant->size);
+	*(__u32 *)buf = (__u32)variant->size;
+	switch (variant->cmd) {
+	case L3L2Q_IOC_CREATE:
+		drv_create_init(buf);
+		break;
+	case L3L2Q_IOC_OPEN_PEER:
+		if (self->lonely >= 0)
+			close(self->lonely);
+		drv_create_init(&create);
+		self->lonely = drv_create(self->p.ctx, &create);
+		ASSERT_LE(0, self->lonely);
+		break;
+	case L3L2Q_IOC_WAIT:
+		self->condition = (struct l3l2q_condition) { 0 };	/* 0 == 0 */
+		((struct l3l2q_wait *)buf)->conditions = (uintptr_t)&self->condition;
+		((struct l3l2q_wait *)buf)->nr_conditions = 1;
+		break;
+	case L3L2Q_IOC_EVENTFD:
+		((struct l3l2q_eventfd *)buf)->fd = self->efd;
+		break;
+	case L3L2Q_IOC_EXPORT_DMABUF:
+		((struct l3l2q_export_dmabuf *)buf)->fd = -1;
+		break;
+	}
+}
+
+static int abi_fd(FIXTURE_DATA(abi) *self, const FIXTURE_VARIANT(abi) *variant)
+{
+	if (variant->context)
+		return self->p.ctx;
+	return variant->cmd == L3L2Q_IOC_OPEN_PEER ? self->lonely : self->p.l3.fd;
+}
+
+static int abi_call(FIXTURE_DATA(abi) *self, const FIXTURE_VARIANT(abi) *variant,
+		    void *buf)
+{
+	int ret = drv_ioctl(abi_fd(self, variant), variant->cmd, buf);
+
+	if (!ret && variant->fd)
+		close(*(int *)((char *)buf + variant->fd));
+	return ret;
+}
+
+TEST_F(abi, good_struct_at_the_very_end_of_memory_works)
+{
+	void *buf = abi_end(self, variant->size);
+
+	abi_fill(_metadata, self, variant, buf);
+	EXPECT_EQ(variant->expect, abi_call(self, variant, buf));
+}
+
+TEST_F(abi, short_struct_is_einval)
+{
+	const size_t sizes[] = { 0, 1, 4, 7, 8, variant->size / 2,
+				 variant->size - 4, variant->size - 1 };
+	void *buf = abi_end(self, variant->size);
+	int fds = 0;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		abi_fill(_metadata, self, variant, buf);
+		*(__u32 *)buf = (__u32)sizes[i];
+		fds = drv_count_fds();
+		EXPECT_EQ(-EINVAL, abi_call(self, variant, buf))
+			TH_LOG("size %zu", sizes[i]);
+		EXPECT_EQ(fds, drv_count_fds());
+	}
+}
+
+TEST_F(abi, long_struct_with_zero_tail_is_accepted)
+{
+	const size_t tails[] = { 1, 4, 8, 64, 512 };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(tails); i++) {
+		char *buf = abi_end(self, variant->size + tails[i]);
+
+		memset(buf, 0, variant->size + tails[i]);
+		abi_fill(_metadata, self, variant, buf);
+		*(__u32 *)buf = (__u32)(variant->size + tails[i]);
+		EXPECT_EQ(variant->expect, abi_call(self, variant, buf))
+			TH_LOG("tail %zu", tails[i]);
+	}
+}
+
+TEST_F(abi, long_struct_with_nonzero_tail_is_e2big)
+{
+	const size_t tails[] = { 1, 4, 8, 64, 512 };
+	size_t i, at;
+	int fds;
+
+	for (i = 0; i < ARRAY_SIZE(tails); i++) {
+		char *buf = abi_end(self, variant->size + tails[i]);
+
+		for (at = 0; at < tails[i]; at += tails[i] > 1 ? tails[i] - 1 : 1) {
+			memset(buf, 0, variant->size + tails[i]);
+			abi_fill(_metadata, self, variant, buf);
+			*(__u32 *)buf = (__u32)(variant->size + tails[i]);
+			buf[variant->size + at] = 1;
+			fds = drv_count_fds();
+			EXPECT_EQ(-E2BIG, abi_call(self, variant, buf))
+				TH_LOG("tail %zu, byte %zu", tails[i], at);
+			EXPECT_EQ(fds, drv_count_fds());
+		}
+	}
+}
+
+TEST_F(abi, absurd_size_is_refused)
+{
+	const __u32 sizes[] = { 1u << 20, INT_MAX, 1u << 31, UINT_MAX };
+	void *buf = abi_end(self, variant->size);
+	size_t i;
+	int ret;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		abi_fill(_metadata, self, variant, buf);
+		*(__u32 *)buf = sizes[i];
+		ret = abi_call(self, variant, buf);
+		EXPECT_TRUE(ret == -E2BIG || ret == -EFAULT)
+			TH_LOG("size %u: %d", sizes[i], ret);
+	}
+}
+
+TEST_F(abi, bytes_after_the_struct_are_not_written)
+{
+	char *buf = abi_end(self, variant->size + 64);
+	size_t i;
+
+	abi_fill(_metadata, self, variant, buf);
+	memset(buf + variant->size, 0x5a, 64);
+	EXPECT_EQ(variant->expect, abi_call(self, variant, buf));
+	for (i = 0; i < 64; i++)
+		EXPECT_EQ(0x5a, buf[variant->size + i]);
+}
+
+TEST_F(abi, unknown_flags_are_einval)
+{
+	const int bits[] = { 3, 7, 15, 16, 30, 31 };
+	void *buf = abi_end(self, variant->size);
+	int fds;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(bits); i++) {
+		abi_fill(_metadata, self, variant, buf);
+		((__u32 *)buf)[1] = 1u << bits[i];
+		fds = drv_count_fds();
+		EXPECT_EQ(-EINVAL, abi_call(self, variant, buf))
+			TH_LOG("flag %d", bits[i]);
+		EXPECT_EQ(fds, drv_count_fds());
+	}
+}
+
+TEST_F(abi, nonzero_padding_is_einval)
+{
+	void *buf = abi_end(self, variant->size);
+	int fds;
+
+	if (!variant->pad)
+		SKIP(return, "no input padding in this struct");
+	abi_fill(_metadata, self, variant, buf);
+	*(__u32 *)((char *)buf + variant->pad) = 1;
+	fds = drv_count_fds();
+	EXPECT_EQ(-EINVAL, abi_call(self, variant, buf));
+	EXPECT_EQ(fds, drv_count_fds());
+}
+
+TEST_F(abi, bad_pointers_are_efault)
+{
+	char *end = self->page + self->page_size;
+
+	abi_fill(_metadata, self, variant, abi_end(self, variant->size));
+	EXPECT_EQ(-EFAULT, abi_call(self, variant, NULL));
+	EXPECT_EQ(-EFAULT, abi_call(self, variant, end));
+	EXPECT_EQ(-EFAULT, abi_call(self, variant, (void *)-4096l));
+	/* the size can be read, the rest cannot */
+	*(__u32 *)(end - 4) = (__u32)variant->size;
+	EXPECT_EQ(-EFAULT, abi_call(self, variant, end - 4));
+}
+
+TEST_F(abi, failing_copy_out_leaves_nothing_behind)
+{
+	void *buf = abi_end(self, variant->size);
+	int fds;
+
+	if (!variant->copies_out)
+		SKIP(return, "nothing is copied out");
+	abi_fill(_metadata, self, variant, buf);
+	fds = drv_count_fds();
+	ASSERT_EQ(0, mprotect(self->page, self->page_size, PROT_READ));
+	EXPECT_EQ(-EFAULT, abi_call(self, variant, buf));
+	ASSERT_EQ(0, mprotect(self->page, self->page_size, PROT_READ | PROT_WRITE));
+	EXPECT_EQ(fds, drv_count_fds());
+	/* and nothing was used up: the same call works now */
+	EXPECT_EQ(variant->expect, abi_call(self, variant, buf));
+}
+
+TEST_F(abi, foreign_fds_are_refused)
+{
+	void *buf = abi_end(self, variant->size);
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), sv[2];
+
+	ASSERT_LE(0, null);
+	ASSERT_EQ(0, drv_socketpair(sv));
+	abi_fill(_metadata, self, variant, buf);
+	EXPECT_EQ(-ENOTTY, drv_ioctl(variant->context ? self->p.l3.fd : self->p.ctx,
+				     variant->cmd, buf));
+	EXPECT_EQ(-ENOTTY, drv_ioctl(self->efd, variant->cmd, buf));
+	EXPECT_EQ(-ENOTTY, drv_ioctl(null, variant->cmd, buf));
+	EXPECT_EQ(-ENOTTY, drv_ioctl(sv[0], variant->cmd, buf));
+	EXPECT_EQ(-EBADF, drv_ioctl(-1, variant->cmd, buf));
+	/* the kind of file decides before any argument does */
+	EXPECT_EQ(-ENOTTY, drv_ioctl(variant->context ? self->p.l2.fd : self->p.ctx,
+				     variant->cmd, NULL));
+}
+
+FIXTURE(fd)
+{
+	struct drv_pair p;
+};
+
+FIXTURE_SETUP(fd)
+{
+	drv_pair_queue(_metadata, &self->p);
+}
+
+FIXTURE_TEARDOWN(fd)
+{
+	drv_pair_close(&self->p);
+}
+
+TEST_F(fd, unknown_ioctls_are_enotty)
+{
+	char buf[256] = { 0 };
+	int nr;
+
+	for (nr = 0; nr < 256; nr++) {
+		unsigned long cmd = _IO(L3L2Q_IOC_TYPE, nr);
+		bool ctx = nr <= 2, ep = nr >= 0x10 && nr <= 0x1b;
+
+		if (!ctx)
+			EXPECT_EQ(-ENOTTY, drv_ioctl(self->p.ctx, cmd, buf))
+				TH_LOG("nr %#x on a context", nr);
+		if (!ep)
+			EXPECT_EQ(-ENOTTY, drv_ioctl(self->p.l3.fd, cmd, buf))
+				TH_LOG("nr %#x on an endpoint", nr);
+	}
+	/* the right number of another type, direction or size */
+	EXPECT_EQ(-ENOTTY, drv_ioctl(self->p.l3.fd, _IO(0xE2, 0x10), buf));
+	EXPECT_EQ(-ENOTTY, drv_ioctl(self->p.l3.fd, _IOWR(L3L2Q_IOC_TYPE, 0x10, char[16]), buf));
+	EXPECT_EQ(-ENOTTY, drv_ioctl(self->p.ctx, _IOWR(L3L2Q_IOC_TYPE, 0x00, char[16]), buf));
+}
+
+TEST_F(fd, plain_argument_ioctls_belong_to_endpoints)
+{
+	int efd = drv_eventfd_new();
+
+	EXPECT_EQ(-ENOTTY, drv_kick(self->p.ctx, 0));
+	EXPECT_EQ(-ENOTTY, drv_detach(self->p.ctx));
+	EXPECT_EQ(-ENOTTY, drv_kick(efd, 0));
+	EXPECT_EQ(-ENOTTY, drv_detach(efd));
+	close(efd);
+}
+
+TEST_F(fd, unknown_kick_bits_are_einval)
+{
+	EXPECT_EQ(0, drv_kick(self->p.l3.fd, 0));
+	EXPECT_EQ(0, drv_kick(self->p.l3.fd, L3L2Q_KICK_SELF));
+	EXPECT_EQ(-EINVAL, drv_kick(self->p.l3.fd, 2));
+	EXPECT_EQ(-EINVAL, drv_kick(self->p.l3.fd, 3));
+	EXPECT_EQ(-EINVAL, drv_kick(self->p.l3.fd, 1ul << 31));
+	EXPECT_EQ(-EINVAL, drv_kick(self->p.l3.fd, ~0ul));
+	if (sizeof(long) == 8)
+		EXPECT_EQ(-EINVAL, drv_kick(self->p.l3.fd, 1ul << (sizeof(long) * 8 - 1)));
+}
+
+TEST_F(fd, unknown_detach_bits_are_einval_and_do_not_detach)
+{
+	EXPECT_EQ(-EINVAL, drv_errno(ioctl(self->p.l3.fd, L3L2Q_IOC_DETACH, 1ul)));
+	EXPECT_EQ(-EINVAL, drv_errno(ioctl(self->p.l3.fd, L3L2Q_IOC_DETACH, 1ul << 31)));
+	EXPECT_EQ(-EINVAL, drv_errno(ioctl(self->p.l3.fd, L3L2Q_IOC_DETACH, ~0ul)));
+	EXPECT_EQ(L3L2Q_STATE_ATTACHED, self->p.l2.status->state[L3L2Q_ROLE_L3]);
+	EXPECT_EQ(0, drv_kick(self->p.l3.fd, 0));
+}
+
+TEST_F(fd, endpoints_cannot_be_read_or_written)
+{
+	char buf[64] = { 0 };
+
+	EXPECT_EQ(-EINVAL, drv_errno(read(self->p.l3.fd, buf, sizeof(buf))));
+	EXPECT_EQ(-EINVAL, drv_errno(write(self->p.l3.fd, buf, sizeof(buf))));
+	EXPECT_EQ(-EINVAL, drv_errno(read(self->p.ctx, buf, sizeof(buf))));
+	EXPECT_EQ(-EINVAL, drv_errno(write(self->p.ctx, buf, sizeof(buf))));
+}
+
+TEST_F(fd, endpoints_are_close_on_exec)
+{
+	EXPECT_EQ(FD_CLOEXEC, fcntl(self->p.l3.fd, F_GETFD));
+	EXPECT_EQ(FD_CLOEXEC, fcntl(self->p.l2.fd, F_GETFD));
+}
+
+TEST_F(fd, a_context_cannot_be_mapped)
+{
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, 4096, PROT_READ, MAP_SHARED, self->p.ctx, 0));
+}
+
+TEST_F(fd, a_dup_is_the_same_endpoint)
+{
+	int dup_fd = dup(self->p.l3.fd);
+	struct l3l2q_stats stats;
+
+	ASSERT_LE(0, dup_fd);
+	EXPECT_EQ(0, drv_set(dup_fd, L3L2Q_CTR_INPUT_TAIL, 3));
+	EXPECT_EQ(0, drv_stats(self->p.l3.fd, &stats));
+	EXPECT_EQ(1, stats.notifies);
+	/* closing one of two is no death */
+	close(self->p.l3.fd);
+	self->p.l3.fd = dup_fd;
+	EXPECT_EQ(L3L2Q_STATE_ATTACHED, self->p.l2.status->state[L3L2Q_ROLE_L3]);
+	EXPECT_EQ(0, drv_load(&self->p.l2, L3L2Q_CTR_L3_ABORT));
+}
+
+TEST_HARNESS_MAIN
