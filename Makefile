@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# l3l2q: kernel module, library, tools, tests. "make help" lists the targets.
+
+VERSION := 1.0.0
+ABI := 1
+
+KDIR ?= /lib/modules/$(shell uname -r)/build
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+BINDIR ?= $(PREFIX)/bin
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
+DESTDIR ?=
+
+ifneq ($(filter default undefined,$(origin CC)),)
+CC := $(CROSS_COMPILE)gcc
+endif
+ifneq ($(filter default undefined,$(origin AR)),)
+AR := $(CROSS_COMPILE)ar
+endif
+
+# What is built for another machine does not mix with what runs here.
+BUILD := build$(if $(CROSS_COMPILE),/$(patsubst %-,%,$(notdir $(CROSS_COMPILE))))
+
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-7s %s\n'
+MAKEFLAGS += --no-print-directory
+endif
+export V
+
+MAKEFLAGS += -rR
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.PHONY: all help modules lib tools demo check check-debug style install uninstall clean tests kmod FORCE
+
+all: modules lib tools
+
+help:
+	@echo 'make all          module, library and tools (the default)'
+	@echo 'make modules      the kernel module for KDIR ($(KDIR))'
+	@echo 'make lib          build/lib/libl3l2q.so.$(ABI), libl3l2q.a, l3l2q.pc'
+	@echo 'make tools        build/bin/*'
+	@echo 'make demo         stream a file natively, then over the driver in a QEMU guest (INPUT=FILE)'
+	@echo 'make check        style, native tests, and kselftests in a guest on a stock kernel'
+	@echo 'make check-debug  the kselftests in a guest on a debug kernel (the first time builds it)'
+	@echo 'make style        checkpatch, sparse, W=1, cppcheck alone'
+	@echo 'make install      library, headers, tools, manual pages; the module if it was built'
+	@echo 'make uninstall    removes these, except for the module'
+	@echo 'make clean        removes everything built'
+	@echo
+	@echo 'KDIR=DIR ARCH=A CROSS_COMPILE=P-   kernel headers and compiler'
+	@echo 'DESTDIR=DIR PREFIX=DIR             where to install ($(PREFIX))'
+	@echo 'V=1                                show commands'
+	@echo
+	@echo 'demo and check* install the Debian packages they lack (as root or by sudo) and'
+	@echo 'keep kernels in $${XDG_CACHE_HOME:-~/.cache}/l3l2q.'
+
+# Kernel module
+#
+# Built in a tree of links, build/kmod-RELEASE, so that different kernels do not
+# overwrite each other's objects and the source stays clean.
+
+KRELEASE = $(shell cat $(KDIR)/include/config/kernel.release 2>/dev/null)
+KMOD = $(BUILD)/kmod-$(KRELEASE)$(KMOD_SUFFIX)
+KMAKE = $(MAKE) $(if $(filter 1,$(V)),,-s) -C $(KDIR) M=$(abspath $(KMOD)) \
+	$(if $(ARCH),ARCH=$(ARCH)) $(if $(CROSS_COMPILE),CROSS_COMPILE=$(CROSS_COMPILE)) $(KMOD_ARGS)
+
+modules: kmod
+	$(Q)ln -sfn kmod-$(KRELEASE)/l3l2q.ko $(BUILD)/l3l2q.ko
+	@echo '  MODULE  $(KMOD)/l3l2q.ko'
+
+# kmod: the module without the link
+kmod:
+	@[ -n '$(KRELEASE)' ] || { echo 'no prepared kernel headers in $(KDIR): set KDIR='; exit 1; } >&2
+	$(Q)selftests/checks/link-tree.sh $(KMOD) '$(KDIR) $(ARCH) $(CROSS_COMPILE) $(KMOD_ARGS)'
+	+$(Q)$(KMAKE) modules
+
+# Library
+
+CFLAGS ?= -O2 -g
+LIB_CFLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -fPIC -fvisibility=hidden -pthread \
+	-Ilibuser/include -Ilibuser/src -Iuapi
+LIB_SRCS := $(sort $(wildcard libuser/src/*.c))
+LIB_MAP := libuser/src/libl3l2q.map
+LIB_SO := $(BUILD)/lib/libl3l2q.so.$(ABI)
+LIB_A := $(BUILD)/lib/libl3l2q.a
+LIB_PC := $(BUILD)/lib/l3l2q.pc
+TOOL_SRCS := $(sort $(wildcard libuser/tools/*.c))
+TOOLS := $(TOOL_SRCS:libuser/tools/%.c=$(BUILD)/bin/%)
+STATIC_TOOLS := $(TOOL_SRCS:libuser/tools/%.c=$(BUILD)/bin-static/%)
+EXAMPLES := $(patsubst libuser/examples/%.c,$(BUILD)/examples/%,$(sort $(wildcard libuser/examples/*.c)))
+
+lib: $(LIB_SO) $(BUILD)/lib/libl3l2q.so $(LIB_A) $(LIB_PC)
+tools: $(TOOLS) $(STATIC_TOOLS) $(EXAMPLES)
+
+# The library once for each variant: plain is what gets installed, the others
+# are for the tests.
+SAN_plain :=
+SAN_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SAN_tsan := -fsanitize=thread -fno-omit-frame-pointer
+VARIANTS := plain asan tsan
+
+define variant
+LIB_OBJS_$(1) := $(LIB_SRCS:libuser/src/%.c=$(BUILD)/$(1)/lib/%.o)
+
+$(BUILD)/$(1)/lib/%.o: libuser/src/%.c $(BUILD)/flags
+	$$(say) CC '$$<$(if $(SAN_$(1)), ($(1)))'
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$$(CC) $$(CFLAGS) $$(LIB_CFLAGS) $$(CPPFLAGS) $(SAN_$(1)) -MMD -MP -c -o $$@ $$<
+
+-include $$(LIB_OBJS_$(1):.o=.d)
+endef
+$(foreach v,$(VARIANTS),$(eval $(call variant,$(v))))
+
+define archive
+	$(say) AR $@
+	$(Q)mkdir -p $(@D)
+	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
+endef
+
+$(LIB_A): $(LIB_OBJS_plain)
+	$(archive)
+
+$(BUILD)/asan/libl3l2q.a: $(LIB_OBJS_asan)
+	$(archive)
+
+$(BUILD)/tsan/libl3l2q.a: $(LIB_OBJS_tsan)
+	$(archive)
+
+$(LIB_SO): $(LIB_OBJS_plain) $(LIB_MAP)
+	$(say) LD $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -shared -pthread -Wl,-soname,$(@F) -Wl,--version-script=$(LIB_MAP) \
+		-Wl,-z,defs -Wl,-z,relro,-z,now -o $@ $(LIB_OBJS_plain)
+
+$(BUILD)/lib/libl3l2q.so: $(LIB_SO)
+	$(Q)ln -sfn $(<F) $@
+
+$(LIB_PC): libuser/l3l2q.pc.in $(BUILD)/flags
+	$(say) GEN $@
+	$(Q)mkdir -p $(@D)
+	$(Q)sed -e 's,@PREFIX@,$(PREFIX),gI; s,@LIBDIR@,$(LIBDIR),gI; s,@INCLUDEDIR@,$(INCLUDEDIR),gI' \
+		-e 's,@VERSION@,$(VERSION),gI' $< >$@
+
+TOOL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -pthread -Ilibuser/include -Iuapi
+
+# Finds the library from where it was built and from where it gets installed.
+$(TOOLS): $(BUILD)/bin/%: libuser/tools/%.c $(BUILD)/lib/libl3l2q.so $(BUILD)/flags
+	$(say) CCLD $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(TOOL_CFLAGS) $(CPPFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -MT $@ -o $@ $< \
+		-L$(BUILD)/lib -ll3l2q -lm '-Wl,-rpath,$$ORIGIN/../lib'
+
+$(STATIC_TOOLS): $(BUILD)/bin-static/%: libuser/tools/%.c $(LIB_A) $(BUILD)/flags
+	$(say) CCLD $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(TOOL_CFLAGS) $(CPPFLAGS) $(LDFLAGS) -static -MMD -MP -MF $@.d -MT $@ -o $@ $< \
+		$(LIB_A) -lm
+
+$(EXAMPLES): $(BUILD)/examples/%: libuser/examples/%.c $(BUILD)/lib/libl3l2q.so $(BUILD)/flags
+	$(say) CCLD $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(TOOL_CFLAGS) $(CPPFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -MT $@ -o $@ $< \
+		-L$(BUILD)/lib -ll3l2q -lm '-Wl,-rpath,$$ORIGIN/../lib'
+
+-include $(TOOLS:=.d) $(STATIC_TOOLS:=.d) $(EXAMPLES:=.d)
+
+# Changes when the compiler, its flags or the place to install do.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(CC) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) $(LIB_CFLAGS) $(PREFIX) $(LIBDIR) $(INCLUDEDIR)' >$@.$$$$; \
+		if cmp -s $@.$$$$ $@; then rm -f $@.$$$$; else mv $@.$$$$ $@; fi
+
+include selftests/Makefile
+
+# Demo and checks
+
+demo:
+	$(Q)selftests/vm/packages.sh build guest
+	+$(Q)INPUT='$(INPUT)' selftests/checks/demo.sh
+
+check:
+	$(Q)selftests/vm/packages.sh build guest check
+	+$(Q)MAKE='$(MAKE)' selftests/checks/check.sh check
+
+check-debug:
+	$(Q)selftests/vm/packages.sh build guest check
+	+$(Q)MAKE='$(MAKE)' selftests/checks/check.sh debug
+
+style:
+	$(Q)selftests/vm/packages.sh build guest check
+	+$(Q)MAKE='$(MAKE)' selftests/checks/check.sh style
+
+# Installation. "FROM TO MODE" for each file, so that uninstall knows exactly
+# what install did.
+
+MAN_PAGES := $(sort $(wildcard $(foreach s,1 3 4 7,libuser/man/*.$(s))))
+define install-list
+	{ echo '$(LIB_SO) $(LIBDIR)/libl3l2q.so.$(ABI) 755'; \
+	  echo '$(LIB_A) $(LIBDIR)/libl3l2q.a 644'; \
+	  echo '$(LIB_PC) $(LIBDIR)/pkgconfig/l3l2q.pc 644'; \
+	  for f in $(TOOL_SRCS:libuser/tools/%.c=%); do echo "$(BUILD)/bin/$$f $(BINDIR)/$$f 755"; done; \
+	  (cd libuser/include && find . -type f -name '*.h*') | LC_ALL=C sort | \
+		sed 's,^\./\(.*\),libuser/include/\1 $(INCLUDEDIR)/\1 644,'; \
+	  for f in $(notdir $(wildcard uapi/linux/l3l2q*.h)); do \
+		echo "uapi/linux/$$f $(INCLUDEDIR)/linux/$$f 644"; done; \
+	  for f in $(MAN_PAGES); do echo "$$f $(MANDIR)/man$${f##*.}/$${f##*/} 644"; done; }
+endef
+
+install: lib tools
+	$(Q)$(install-list) | while read -r from to mode; do \
+		[ -z '$(filter 1,$(V))' ] || echo "install $$from $(DESTDIR)$$to"; \
+		install -D -m "$$mode" "$$from" "$(DESTDIR)$$to" || exit 1; \
+	done
+	$(Q)ln -sfn libl3l2q.so.$(ABI) $(DESTDIR)$(LIBDIR)/libl3l2q.so
+	$(Q)[ -n '$(DESTDIR)' ] || ldconfig 2>/dev/null || :
+	+$(Q)if [ -n '$(KRELEASE)' ] && [ -e '$(KMOD)/l3l2q.ko' ]; then \
+		echo '  INSTALL l3l2q.ko for $(KRELEASE)'; \
+		$(KMAKE) INSTALL_MOD_PATH='$(DESTDIR)' modules_install; \
+	else \
+		echo '  no module was built for $(KDIR): not installed'; \
+	fi
+
+uninstall:
+	$(Q)$(install-list) | while read -r from to mode; do rm -f "$(DESTDIR)$$to"; done
+	$(Q)rm -f $(DESTDIR)$(LIBDIR)/libl3l2q.so
+	$(Q)rmdir $(DESTDIR)$(INCLUDEDIR)/l3l2q 2>/dev/null || :
+	$(Q)[ -n '$(DESTDIR)' ] || ldconfig 2>/dev/null || :
+	@echo '  the module stays: remove l3l2q.ko below $(DESTDIR)/lib/modules and run depmod'
+
+clean:
+	$(Q)rm -rf build
+	$(Q)find . -path ./.git -prune -o -type f \( -name '*.o' -o -name '*.ko' -o -name '*.mod' -o -name '*.mod.c' \
+		-o -name '.*.cmd' -o -name '.*.o.d' -o -name modules.order -o -name Module.symvers \
+		-o -name '.probe*' \) -exec rm -f {} +

@@ -1,0 +1,25 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# link-tree.sh DIR KEY: make or refresh DIR, a tree of links to the module's
+# source in which kbuild can put its objects. Objects made for another KEY
+# (kernel tree, architecture, arguments) go first.
+
+set -euo pipefail
+
+dir=$1 key=$2
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+
+if [ -e "$dir" ] && [ "$(cat "$dir/.key" 2>/dev/null)" != "$key" ]; then
+	rm -rf "$dir"
+fi
+mkdir -p "$dir"
+echo "$key" >"$dir/.key"
+
+(cd "$top" && find Kbuild driver uapi -type f \
+	\( -name Kbuild -o -name '*.[chS]' -o -name '*.mk' \) ! -name '*.mod.c' -print) |
+	while read -r f; do
+		mkdir -p "$dir/$(dirname "$f")"
+		[ "$dir/$f" -ef "$top/$f" ] || ln -sfn "$top/$f" "$dir/$f"
+	done
+find "$dir" -xtype l -delete

@@ -1,0 +1,80 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Style and static checks as TAP: checkpatch, W=1, sparse, cppcheck.
+
+set -uo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+top=$(cd "$here/../.." && pwd)
+cd "$top" || exit 1
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+n=0
+
+verdict() {
+	n=$((n + 1))
+	if [ "$1" = 0 ]; then
+		echo "ok $n $2"
+	else
+		head -n 60 "$tmp/out" | sed 's/^/# /'
+		echo "not ok $n $2"
+	fi
+}
+
+checkpatch() {
+	local src
+
+	src=$(selftests/vm/kernel.sh source) || return 1
+	# nothing to check is a failure too
+	[ -e "$1" ] || return 1
+	perl "$src/scripts/checkpatch.pl" --strict --no-tree --no-summary --terse --show-types -f "$@"
+}
+
+# A module built anew with what the arguments say. kbuild's own messages go to
+# stdout, the compiler's and sparse's to stderr.
+build() {
+	local kdir
+
+	kdir=$(selftests/vm/kernel.sh stock)/kdir || return 1
+	rm -rf build/kmod-*-style
+	${MAKE:-make} -s kmod KDIR="$kdir" KMOD_SUFFIX=-style KMOD_ARGS="$*" 2>&1 >/dev/null |
+		grep -vE '^Skipping BTF generation|^make(\[[0-9]+\])?: '
+	# say what is left, fail if anything is, or if there is no module
+	if [ "${PIPESTATUS[1]}" = 0 ]; then
+		return 1
+	fi
+	compgen -G 'build/kmod-*-style/l3l2q.ko' >/dev/null || { echo 'no module was built'; return 1; }
+}
+
+unset MAKEFLAGS MFLAGS MAKEOVERRIDES
+shopt -s nullglob
+
+echo 'TAP version 13'
+echo 1..6
+
+checkpatch driver/*.[ch] driver/probes/*.c >"$tmp/out" 2>&1
+verdict $? 'checkpatch --strict: driver'
+
+checkpatch uapi/linux/*.h >"$tmp/out" 2>&1
+verdict $? 'checkpatch --strict: uapi'
+
+build W=1 >"$tmp/out" 2>&1
+verdict $? 'module without a warning at W=1'
+
+build C=2 CF=-D__CHECK_ENDIAN__ >"$tmp/out" 2>&1
+verdict $? 'module without a complaint of sparse'
+
+cppcheck -q --std=c11 --language=c --enable=warning,performance,portability --inline-suppr \
+	--suppressions-list="$here/cppcheck.suppress" --error-exitcode=1 --template=gcc -j 2 \
+	-D__x86_64__ -D_GNU_SOURCE -Ilibuser/include -Ilibuser/src -Iuapi libuser >"$tmp/out" 2>&1
+verdict $? 'cppcheck: libuser'
+
+st=0
+for f in selftests/*.sh selftests/vm/*.sh selftests/checks/*.sh selftests/vm/init selftests/vm/load-module .ci/run; do
+	case $(head -n 1 "$f") in
+	*bash*) bash -n "$f" ;;
+	*) sh -n "$f" ;;
+	esac || st=1
+done >"$tmp/out" 2>&1
+verdict $st 'shell scripts parse'
