@@ -65,7 +65,8 @@ help:
 # Built in a tree of links, build/kmod-RELEASE, so that different kernels do not
 # overwrite each other's objects and the source stays clean.
 
-KRELEASE = $(shell cat $(KDIR)/include/config/kernel.release 2>/dev/null)
+# not include/config/kernel.release, which Debian leaves at the upstream version
+KRELEASE = $(shell sed -n 's/^.define UTS_RELEASE "\(.*\)"/\1/p' $(KDIR)/include/generated/utsrelease.h 2>/dev/null)
 KMOD = $(BUILD)/kmod-$(KRELEASE)$(KMOD_SUFFIX)
 KMAKE = $(MAKE) $(if $(filter 1,$(V)),,-s) -C $(KDIR) M=$(abspath $(KMOD)) \
 	$(if $(ARCH),ARCH=$(ARCH)) $(if $(CROSS_COMPILE),CROSS_COMPILE=$(CROSS_COMPILE)) $(KMOD_ARGS)

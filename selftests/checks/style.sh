@@ -22,13 +22,26 @@ verdict() {
 	fi
 }
 
+# It judges a header by the place it would have in the kernel's tree, so give
+# it that; and it does not know the one name in C11 that has a capital.
 checkpatch() {
 	local src
 
 	src=$(selftests/vm/kernel.sh source) || return 1
 	# nothing to check is a failure too
 	[ -e "$1" ] || return 1
-	perl "$src/scripts/checkpatch.pl" --strict --no-tree --no-summary --terse --show-types -f "$@"
+	mkdir -p "$tmp/include" "$tmp/drivers/misc"
+	ln -sfn "$top/uapi" "$tmp/include/uapi"
+	ln -sfn "$top/driver" "$tmp/drivers/misc/l3l2q"
+	set -- "${@/#uapi/include/uapi}"
+	set -- "${@/#driver/drivers/misc/l3l2q}"
+	(cd "$tmp" && perl "$src/scripts/checkpatch.pl" --strict --no-tree --no-summary --terse --show-types -f "$@") |
+		grep -v 'CAMELCASE: Avoid CamelCase: <_Static_assert>$'
+	case ${PIPESTATUS[*]} in
+	'0 '*) return 0 ;;	# perl was content
+	*' 1') return 0 ;;	# nothing left
+	esac
+	return 1
 }
 
 # A module built anew with what the arguments say. kbuild's own messages go to
