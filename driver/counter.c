@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Counters: the only words of a region that the kernel reads and writes for
+ * its users. Both sides may scribble over them at any time: each is read once,
+ * and whatever it says leads to a wake-up at most.
+ */
+#include <linux/errno.h>
+
+#include "internal.h"
+
+/**
+ * l3l2q_counter_read() - observe a counter
+ * @region: whose
+ * @offset: checked before
+ *
+ * What its writer published before it is visible afterwards.
+ *
+ * Return: its value.
+ */
+s32 l3l2q_counter_read(const struct l3l2q_region *region, u64 offset)
+{
+	/* Pairs with l3l2q_counter_write() and with releases in user space. */
+	return smp_load_acquire(&region->counters[offset / sizeof(s32)]);
+}
+
+/**
+ * l3l2q_counter_write() - publish a counter
+ * @region: whose
+ * @offset: checked before
+ * @value: to store
+ *
+ * Waking whoever sleeps for it is left to the caller.
+ */
+void l3l2q_counter_write(struct l3l2q_region *region, u64 offset, s32 value)
+{
+	/* Pairs with l3l2q_counter_read() and with acquires in user space. */
+	smp_store_release(&region->counters[offset / sizeof(s32)], value);
+}
+
+static int l3l2q_counter_access(const struct l3l2q_region *region, u64 offset)
+{
+	switch (l3l2q_counter_check(region->counter_bytes, offset)) {
+	case L3L2Q_CHECK_OK:
+		return 0;
+	case L3L2Q_CHECK_OUT_OF_BOUNDS:
+		return -ERANGE;
+	default:
+		return -EINVAL;
+	}
+}
+
+/**
+ * l3l2q_condition_check() - validate a condition that a user wants to wait for
+ * @region: whose counter it is about
+ * @condition: a private copy
+ *
+ * Return: 0, -EINVAL or -ERANGE.
+ */
+int l3l2q_condition_check(const struct l3l2q_region *region,
+			  const struct l3l2q_condition *condition)
+{
+	int err;
+
+	err = l3l2q_counter_access(region, condition->offset);
+	if (err)
+		return err;
+	if (condition->pad || l3l2q_cmp_holds(condition->cmp, 0, 0) < 0)
+		return -EINVAL;
+	return 0;
+}
+
+/* NOTIFY */
+int l3l2q_ioctl_notify(struct l3l2q_ucmd *ucmd)
+{
+	const struct l3l2q_notify *cmd = ucmd->cmd;
+	struct l3l2q_endpoint *ep = ucmd->ep;
+	struct l3l2q_region *region = ep->region;
+	s32 value = cmd->value;
+	int err;
+
+	err = l3l2q_counter_access(region, cmd->offset);
+	if (err)
+		return err;
+	if (cmd->op != L3L2Q_NOTIFY_SET && cmd->op != L3L2Q_NOTIFY_ADD)
+		return -EINVAL;
+	if (!l3l2q_region_is_raw(region) &&
+	    l3l2q_counter_writer(cmd->offset) != ep->role)
+		return -EPERM;
+
+	/* A line has one writer: the protocol wants no more than this. */
+	if (cmd->op == L3L2Q_NOTIFY_ADD)
+		value = (u32)value + l3l2q_counter_read(region, cmd->offset);
+	l3l2q_counter_write(region, cmd->offset, value);
+
+	/* Threads of one's own role may wait for one's own counters. */
+	l3l2q_wake(l3l2q_peer(ep), false);
+	l3l2q_wake(ep, false);
+
+	l3l2q_stat_inc(ep, L3L2Q_STAT_NOTIFIES);
+	return 0;
+}
+
+/* TEST */
+int l3l2q_ioctl_test(struct l3l2q_ucmd *ucmd)
+{
+	struct l3l2q_test *cmd = ucmd->cmd;
+	const struct l3l2q_region *region = ucmd->ep->region;
+	int matched;
+	int err;
+
+	err = l3l2q_counter_access(region, cmd->offset);
+	if (err)
+		return err;
+
+	cmd->observed = l3l2q_counter_read(region, cmd->offset);
+	matched = l3l2q_cmp_holds(cmd->cmp, cmd->observed, cmd->value);
+	if (matched < 0)
+		return -EINVAL;
+	cmd->matched = matched;
+	return l3l2q_ucmd_respond(ucmd);
+}

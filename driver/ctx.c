@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A context, an open of the device node: what the driver can do, and CREATE.
+ */
+#include <linux/fs.h>
+#include <linux/module.h>
+#include <linux/nodemask.h>
+#include <linux/string.h>
+#include <linux/types.h>
+
+#include "internal.h"
+
+static int l3l2q_ioctl_query(struct l3l2q_ucmd *ucmd)
+{
+	struct l3l2q_query *cmd = ucmd->cmd;
+
+	*cmd = (struct l3l2q_query) {
+		.size = sizeof(*cmd),
+		.uapi_version = L3L2Q_UAPI_VERSION,
+		.uapi_oldest = L3L2Q_UAPI_OLDEST,
+		.features = L3L2Q_FEATURE_RAM,
+		.max_region_bytes = l3l2q_max_region_bytes(),
+		.max_counter_bytes = L3L2Q_RAW_COUNTER_MAX,
+		.max_user_bytes = l3l2q_max_user_bytes(),
+		.page_size = PAGE_SIZE,
+		.max_conditions = L3L2Q_WAIT_MAX_CONDITIONS,
+	};
+	return l3l2q_ucmd_respond(ucmd);
+}
+
+static int l3l2q_ioctl_query_device(struct l3l2q_ucmd *ucmd)
+{
+	/* QUERY says that there are none. */
+	return -ENODEV;
+}
+
+static int l3l2q_create_queue(const struct l3l2q_create *cmd,
+			      struct l3l2q_layout *layout)
+{
+	if (cmd->payload_bytes || cmd->counter_bytes)
+		return -EINVAL;
+	if (l3l2q_layout_make(cmd->depth, cmd->input_arena_bytes,
+			      cmd->output_arena_bytes, layout))
+		return -EINVAL;
+	return 0;
+}
+
+static int l3l2q_create_raw(const struct l3l2q_create *cmd,
+			    struct l3l2q_layout *layout)
+{
+	if (cmd->input_arena_bytes || cmd->output_arena_bytes)
+		return -EINVAL;
+	if (!cmd->payload_bytes || !cmd->counter_bytes ||
+	    cmd->counter_bytes % sizeof(s32))
+		return -EINVAL;
+	if (cmd->counter_bytes > L3L2Q_RAW_COUNTER_MAX)
+		return -EFBIG;
+
+	memset(layout, 0, sizeof(*layout));
+	layout->payload_bytes = cmd->payload_bytes;
+	layout->counter_bytes = cmd->counter_bytes;
+	return 0;
+}
+
+static int l3l2q_create_check(const struct l3l2q_create *cmd)
+{
+	if (cmd->pad || cmd->role >= L3L2Q_ROLES)
+		return -EINVAL;
+	if (cmd->backend != L3L2Q_BACKEND_RAM)
+		return -EOPNOTSUPP;
+	if (cmd->source || cmd->source_bytes)
+		return -EINVAL;
+
+	if (!(cmd->flags & L3L2Q_CREATE_NUMA))
+		return cmd->numa_node ? -EINVAL : 0;
+	if (cmd->numa_node < 0 || cmd->numa_node >= MAX_NUMNODES ||
+	    !node_state(cmd->numa_node, N_MEMORY))
+		return -EINVAL;
+	return 0;
+}
+
+static int l3l2q_ioctl_create(struct l3l2q_ucmd *ucmd)
+{
+	struct l3l2q_create *cmd = ucmd->cmd;
+	struct l3l2q_region *region;
+	struct l3l2q_layout layout;
+	int err;
+
+	err = l3l2q_create_check(cmd);
+	if (err)
+		return err;
+	if (cmd->depth)
+		err = l3l2q_create_queue(cmd, &layout);
+	else
+		err = l3l2q_create_raw(cmd, &layout);
+	if (err)
+		return err;
+	if (layout.payload_bytes > l3l2q_max_region_bytes())
+		return -EFBIG;
+
+	region = l3l2q_region_create(cmd, &layout);
+	if (IS_ERR(region))
+		return PTR_ERR(region);
+
+	cmd->region_id = region->id;
+	err = l3l2q_endpoint_publish(&region->ep[cmd->role], ucmd, &cmd->fd);
+	l3l2q_region_put(region);
+	return err;
+}
+
+static const struct l3l2q_ioctl l3l2q_ctx_ioctls[] = {
+	L3L2Q_IOCTL(L3L2Q_IOC_QUERY, l3l2q_query, pad, 0, false,
+		    l3l2q_ioctl_query),
+	L3L2Q_IOCTL(L3L2Q_IOC_QUERY_DEVICE, l3l2q_query_device, name, 0, false,
+		    l3l2q_ioctl_query_device),
+	L3L2Q_IOCTL(L3L2Q_IOC_CREATE, l3l2q_create, pad,
+		    L3L2Q_CREATE_NUMA | L3L2Q_CREATE_REGION_V3 |
+		    L3L2Q_CREATE_SILENT_PEER, false, l3l2q_ioctl_create),
+};
+
+static long l3l2q_ctx_ioctl(struct file *file, unsigned int cmd,
+			    unsigned long arg)
+{
+	return l3l2q_ioctl(l3l2q_ctx_ioctls, ARRAY_SIZE(l3l2q_ctx_ioctls), NULL,
+			   cmd, arg);
+}
+
+const struct file_operations l3l2q_ctx_fops = {
+	.owner = THIS_MODULE,
+	.open = nonseekable_open,
+	.unlocked_ioctl = l3l2q_ctx_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+};

@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Endpoints: their files, their ends, and what can be asked of them.
+ *
+ * A role goes NONE, OPEN, ATTACHED and then, from either of the latter two, to
+ * DETACHED or DEAD, where it stays: cursors cannot be resumed.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/file.h>
+#include <linux/module.h>
+#include <linux/sched/mm.h>
+#include <linux/seq_file.h>
+
+#include "internal.h"
+
+/* ---- states ------------------------------------------------------------- */
+
+/**
+ * l3l2q_endpoint_set_state() - move a role on
+ * @ep: whose lock is held
+ * @state: enum l3l2q_state
+ */
+void l3l2q_endpoint_set_state(struct l3l2q_endpoint *ep, u32 state)
+{
+	lockdep_assert_held(&ep->lock);
+	/* The abort flag of the dead goes first: l3l2q_endpoint_state(). */
+	smp_store_release(&ep->state, state);
+	/* And for whoever reads the status page. */
+	smp_store_release(&ep->region->status->state[ep->role], state);
+}
+
+/**
+ * l3l2q_endpoint_end() - end a role
+ * @ep: which
+ * @state: L3L2Q_STATE_DETACHED or _DEAD; the dead abort
+ *
+ * Return: 0, or -ESHUTDOWN if it had ended before.
+ */
+int l3l2q_endpoint_end(struct l3l2q_endpoint *ep, u32 state)
+{
+	struct l3l2q_region *region = ep->region;
+	struct mm_struct *mm;
+	unsigned long flags;
+
+	spin_lock_irqsave(&ep->lock, flags);
+	if (ep->state >= L3L2Q_STATE_DETACHED) {
+		spin_unlock_irqrestore(&ep->lock, flags);
+		return -ESHUTDOWN;
+	}
+	if (state == L3L2Q_STATE_DEAD && !l3l2q_region_is_raw(region))
+		l3l2q_counter_write(region, l3l2q_ctr_abort(ep->role), 1);
+	l3l2q_endpoint_set_state(ep, state);
+	mm = ep->mm;
+	ep->mm = NULL;
+	spin_unlock_irqrestore(&ep->lock, flags);
+
+	if (mm)
+		mmdrop(mm);
+
+	/* Other threads may sleep in WAIT on this very endpoint. */
+	l3l2q_wake(l3l2q_peer(ep), true);
+	l3l2q_wake(ep, true);
+	return 0;
+}
+
+/* A role is opened once; l3l2q_endpoint_unopen() if nobody ever saw it. */
+static int l3l2q_endpoint_open(struct l3l2q_endpoint *ep)
+{
+	unsigned long flags;
+	int err = 0;
+
+	spin_lock_irqsave(&ep->lock, flags);
+	if (ep->state == L3L2Q_STATE_NONE)
+		l3l2q_endpoint_set_state(ep, L3L2Q_STATE_OPEN);
+	else
+		err = -EBUSY;
+	spin_unlock_irqrestore(&ep->lock, flags);
+	return err;
+}
+
+static void l3l2q_endpoint_unopen(struct l3l2q_endpoint *ep)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&ep->lock, flags);
+	l3l2q_endpoint_set_state(ep, L3L2Q_STATE_NONE);
+	spin_unlock_irqrestore(&ep->lock, flags);
+}
+
+/* ---- ioctls ------------------------------------------------------------- */
+
+static void l3l2q_info_map(const struct l3l2q_endpoint *ep,
+			   struct l3l2q_mapping *map, enum l3l2q_part part)
+{
+	map->offset = (u64)part << L3L2Q_PART_SHIFT;
+	map->length = l3l2q_part_length(ep->region, part);
+}
+
+static enum l3l2q_part l3l2q_control_part(const struct l3l2q_endpoint *ep)
+{
+	return ep->role == L3L2Q_ROLE_L3 ? L3L2Q_PART_CONTROL_L3
+					 : L3L2Q_PART_CONTROL_L2;
+}
+
+static int l3l2q_ioctl_info(struct l3l2q_ucmd *ucmd)
+{
+	struct l3l2q_endpoint *ep = ucmd->ep;
+	struct l3l2q_endpoint *peer = l3l2q_peer(ep);
+	const struct l3l2q_region *region = ep->region;
+	const struct l3l2q_layout *layout = &region->layout;
+	struct l3l2q_info *cmd = ucmd->cmd;
+	struct l3l2q_mapping *map = cmd->map;
+
+	*cmd = (struct l3l2q_info) {
+		.size = sizeof(*cmd),
+		.role = ep->role,
+		.backend = region->ops->id,
+		.memory = region->ops->memory,
+		.peer_kind = READ_ONCE(ep->peer_kind),
+		.state = l3l2q_endpoint_state(ep),
+		.peer_state = l3l2q_endpoint_state(peer),
+		.region = {
+			.magic_version = region->version,
+			.region_id = region->id,
+			.payload_bytes = region->payload_bytes,
+			.counter_bytes = region->counter_bytes,
+		},
+	};
+	if (!l3l2q_region_is_raw(region)) {
+		cmd->queue = (struct l3l2q_queue_desc) {
+			.magic_version = L3L2Q_QUEUE_VERSION,
+			.depth = layout->depth,
+			.input_arena_bytes = layout->input_arena_bytes,
+			.output_arena_bytes = layout->output_arena_bytes,
+			.payload_bytes = layout->payload_bytes,
+			.counter_bytes = layout->counter_bytes,
+		};
+	}
+
+	l3l2q_info_map(ep, &map[L3L2Q_MAP_PAYLOAD], L3L2Q_PART_PAYLOAD);
+	l3l2q_info_map(ep, &map[L3L2Q_MAP_COUNTERS], L3L2Q_PART_COUNTERS);
+	l3l2q_info_map(ep, &map[L3L2Q_MAP_STATUS], L3L2Q_PART_STATUS);
+	l3l2q_info_map(ep, &map[L3L2Q_MAP_CONTROL], l3l2q_control_part(ep));
+	l3l2q_info_map(ep, &map[L3L2Q_MAP_PEER_CONTROL],
+		       l3l2q_control_part(peer));
+
+	/* Not addresses, but distinct, aligned and not zero. */
+	cmd->region.payload_base = map[L3L2Q_MAP_PAYLOAD].offset;
+	cmd->region.counter_base = map[L3L2Q_MAP_COUNTERS].offset;
+	return l3l2q_ucmd_respond(ucmd);
+}
+
+static int l3l2q_ioctl_open_peer(struct l3l2q_ucmd *ucmd)
+{
+	struct l3l2q_endpoint *ep = ucmd->ep;
+	struct l3l2q_endpoint *peer = l3l2q_peer(ep);
+	struct l3l2q_open_peer *cmd = ucmd->cmd;
+
+	if (!ep->creator)
+		return -EPERM;
+	cmd->role = peer->role;
+	return l3l2q_endpoint_publish(peer, ucmd, &cmd->fd);
+}
+
+static int l3l2q_ioctl_detach(struct l3l2q_ucmd *ucmd)
+{
+	return l3l2q_endpoint_end(ucmd->ep, L3L2Q_STATE_DETACHED);
+}
+
+static int l3l2q_ioctl_stats(struct l3l2q_ucmd *ucmd)
+{
+	const struct l3l2q_endpoint *ep = ucmd->ep;
+	struct l3l2q_stats *cmd = ucmd->cmd;
+	const atomic64_t *stats = ep->stats;
+
+	*cmd = (struct l3l2q_stats) {
+		.size = sizeof(*cmd),
+		.notifies = atomic64_read(&stats[L3L2Q_STAT_NOTIFIES]),
+		.kicks = atomic64_read(&stats[L3L2Q_STAT_KICKS]),
+		.waits = atomic64_read(&stats[L3L2Q_STAT_WAITS]),
+		.sleeps = atomic64_read(&stats[L3L2Q_STAT_SLEEPS]),
+		.polls = atomic64_read(&stats[L3L2Q_STAT_POLLS]),
+		.arms = atomic64_read(&stats[L3L2Q_STAT_ARMS]),
+		.wakeups = atomic64_read(&stats[L3L2Q_STAT_WAKEUPS]),
+		.signals = atomic64_read(&stats[L3L2Q_STAT_SIGNALS]),
+		.timer_ticks = atomic64_read(&stats[L3L2Q_STAT_TIMER_TICKS]),
+		.timer_wakeups =
+			atomic64_read(&stats[L3L2Q_STAT_TIMER_WAKEUPS]),
+		.faults = atomic64_read(&stats[L3L2Q_STAT_FAULTS]),
+		.region_bytes = ep->region->bytes,
+	};
+	return l3l2q_ucmd_respond(ucmd);
+}
+
+static int l3l2q_ioctl_export_dmabuf(struct l3l2q_ucmd *ucmd)
+{
+	const struct l3l2q_export_dmabuf *cmd = ucmd->cmd;
+
+	return cmd->pad ? -EINVAL : -EOPNOTSUPP;
+}
+
+static const struct l3l2q_ioctl l3l2q_endpoint_ioctls[] = {
+	L3L2Q_IOCTL(L3L2Q_IOC_INFO, l3l2q_info, map, 0, false,
+		    l3l2q_ioctl_info),
+	L3L2Q_IOCTL(L3L2Q_IOC_OPEN_PEER, l3l2q_open_peer, fd, 0, true,
+		    l3l2q_ioctl_open_peer),
+	L3L2Q_IOCTL(L3L2Q_IOC_NOTIFY, l3l2q_notify, value, 0, true,
+		    l3l2q_ioctl_notify),
+	L3L2Q_IOCTL(L3L2Q_IOC_TEST, l3l2q_test, observed, 0, false,
+		    l3l2q_ioctl_test),
+	L3L2Q_IOCTL_PLAIN(L3L2Q_IOC_KICK, L3L2Q_KICK_SELF, true,
+			  l3l2q_ioctl_kick),
+	L3L2Q_IOCTL_PLAIN(L3L2Q_IOC_DETACH, 0, true, l3l2q_ioctl_detach),
+	L3L2Q_IOCTL(L3L2Q_IOC_STATS, l3l2q_stats, region_bytes, 0, false,
+		    l3l2q_ioctl_stats),
+	L3L2Q_IOCTL(L3L2Q_IOC_EXPORT_DMABUF, l3l2q_export_dmabuf, pad, 0, true,
+		    l3l2q_ioctl_export_dmabuf),
+};
+
+static long l3l2q_endpoint_ioctl(struct file *file, unsigned int cmd,
+				 unsigned long arg)
+{
+	return l3l2q_ioctl(l3l2q_endpoint_ioctls,
+			   ARRAY_SIZE(l3l2q_endpoint_ioctls),
+			   file->private_data, cmd, arg);
+}
+
+/* ---- files -------------------------------------------------------------- */
+
+#ifdef CONFIG_PROC_FS
+static const char * const l3l2q_role_names[] = {
+	[L3L2Q_ROLE_L3] = "L3",
+	[L3L2Q_ROLE_L2] = "L2",
+};
+
+static const char * const l3l2q_state_names[] = {
+	[L3L2Q_STATE_NONE] = "none",
+	[L3L2Q_STATE_OPEN] = "open",
+	[L3L2Q_STATE_ATTACHED] = "attached",
+	[L3L2Q_STATE_DETACHED] = "detached",
+	[L3L2Q_STATE_DEAD] = "dead",
+};
+
+static const char * const l3l2q_peer_kind_names[] = {
+	[L3L2Q_PEER_ARMS] = "arms",
+	[L3L2Q_PEER_RINGS] = "rings",
+	[L3L2Q_PEER_SILENT] = "silent",
+};
+
+static const char * const l3l2q_counter_names[] = {
+	"input-tail", "input-head", "output-tail", "output-head", "l3-abort",
+	"l2-abort",
+};
+
+static const char * const l3l2q_stat_names[] = {
+	[L3L2Q_STAT_NOTIFIES] = "notifies",
+	[L3L2Q_STAT_KICKS] = "kicks",
+	[L3L2Q_STAT_WAITS] = "waits",
+	[L3L2Q_STAT_SLEEPS] = "sleeps",
+	[L3L2Q_STAT_POLLS] = "polls",
+	[L3L2Q_STAT_ARMS] = "arms",
+	[L3L2Q_STAT_WAKEUPS] = "wakeups",
+	[L3L2Q_STAT_SIGNALS] = "signals",
+	[L3L2Q_STAT_TIMER_TICKS] = "timer-ticks",
+	[L3L2Q_STAT_TIMER_WAKEUPS] = "timer-wakeups",
+	[L3L2Q_STAT_FAULTS] = "faults",
+};
+
+static void l3l2q_show_queue(struct seq_file *m,
+			     const struct l3l2q_region *region)
+{
+	const struct l3l2q_layout *layout = &region->layout;
+	u32 i;
+
+	seq_printf(m, "l3l2q-depth:\t%llu\n", layout->depth);
+	seq_printf(m, "l3l2q-input-arena-bytes:\t%llu\n",
+		   layout->input_arena_bytes);
+	seq_printf(m, "l3l2q-output-arena-bytes:\t%llu\n",
+		   layout->output_arena_bytes);
+	for (i = 0; i < ARRAY_SIZE(l3l2q_counter_names); i++)
+		seq_printf(m, "l3l2q-%s:\t%u\n", l3l2q_counter_names[i],
+			   l3l2q_counter_read(region, i * L3L2Q_LINE_BYTES));
+}
+
+static void l3l2q_endpoint_show_fdinfo(struct seq_file *m, struct file *file)
+{
+	struct l3l2q_endpoint *ep = file->private_data;
+	struct l3l2q_endpoint *peer = l3l2q_peer(ep);
+	const struct l3l2q_region *region = ep->region;
+	u32 i;
+
+	seq_printf(m, "l3l2q-region:\t%llu\n", region->id);
+	seq_printf(m, "l3l2q-backend:\t%s\n", region->ops->name);
+	seq_printf(m, "l3l2q-bytes:\t%llu\n", region->bytes);
+	seq_printf(m, "l3l2q-payload-bytes:\t%llu\n", region->payload_bytes);
+	seq_printf(m, "l3l2q-counter-bytes:\t%u\n", region->counter_bytes);
+	if (!l3l2q_region_is_raw(region))
+		l3l2q_show_queue(m, region);
+
+	seq_printf(m, "l3l2q-role:\t%s\n", l3l2q_role_names[ep->role]);
+	seq_printf(m, "l3l2q-state:\t%s\n",
+		   l3l2q_state_names[l3l2q_endpoint_state(ep)]);
+	seq_printf(m, "l3l2q-peer-state:\t%s\n",
+		   l3l2q_state_names[l3l2q_endpoint_state(peer)]);
+	seq_printf(m, "l3l2q-peer-kind:\t%s\n",
+		   l3l2q_peer_kind_names[READ_ONCE(ep->peer_kind)]);
+	seq_printf(m, "l3l2q-removed:\t%d\n", l3l2q_region_removed(region));
+	seq_printf(m, "l3l2q-armed:\t%#x\n", l3l2q_armed(ep));
+	seq_printf(m, "l3l2q-peer-armed:\t%#x\n", l3l2q_armed(peer));
+	seq_printf(m, "l3l2q-watches:\t%zu\n", l3l2q_watches(ep));
+	for (i = 0; i < L3L2Q_STATS_NR; i++)
+		seq_printf(m, "l3l2q-%s:\t%llu\n", l3l2q_stat_names[i],
+			   (u64)atomic64_read(&ep->stats[i]));
+}
+#endif
+
+static int l3l2q_endpoint_release(struct inode *inode, struct file *file)
+{
+	struct l3l2q_endpoint *ep = file->private_data;
+
+	/* Or its descriptor never reached anybody. */
+	if (ep) {
+		l3l2q_endpoint_end(ep, L3L2Q_STATE_DEAD);
+		l3l2q_region_put(ep->region);
+	}
+	return 0;
+}
+
+static const struct file_operations l3l2q_endpoint_fops = {
+	.owner = THIS_MODULE,
+	.release = l3l2q_endpoint_release,
+	.unlocked_ioctl = l3l2q_endpoint_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.mmap = l3l2q_endpoint_mmap,
+	.poll = l3l2q_endpoint_poll,
+#ifdef CONFIG_PROC_FS
+	.show_fdinfo = l3l2q_endpoint_show_fdinfo,
+#endif
+};
+
+/**
+ * l3l2q_endpoint_publish() - open a role and hand its file to the caller
+ * @ep: the role, whose region the caller holds
+ * @ucmd: the ioctl that responds with it
+ * @fd: where in ucmd->cmd its number goes
+ *
+ * Return: 0; -EBUSY if the role was opened before; or -errno, and nobody has
+ * seen it.
+ */
+int l3l2q_endpoint_publish(struct l3l2q_endpoint *ep,
+			   const struct l3l2q_ucmd *ucmd, s32 *fd)
+{
+	struct file *file;
+	int err;
+
+	err = l3l2q_endpoint_open(ep);
+	if (err)
+		return err;
+
+	err = get_unused_fd_flags(O_CLOEXEC);
+	if (err < 0)
+		goto err_open;
+	*fd = err;
+
+	file = anon_inode_getfile("[l3l2q]", &l3l2q_endpoint_fops, ep, O_RDWR);
+	if (IS_ERR(file)) {
+		err = PTR_ERR(file);
+		goto err_fd;
+	}
+	err = l3l2q_ucmd_respond(ucmd);
+	if (err)
+		goto err_file;
+
+	kref_get(&ep->region->ref);
+	file->f_mapping = ep->region->inode->i_mapping;
+	fd_install(*fd, file);
+	return 0;
+
+err_file:
+	/* Its release comes when it comes, and has nothing to release. */
+	file->private_data = NULL;
+	fput(file);
+err_fd:
+	put_unused_fd(*fd);
+err_open:
+	l3l2q_endpoint_unopen(ep);
+	return err;
+}

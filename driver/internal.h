@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The l3l2q driver's own interfaces.
+ *
+ * Objects: a region (memory, counters, pages that tell who sleeps) has two
+ * endpoints, one a role, embedded in it. The file of an endpoint holds a
+ * reference to the region, and mappings hold the file, so that whoever got at
+ * an endpoint through a file, a mapping or a ticking scanner finds its region
+ * alive.
+ */
+#ifndef _L3L2Q_INTERNAL_H
+#define _L3L2Q_INTERNAL_H
+
+#include <linux/atomic.h>
+#include <linux/bits.h>
+#include <linux/build_bug.h>
+#include <linux/fs.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/lockdep.h>
+#include <linux/mm_types.h>
+#include <linux/poll.h>
+#include <linux/rwsem.h>
+#include <linux/sizes.h>
+#include <linux/spinlock.h>
+#include <linux/stddef.h>
+#include <linux/timerqueue.h>
+#include <linux/types.h>
+#include <linux/wait.h>
+#include <linux/l3l2q.h>
+
+#ifndef CONFIG_64BIT
+#error "l3l2q: mmap offsets need a 64-bit kernel"
+#endif
+#ifdef __BIG_ENDIAN
+#error "l3l2q: the L3-L2 wire format is little-endian"
+#endif
+
+struct eventfd_ctx;
+struct l3l2q_region;
+struct l3l2q_user;
+struct seq_file;
+struct task_struct;
+
+/* ---- parts of a region, as mmap offsets name them ----------------------- */
+
+#define L3L2Q_PART_SHIFT	40
+#define L3L2Q_PART_MAX_BYTES	BIT_ULL(L3L2Q_PART_SHIFT)
+
+/* 0 is no part, so that no offset in INFO is zero. */
+enum l3l2q_part {
+	L3L2Q_PART_PAYLOAD = 1,
+	L3L2Q_PART_COUNTERS,
+	L3L2Q_PART_STATUS,
+	L3L2Q_PART_CONTROL_L3,
+	L3L2Q_PART_CONTROL_L2,
+};
+
+#define L3L2Q_RAW_COUNTER_MAX	SZ_1M
+
+/* Memory that a user asked for: charged, and never worth the OOM killer. */
+#define L3L2Q_GFP_USER	(GFP_KERNEL_ACCOUNT | __GFP_ZERO | \
+			 __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
+/* ---- statistics --------------------------------------------------------- */
+
+/* In the order of struct l3l2q_stats. */
+enum l3l2q_stat {
+	L3L2Q_STAT_NOTIFIES,
+	L3L2Q_STAT_KICKS,
+	L3L2Q_STAT_WAITS,
+	L3L2Q_STAT_SLEEPS,
+	L3L2Q_STAT_POLLS,
+	L3L2Q_STAT_ARMS,
+	L3L2Q_STAT_WAKEUPS,
+	L3L2Q_STAT_SIGNALS,
+	L3L2Q_STAT_TIMER_TICKS,
+	L3L2Q_STAT_TIMER_WAKEUPS,
+	L3L2Q_STAT_FAULTS,
+	L3L2Q_STATS_NR
+};
+
+/* ---- watches ------------------------------------------------------------ */
+
+/**
+ * struct l3l2q_watch - somebody to be told once something holds
+ * @node: in l3l2q_endpoint.watches
+ * @bits: of l3l2q_control.armed: any of them arms the watch
+ * @events: L3L2Q_EVENT_* that fire it
+ * @nr_conditions: length of @conditions
+ * @conditions: counters that fire it; their observed values are kept up to date
+ * @task: a sleeping WAIT to wake, or
+ * @eventfd: an eventfd to signal
+ * @fired: a WAIT's results are final
+ * @revents: result: events that held
+ * @index: result: first condition that held, or -1
+ *
+ * All of it is protected by the lock of the endpoint on whose list it is.
+ */
+struct l3l2q_watch {
+	struct list_head node;
+	u32 bits;
+	u32 events;
+	u32 nr_conditions;
+	struct l3l2q_condition *conditions;
+	struct task_struct *task;
+	struct eventfd_ctx *eventfd;
+	bool fired;
+	u32 revents;
+	s32 index;
+};
+
+/* One eventfd for each of IN, OUT and ABORT, then the counter slots. */
+#define L3L2Q_EVENTFDS	(L3L2Q_EVENTFD_COUNTER + L3L2Q_COUNTER_SLOTS)
+
+/**
+ * struct l3l2q_eventfd_watch - a registered eventfd
+ * @watch: on the endpoint's list while watch.eventfd is set
+ * @condition: what watch.conditions points to
+ */
+struct l3l2q_eventfd_watch {
+	struct l3l2q_watch watch;
+	struct l3l2q_condition condition;
+};
+
+/* ---- endpoints ---------------------------------------------------------- */
+
+/**
+ * struct l3l2q_endpoint - one role of a region
+ * @region: that it is a part of
+ * @role: enum l3l2q_role
+ * @creator: CREATE returned it, hence it may OPEN_PEER
+ * @control: the page its owner writes and its peer reads
+ * @lock: taken in any context; nests inside the scanner's, outside those of
+ *	eventfds; those of two endpoints never nest
+ * @state: enum l3l2q_state; written under @lock, mirrored in the status page
+ * @mm: the address space it is attached to, while ATTACHED; under @lock
+ * @nr_mappings: VMAs of the counters in @mm; under @lock
+ * @watches: struct l3l2q_watch; empty and staying so once ended; under @lock
+ * @eventfds: registered ones; under @lock
+ * @wq: poll, select and epoll
+ * @scan: in the scanner's queue, by the time it is due; under the scanner's lock
+ * @peer_kind: enum l3l2q_peer_kind; written under the scanner's lock
+ * @period_ns: current polling period; under the scanner's lock
+ * @min_ns: shortest polling period; under the scanner's lock
+ * @max_ns: longest polling period; under the scanner's lock
+ * @stats: indexed by enum l3l2q_stat
+ */
+struct l3l2q_endpoint {
+	struct l3l2q_region *region;
+	enum l3l2q_role role;
+	bool creator;
+	struct l3l2q_control *control;
+
+	spinlock_t lock;	/* ends, attachment, watches */
+	u32 state;
+	struct mm_struct *mm;
+	unsigned int nr_mappings;
+	struct list_head watches;
+	struct l3l2q_eventfd_watch eventfds[L3L2Q_EVENTFDS];
+
+	wait_queue_head_t wq;
+
+	struct timerqueue_node scan;
+	u32 peer_kind;
+	u32 period_ns;
+	u32 min_ns;
+	u32 max_ns;
+
+	atomic64_t stats[L3L2Q_STATS_NR];
+};
+
+/* ---- regions ------------------------------------------------------------ */
+
+/**
+ * struct l3l2q_backend_ops - where a region's payload and counters come from
+ * @id: enum l3l2q_backend
+ * @name: for people
+ * @memory: enum l3l2q_memory of its mappings
+ * @alloc: take zeroed memory for l3l2q_region.payload_bytes and .counter_bytes,
+ *	set .counters and .backing; may sleep
+ * @free: undo @alloc; may sleep
+ * @payload_pfn: page frame of the payload's page @index
+ * @counters_pfn: page frame of the counters' page @index
+ */
+struct l3l2q_backend_ops {
+	u32 id;
+	const char *name;
+	u32 memory;
+	int (*alloc)(struct l3l2q_region *region, const struct l3l2q_create *cmd);
+	void (*free)(struct l3l2q_region *region);
+	unsigned long (*payload_pfn)(struct l3l2q_region *region,
+				     unsigned long index);
+	unsigned long (*counters_pfn)(struct l3l2q_region *region,
+				      unsigned long index);
+};
+
+/**
+ * struct l3l2q_region - memory that two roles share
+ * @ref: one for each endpoint's file
+ * @id: unique while the module is loaded, never 0
+ * @version: magic_version of its scalars
+ * @ops: its backend
+ * @backing: the backend's own
+ * @inode: whose mapping all of its files use: unmapping hits nobody else
+ * @user: who is charged for it
+ * @bytes: how much is charged
+ * @payload_bytes: size of the payload range
+ * @counter_bytes: size of the counter range
+ * @layout: of the queue; depth 0 in a raw region
+ * @counters: the counter range, for l3l2q_counter_read() and _write() only
+ * @status: the page that all read and only the kernel writes
+ * @revoke: faults hold it for reading, so that the backing memory can be
+ *	replaced under them
+ * @ep: the roles
+ */
+struct l3l2q_region {
+	struct kref ref;
+	u64 id;
+	u64 version;
+	const struct l3l2q_backend_ops *ops;
+	void *backing;
+	struct inode *inode;
+	struct l3l2q_user *user;
+	u64 bytes;
+	u64 payload_bytes;
+	u32 counter_bytes;
+	struct l3l2q_layout layout;
+	s32 *counters;
+	struct l3l2q_status *status;
+	struct rw_semaphore revoke;
+	struct l3l2q_endpoint ep[L3L2Q_ROLES];
+};
+
+static inline bool l3l2q_region_is_raw(const struct l3l2q_region *region)
+{
+	return !region->layout.depth;
+}
+
+static inline bool l3l2q_region_removed(const struct l3l2q_region *region)
+{
+	/* Whoever sets it wakes everybody afterwards; nothing to order. */
+	return READ_ONCE(region->status->removed);
+}
+
+static inline struct l3l2q_endpoint *l3l2q_peer(struct l3l2q_endpoint *ep)
+{
+	return &ep->region->ep[l3l2q_peer_role(ep->role)];
+}
+
+static inline u32 l3l2q_endpoint_state(const struct l3l2q_endpoint *ep)
+{
+	/* Pairs with l3l2q_endpoint_set_state(): what led to it is visible. */
+	return smp_load_acquire(&ep->state);
+}
+
+static inline bool l3l2q_endpoint_ended(const struct l3l2q_endpoint *ep)
+{
+	return l3l2q_endpoint_state(ep) >= L3L2Q_STATE_DETACHED;
+}
+
+static inline void l3l2q_stat_inc(struct l3l2q_endpoint *ep,
+				  enum l3l2q_stat stat)
+{
+	atomic64_inc(&ep->stats[stat]);
+}
+
+/* region.c */
+struct l3l2q_region *l3l2q_region_create(const struct l3l2q_create *cmd,
+					 const struct l3l2q_layout *layout);
+void l3l2q_region_put(struct l3l2q_region *region);
+u64 l3l2q_max_region_bytes(void);
+u64 l3l2q_max_user_bytes(void);
+
+/* ram.c */
+extern const struct l3l2q_backend_ops l3l2q_ram_ops;
+
+/* ---- ioctls ------------------------------------------------------------- */
+
+/**
+ * struct l3l2q_ucmd - one ioctl call
+ * @user: the caller's structure
+ * @user_size: its size there
+ * @size: its size here
+ * @cmd: the validated copy, @size bytes, for the operation to fill in
+ * @flags: of the structure, or the plain argument of an ioctl without one
+ * @ep: the endpoint it was called on, NULL on a context
+ */
+struct l3l2q_ucmd {
+	void __user *user;
+	u32 user_size;
+	u32 size;
+	void *cmd;
+	unsigned long flags;
+	struct l3l2q_endpoint *ep;
+};
+
+/**
+ * struct l3l2q_ioctl - how one ioctl is called; in tables indexed by _IOC_NR()
+ * @cmd: L3L2Q_IOC_*, 0 for a hole
+ * @size: of its structure, 0 if it has a plain argument of flags
+ * @min_size: of its structure when it was first released
+ * @flags: that it knows
+ * @live: refuse it once the endpoint has ended
+ * @execute: the operation; calls l3l2q_ucmd_respond() if it has results
+ */
+struct l3l2q_ioctl {
+	unsigned int cmd;
+	u32 size;
+	u32 min_size;
+	u32 flags;
+	bool live;
+	int (*execute)(struct l3l2q_ucmd *ucmd);
+};
+
+#define L3L2Q_IOCTL(_ioc, _struct, _last, _flags, _live, _execute)	\
+	[_IOC_NR(_ioc)] = {						\
+		.cmd = (_ioc),						\
+		.size = sizeof(struct _struct),				\
+		.min_size = offsetofend(struct _struct, _last),		\
+		.flags = (_flags),					\
+		.live = (_live),					\
+		.execute = (_execute),					\
+	}
+
+#define L3L2Q_IOCTL_PLAIN(_ioc, _flags, _live, _execute)		\
+	[_IOC_NR(_ioc)] = {						\
+		.cmd = (_ioc),						\
+		.flags = (_flags),					\
+		.live = (_live),					\
+		.execute = (_execute),					\
+	}
+
+/* ioctl.c */
+long l3l2q_ioctl(const struct l3l2q_ioctl *table, unsigned int nr,
+		 struct l3l2q_endpoint *ep, unsigned int cmd,
+		 unsigned long arg);
+int l3l2q_ucmd_respond(const struct l3l2q_ucmd *ucmd);
+
+/* ctx.c */
+extern const struct file_operations l3l2q_ctx_fops;
+
+/* endpoint.c */
+int l3l2q_endpoint_publish(struct l3l2q_endpoint *ep,
+			   const struct l3l2q_ucmd *ucmd, s32 *fd);
+void l3l2q_endpoint_set_state(struct l3l2q_endpoint *ep, u32 state);
+int l3l2q_endpoint_end(struct l3l2q_endpoint *ep, u32 state);
+
+/* map.c */
+u64 l3l2q_part_length(const struct l3l2q_region *region, enum l3l2q_part part);
+int l3l2q_endpoint_mmap(struct file *file, struct vm_area_struct *vma);
+
+/* counter.c */
+s32 l3l2q_counter_read(const struct l3l2q_region *region, u64 offset);
+void l3l2q_counter_write(struct l3l2q_region *region, u64 offset, s32 value);
+int l3l2q_condition_check(const struct l3l2q_region *region,
+			  const struct l3l2q_condition *condition);
+int l3l2q_ioctl_notify(struct l3l2q_ucmd *ucmd);
+int l3l2q_ioctl_test(struct l3l2q_ucmd *ucmd);
+
+/* wait.c */
+u32 l3l2q_look(struct l3l2q_endpoint *ep);
+void l3l2q_arm(struct l3l2q_endpoint *ep, u32 bits);
+void l3l2q_wake(struct l3l2q_endpoint *ep, bool force);
+u32 l3l2q_armed(const struct l3l2q_endpoint *ep);
+size_t l3l2q_watches(struct l3l2q_endpoint *ep);
+__poll_t l3l2q_endpoint_poll(struct file *file, poll_table *pt);
+int l3l2q_ioctl_kick(struct l3l2q_ucmd *ucmd);
+
+#endif /* _L3L2Q_INTERNAL_H */

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What all ioctls have in common: structures that can grow, flags, results.
+ */
+#include <linux/nospec.h>
+#include <linux/uaccess.h>
+
+#include "internal.h"
+
+/* Large enough for, and aligned as, the structure of any ioctl. */
+union l3l2q_ucmd_buffer {
+	struct l3l2q_query query;
+	struct l3l2q_query_device query_device;
+	struct l3l2q_create create;
+	struct l3l2q_info info;
+	struct l3l2q_open_peer open_peer;
+	struct l3l2q_notify notify;
+	struct l3l2q_test test;
+	struct l3l2q_wait wait;
+	struct l3l2q_arm arm;
+	struct l3l2q_eventfd eventfd;
+	struct l3l2q_set_polling set_polling;
+	struct l3l2q_stats stats;
+	struct l3l2q_export_dmabuf export_dmabuf;
+};
+
+/* What every structure starts with. */
+struct l3l2q_ucmd_head {
+	__u32 size;
+	__u32 flags;
+};
+
+static int l3l2q_ucmd_copy(struct l3l2q_ucmd *ucmd,
+			   const struct l3l2q_ioctl *ioctl, unsigned long arg)
+{
+	const struct l3l2q_ucmd_head *head = ucmd->cmd;
+	int err;
+
+	ucmd->user = (void __user *)arg;
+	ucmd->size = ioctl->size;
+	if (get_user(ucmd->user_size, (u32 __user *)ucmd->user))
+		return -EFAULT;
+	if (ucmd->user_size < ioctl->min_size)
+		return -EINVAL;
+	if (ucmd->user_size > PAGE_SIZE)
+		return -E2BIG;
+
+	err = copy_struct_from_user(ucmd->cmd, ucmd->size, ucmd->user,
+				    ucmd->user_size);
+	if (err)
+		return err;
+	ucmd->flags = head->flags;
+	return 0;
+}
+
+/**
+ * l3l2q_ucmd_respond() - hand the results of an ioctl to its caller
+ * @ucmd: whose ->cmd is copied out, as much of it as the caller has room for
+ *
+ * Return: 0 or -EFAULT.
+ */
+int l3l2q_ucmd_respond(const struct l3l2q_ucmd *ucmd)
+{
+	if (copy_to_user(ucmd->user, ucmd->cmd,
+			 min(ucmd->user_size, ucmd->size)))
+		return -EFAULT;
+	if (ucmd->user_size > ucmd->size &&
+	    clear_user(ucmd->user + ucmd->size, ucmd->user_size - ucmd->size))
+		return -EFAULT;
+	return 0;
+}
+
+/**
+ * l3l2q_ioctl() - find and call one ioctl
+ * @table: those of this kind of file, indexed by _IOC_NR()
+ * @nr: length of @table
+ * @ep: what it is called on, NULL for a context
+ * @cmd: as the caller gave it
+ * @arg: as the caller gave it
+ *
+ * Return: what the operation returned or what is wrong with the call.
+ */
+long l3l2q_ioctl(const struct l3l2q_ioctl *table, unsigned int nr,
+		 struct l3l2q_endpoint *ep, unsigned int cmd,
+		 unsigned long arg)
+{
+	union l3l2q_ucmd_buffer buffer;
+	struct l3l2q_ucmd ucmd = {
+		.cmd = &buffer,
+		.flags = arg,
+		.ep = ep,
+	};
+	const struct l3l2q_ioctl *ioctl;
+	int err;
+
+	if (_IOC_NR(cmd) >= nr)
+		return -ENOTTY;
+	ioctl = &table[array_index_nospec(_IOC_NR(cmd), nr)];
+	if (ioctl->cmd != cmd)
+		return -ENOTTY;
+
+	if (ioctl->size) {
+		err = l3l2q_ucmd_copy(&ucmd, ioctl, arg);
+		if (err)
+			return err;
+	}
+	if (ucmd.flags & ~(unsigned long)ioctl->flags)
+		return -EINVAL;
+
+	if (ep && l3l2q_region_removed(ep->region))
+		return -ENODEV;
+	if (ep && ioctl->live && l3l2q_endpoint_ended(ep))
+		return -ESHUTDOWN;
+	return ioctl->execute(&ucmd);
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * l3l2q: the L3-L2 message queue of Ascend host runtimes, with sleeping,
+ * waking and notice of a dead peer. This file is the module and its node.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+
+#include "internal.h"
+
+static struct miscdevice l3l2q_misc = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "l3l2q",
+	.fops = &l3l2q_ctx_fops,
+	.mode = 0660,
+};
+
+static int __init l3l2q_init(void)
+{
+	return misc_register(&l3l2q_misc);
+}
+
+static void __exit l3l2q_exit(void)
+{
+	misc_deregister(&l3l2q_misc);
+}
+
+module_init(l3l2q_init);
+module_exit(l3l2q_exit);
+
+MODULE_DESCRIPTION("L3-L2 message queues between a host runtime and an NPU");
+MODULE_AUTHOR("l3l2q maintainers");
+MODULE_LICENSE("GPL");
+MODULE_ALIAS("devname:l3l2q");

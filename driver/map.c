@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Mappings of a region's parts, and the process that an endpoint is attached
+ * to: the one that mapped the counters. It is gone once the last such mapping
+ * is, however that came about; files tell less, for copies of them can be
+ * anywhere.
+ */
+#include <linux/io.h>
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+#include <linux/sizes.h>
+
+#include "compat.h"
+#include "internal.h"
+
+#define PART_PAGE_SHIFT	(L3L2Q_PART_SHIFT - PAGE_SHIFT)
+
+/* A page fault maps an aligned window of this many pages around it. */
+#define FAULT_AROUND	max(SZ_64K / PAGE_SIZE, 1ul)
+
+static enum l3l2q_part l3l2q_pgoff_part(pgoff_t pgoff)
+{
+	return pgoff >> PART_PAGE_SHIFT;
+}
+
+static unsigned long l3l2q_pgoff_index(pgoff_t pgoff)
+{
+	return pgoff & ((1ul << PART_PAGE_SHIFT) - 1);
+}
+
+/**
+ * l3l2q_part_length() - how much of a region's part can be mapped
+ * @region: whose
+ * @part: what
+ *
+ * Return: its length, whole pages, or 0 if there is no such part.
+ */
+u64 l3l2q_part_length(const struct l3l2q_region *region, enum l3l2q_part part)
+{
+	switch (part) {
+	case L3L2Q_PART_PAYLOAD:
+		return PAGE_ALIGN(region->payload_bytes);
+	case L3L2Q_PART_COUNTERS:
+		return PAGE_ALIGN(region->counter_bytes);
+	case L3L2Q_PART_STATUS:
+	case L3L2Q_PART_CONTROL_L3:
+	case L3L2Q_PART_CONTROL_L2:
+		return PAGE_SIZE;
+	}
+	return 0;
+}
+
+static unsigned long l3l2q_part_pfn(struct l3l2q_region *region,
+				    enum l3l2q_part part, unsigned long index)
+{
+	const void *page = region->status;
+
+	switch (part) {
+	case L3L2Q_PART_PAYLOAD:
+		return region->ops->payload_pfn(region, index);
+	case L3L2Q_PART_COUNTERS:
+		return region->ops->counters_pfn(region, index);
+	case L3L2Q_PART_STATUS:
+		break;
+	case L3L2Q_PART_CONTROL_L3:
+		page = region->ep[L3L2Q_ROLE_L3].control;
+		break;
+	case L3L2Q_PART_CONTROL_L2:
+		page = region->ep[L3L2Q_ROLE_L2].control;
+		break;
+	}
+	return PHYS_PFN(virt_to_phys((void *)page));
+}
+
+static bool l3l2q_part_writable(const struct l3l2q_endpoint *ep,
+				enum l3l2q_part part)
+{
+	switch (part) {
+	case L3L2Q_PART_PAYLOAD:
+	case L3L2Q_PART_COUNTERS:
+		return true;
+	case L3L2Q_PART_CONTROL_L3:
+		return ep->role == L3L2Q_ROLE_L3;
+	case L3L2Q_PART_CONTROL_L2:
+		return ep->role == L3L2Q_ROLE_L2;
+	default:
+		return false;
+	}
+}
+
+/* ---- faults ------------------------------------------------------------- */
+
+static vm_fault_t l3l2q_map_page(struct vm_area_struct *vma, pgoff_t pgoff)
+{
+	struct l3l2q_endpoint *ep = vma->vm_private_data;
+	unsigned long address = vma->vm_start +
+				((pgoff - vma->vm_pgoff) << PAGE_SHIFT);
+
+	return vmf_insert_pfn(vma, address,
+			      l3l2q_part_pfn(ep->region,
+					     l3l2q_pgoff_part(pgoff),
+					     l3l2q_pgoff_index(pgoff)));
+}
+
+static vm_fault_t l3l2q_vm_fault(struct vm_fault *vmf)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	struct l3l2q_endpoint *ep = vma->vm_private_data;
+	pgoff_t pgoff = max(round_down(vmf->pgoff, FAULT_AROUND),
+			    vma->vm_pgoff);
+	pgoff_t end = min(round_down(vmf->pgoff, FAULT_AROUND) + FAULT_AROUND,
+			  vma->vm_pgoff + vma_pages(vma));
+	vm_fault_t ret;
+
+	l3l2q_stat_inc(ep, L3L2Q_STAT_FAULTS);
+
+	down_read(&ep->region->revoke);
+	ret = l3l2q_map_page(vma, vmf->pgoff);
+	/* The neighbours are a favour: whatever goes wrong, they can fault. */
+	for (; ret == VM_FAULT_NOPAGE && pgoff < end; pgoff++) {
+		if (l3l2q_map_page(vma, pgoff) != VM_FAULT_NOPAGE)
+			break;
+	}
+	up_read(&ep->region->revoke);
+	return ret;
+}
+
+static const struct vm_operations_struct l3l2q_vm_ops = {
+	.fault = l3l2q_vm_fault,
+};
+
+/* ---- attachment --------------------------------------------------------- */
+
+/* The first mapping of the counters attaches; only its mm may map them again. */
+static int l3l2q_attach(struct l3l2q_endpoint *ep, struct mm_struct *mm)
+{
+	unsigned long flags;
+	int err = 0;
+
+	spin_lock_irqsave(&ep->lock, flags);
+	switch (ep->state) {
+	case L3L2Q_STATE_OPEN:
+		mmgrab(mm);
+		ep->mm = mm;
+		ep->nr_mappings = 1;
+		l3l2q_endpoint_set_state(ep, L3L2Q_STATE_ATTACHED);
+		break;
+	case L3L2Q_STATE_ATTACHED:
+		if (ep->mm == mm)
+			ep->nr_mappings++;
+		else
+			err = -EBUSY;
+		break;
+	default:
+		err = -ESHUTDOWN;
+		break;
+	}
+	spin_unlock_irqrestore(&ep->lock, flags);
+	return err;
+}
+
+/* A mapping was split or is being moved. */
+static void l3l2q_counters_open(struct vm_area_struct *vma)
+{
+	struct l3l2q_endpoint *ep = vma->vm_private_data;
+	unsigned long flags;
+
+	spin_lock_irqsave(&ep->lock, flags);
+	if (ep->mm == vma->vm_mm)
+		ep->nr_mappings++;
+	spin_unlock_irqrestore(&ep->lock, flags);
+}
+
+/* The last one without DETACH: exit, exec, a signal, munmap. The role is dead. */
+static void l3l2q_counters_close(struct vm_area_struct *vma)
+{
+	struct l3l2q_endpoint *ep = vma->vm_private_data;
+	unsigned long flags;
+	bool last;
+
+	spin_lock_irqsave(&ep->lock, flags);
+	last = ep->mm == vma->vm_mm && !--ep->nr_mappings;
+	spin_unlock_irqrestore(&ep->lock, flags);
+
+	if (last)
+		l3l2q_endpoint_end(ep, L3L2Q_STATE_DEAD);
+}
+
+static const struct vm_operations_struct l3l2q_counters_vm_ops = {
+	.open = l3l2q_counters_open,
+	.close = l3l2q_counters_close,
+	.fault = l3l2q_vm_fault,
+};
+
+/* ---- mmap --------------------------------------------------------------- */
+
+static int l3l2q_mmap_check(const struct l3l2q_endpoint *ep,
+			    struct vm_area_struct *vma)
+{
+	enum l3l2q_part part = l3l2q_pgoff_part(vma->vm_pgoff);
+	unsigned long first = l3l2q_pgoff_index(vma->vm_pgoff);
+	u64 pages = l3l2q_part_length(ep->region, part) >> PAGE_SHIFT;
+
+	if (l3l2q_region_removed(ep->region))
+		return -ENODEV;
+	if (l3l2q_endpoint_ended(ep))
+		return -ESHUTDOWN;
+	if (!(vma->vm_flags & VM_SHARED))
+		return -EINVAL;
+	if (first >= pages || vma_pages(vma) > pages - first)
+		return -EINVAL;
+	if (vma->vm_flags & VM_EXEC)
+		return -EACCES;
+	if ((vma->vm_flags & VM_WRITE) && !l3l2q_part_writable(ep, part))
+		return -EACCES;
+	return 0;
+}
+
+int l3l2q_endpoint_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct l3l2q_endpoint *ep = file->private_data;
+	enum l3l2q_part part = l3l2q_pgoff_part(vma->vm_pgoff);
+	unsigned long clear = VM_MAYEXEC;
+	int err;
+
+	err = l3l2q_mmap_check(ep, vma);
+	if (err)
+		return err;
+
+	if (!l3l2q_part_writable(ep, part))
+		clear |= VM_MAYWRITE;
+	/* VM_IO also keeps MADV_DOFORK from undoing VM_DONTCOPY. */
+	l3l2q_vm_flags_mod(vma, VM_PFNMAP | VM_IO | VM_DONTEXPAND |
+			   VM_DONTDUMP | VM_DONTCOPY, clear);
+	vma->vm_private_data = ep;
+	vma->vm_ops = &l3l2q_vm_ops;
+	if (part != L3L2Q_PART_COUNTERS)
+		return 0;
+
+	/* Last, for nobody calls ->close if this function fails. */
+	err = l3l2q_attach(ep, vma->vm_mm);
+	if (err)
+		return err;
+	vma->vm_ops = &l3l2q_counters_vm_ops;
+	return 0;
+}

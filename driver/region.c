@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Regions: making and freeing them, and what a user may hold in them.
+ */
+#include <linux/capability.h>
+#include <linux/cred.h>
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/mount.h>
+#include <linux/mutex.h>
+#include <linux/pseudo_fs.h>
+#include <linux/slab.h>
+#include <linux/uidgid.h>
+
+#include "internal.h"
+
+#define L3L2Q_FS_MAGIC	0x4c334c32
+
+static unsigned int max_region_mib = 64 * 1024;
+module_param(max_region_mib, uint, 0644);
+MODULE_PARM_DESC(max_region_mib,
+		 "Largest payload range of a region, in MiB (1-1048576, default 65536)");
+
+static unsigned int max_user_mib;
+module_param(max_user_mib, uint, 0644);
+MODULE_PARM_DESC(max_user_mib,
+		 "Memory a user without CAP_SYS_RESOURCE may hold in regions, in MiB (default 0: half of the RAM)");
+
+u64 l3l2q_max_region_bytes(void)
+{
+	u64 bytes = (u64)READ_ONCE(max_region_mib) << 20;
+
+	return min_t(u64, bytes, L3L2Q_PART_MAX_BYTES);
+}
+
+u64 l3l2q_max_user_bytes(void)
+{
+	u64 mib = READ_ONCE(max_user_mib);
+
+	return mib ? mib << 20 : (u64)totalram_pages() * PAGE_SIZE / 2;
+}
+
+/* ---- limits ------------------------------------------------------------- */
+
+/**
+ * struct l3l2q_user - what one user holds
+ * @node: in l3l2q_users
+ * @uid: who
+ * @bytes: how much; the entry goes when it gets 0
+ */
+struct l3l2q_user {
+	struct list_head node;
+	kuid_t uid;
+	u64 bytes;
+};
+
+static LIST_HEAD(l3l2q_users);
+static DEFINE_MUTEX(l3l2q_users_lock);	/* also for the entries' bytes */
+
+static struct l3l2q_user *l3l2q_user_find(kuid_t uid)
+{
+	struct l3l2q_user *user;
+
+	lockdep_assert_held(&l3l2q_users_lock);
+	list_for_each_entry(user, &l3l2q_users, node) {
+		if (uid_eq(user->uid, uid))
+			return user;
+	}
+
+	user = kzalloc(sizeof(*user), GFP_KERNEL);
+	if (!user)
+		return ERR_PTR(-ENOMEM);
+	user->uid = uid;
+	list_add(&user->node, &l3l2q_users);
+	return user;
+}
+
+static void l3l2q_user_drop(struct l3l2q_user *user)
+{
+	lockdep_assert_held(&l3l2q_users_lock);
+	if (user->bytes)
+		return;
+	list_del(&user->node);
+	kfree(user);
+}
+
+static struct l3l2q_user *l3l2q_user_charge(u64 bytes)
+{
+	u64 max = l3l2q_max_user_bytes();
+	struct l3l2q_user *user;
+
+	mutex_lock(&l3l2q_users_lock);
+	user = l3l2q_user_find(current_uid());
+	if (IS_ERR(user))
+		goto out;
+	if ((user->bytes > max || bytes > max - user->bytes) &&
+	    !capable(CAP_SYS_RESOURCE)) {
+		l3l2q_user_drop(user);
+		user = ERR_PTR(-EDQUOT);
+		goto out;
+	}
+	user->bytes += bytes;
+out:
+	mutex_unlock(&l3l2q_users_lock);
+	return user;
+}
+
+static void l3l2q_user_uncharge(struct l3l2q_user *user, u64 bytes)
+{
+	mutex_lock(&l3l2q_users_lock);
+	user->bytes -= bytes;
+	l3l2q_user_drop(user);
+	mutex_unlock(&l3l2q_users_lock);
+}
+
+/* ---- inodes ------------------------------------------------------------- */
+
+static int l3l2q_fs_init_context(struct fs_context *fc)
+{
+	return init_pseudo(fc, L3L2Q_FS_MAGIC) ? 0 : -ENOMEM;
+}
+
+static struct file_system_type l3l2q_fs_type = {
+	.name = "l3l2q",
+	.owner = THIS_MODULE,
+	.init_fs_context = l3l2q_fs_init_context,
+	.kill_sb = kill_anon_super,
+};
+
+static struct vfsmount *l3l2q_fs_mount;
+static int l3l2q_fs_pins;
+
+/*
+ * Anonymous-inode files share one address_space, where unmapping a range would
+ * hit everybody; hence an inode for each region. The mount holds a reference
+ * to this module, so it must go away with the last region.
+ */
+static struct inode *l3l2q_inode_get(void)
+{
+	struct inode *inode;
+	int err;
+
+	err = simple_pin_fs(&l3l2q_fs_type, &l3l2q_fs_mount, &l3l2q_fs_pins);
+	if (err)
+		return ERR_PTR(err);
+
+	inode = alloc_anon_inode(l3l2q_fs_mount->mnt_sb);
+	if (IS_ERR(inode))
+		simple_release_fs(&l3l2q_fs_mount, &l3l2q_fs_pins);
+	return inode;
+}
+
+static void l3l2q_inode_put(struct inode *inode)
+{
+	iput(inode);
+	simple_release_fs(&l3l2q_fs_mount, &l3l2q_fs_pins);
+}
+
+/* ---- regions ------------------------------------------------------------ */
+
+static void *l3l2q_page_alloc(void)
+{
+	return (void *)__get_free_page(L3L2Q_GFP_USER);
+}
+
+static void l3l2q_page_free(void *page)
+{
+	free_page((unsigned long)page);
+}
+
+static void l3l2q_endpoint_init(struct l3l2q_region *region,
+				enum l3l2q_role role)
+{
+	struct l3l2q_endpoint *ep = &region->ep[role];
+
+	ep->region = region;
+	ep->role = role;
+	spin_lock_init(&ep->lock);
+	INIT_LIST_HEAD(&ep->watches);
+	init_waitqueue_head(&ep->wq);
+}
+
+/* The pages beside the backend's: status, and a control page for each role. */
+static int l3l2q_region_alloc_pages(struct l3l2q_region *region)
+{
+	enum l3l2q_role role;
+
+	region->status = l3l2q_page_alloc();
+	if (!region->status)
+		return -ENOMEM;
+	for (role = 0; role < L3L2Q_ROLES; role++) {
+		region->ep[role].control = l3l2q_page_alloc();
+		if (!region->ep[role].control)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static void l3l2q_region_free_pages(struct l3l2q_region *region)
+{
+	enum l3l2q_role role;
+
+	for (role = 0; role < L3L2Q_ROLES; role++)
+		l3l2q_page_free(region->ep[role].control);
+	l3l2q_page_free(region->status);
+}
+
+static u64 l3l2q_region_bytes(const struct l3l2q_layout *layout)
+{
+	return PAGE_ALIGN(layout->payload_bytes) +
+	       PAGE_ALIGN(layout->counter_bytes) +
+	       (1 + L3L2Q_ROLES) * PAGE_SIZE;
+}
+
+/**
+ * l3l2q_region_create() - make a region
+ * @cmd: a validated copy of what the user asks for
+ * @layout: its sizes, within the limits, and the geometry of a queue
+ *
+ * Return: the region with one reference, its roles closed, or an ERR_PTR().
+ */
+struct l3l2q_region *l3l2q_region_create(const struct l3l2q_create *cmd,
+					 const struct l3l2q_layout *layout)
+{
+	static atomic64_t last_id = ATOMIC64_INIT(0);
+	struct l3l2q_region *region;
+	enum l3l2q_role role;
+	int err;
+
+	region = kzalloc(sizeof(*region), GFP_KERNEL_ACCOUNT);
+	if (!region)
+		return ERR_PTR(-ENOMEM);
+
+	kref_init(&region->ref);
+	init_rwsem(&region->revoke);
+	region->version = cmd->flags & L3L2Q_CREATE_REGION_V3 ?
+			  L3L2Q_REGION_V3 : L3L2Q_REGION_V2;
+	region->ops = &l3l2q_ram_ops;
+	region->layout = *layout;
+	region->payload_bytes = layout->payload_bytes;
+	region->counter_bytes = layout->counter_bytes;
+	region->bytes = l3l2q_region_bytes(layout);
+	for (role = 0; role < L3L2Q_ROLES; role++)
+		l3l2q_endpoint_init(region, role);
+	region->ep[cmd->role].creator = true;
+
+	/* No need to try, and to push everybody else out on the way. */
+	err = -ENOMEM;
+	if (region->bytes / PAGE_SIZE > totalram_pages())
+		goto err_free;
+
+	region->user = l3l2q_user_charge(region->bytes);
+	if (IS_ERR(region->user)) {
+		err = PTR_ERR(region->user);
+		goto err_free;
+	}
+	region->inode = l3l2q_inode_get();
+	if (IS_ERR(region->inode)) {
+		err = PTR_ERR(region->inode);
+		goto err_uncharge;
+	}
+	err = l3l2q_region_alloc_pages(region);
+	if (err)
+		goto err_pages;
+	err = region->ops->alloc(region, cmd);
+	if (err)
+		goto err_pages;
+
+	region->id = atomic64_inc_return(&last_id);
+	return region;
+
+err_pages:
+	l3l2q_region_free_pages(region);
+	l3l2q_inode_put(region->inode);
+err_uncharge:
+	l3l2q_user_uncharge(region->user, region->bytes);
+err_free:
+	kfree(region);
+	return ERR_PTR(err);
+}
+
+static void l3l2q_region_release(struct kref *ref)
+{
+	struct l3l2q_region *region =
+		container_of(ref, struct l3l2q_region, ref);
+
+	region->ops->free(region);
+	l3l2q_region_free_pages(region);
+	l3l2q_inode_put(region->inode);
+	l3l2q_user_uncharge(region->user, region->bytes);
+	kfree(region);
+}
+
+void l3l2q_region_put(struct l3l2q_region *region)
+{
+	kref_put(&region->ref, l3l2q_region_release);
+}
