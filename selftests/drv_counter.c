@@ -37,8 +37,9 @@ TEST_F(counter, set_touches_nothing_else)
 	__u32 offset;
 
 	EXPECT_EQ(0, drv_set(self->p.l3.fd, L3L2Q_CTR_OUTPUT_HEAD, -1));
-	for (offset = 0; offset < L3L2Q_COUNTER_BYTES; offset += 4)
+	for (offset = 0; offset < L3L2Q_COUNTER_BYTES; offset += 4) {
 		EXPECT_EQ(offset == L3L2Q_CTR_OUTPUT_HEAD ? ~0u : 0, drv_load(&self->p.l2, offset));
+	}
 }
 
 TEST_F(counter, add_adds_and_wraps)
@@ -126,11 +127,13 @@ TEST_F(counter, unknown_operations_are_einval_and_change_nothing)
 	const __u32 cmps[] = { 6, 7, 0x80000000u, UINT_MAX };
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(ops); i++)
+	for (i = 0; i < ARRAY_SIZE(ops); i++) {
 		EXPECT_EQ(-EINVAL, drv_notify(self->p.l3.fd, L3L2Q_CTR_INPUT_TAIL, ops[i], 5));
+	}
 	EXPECT_EQ(0, drv_load(&self->p.l2, L3L2Q_CTR_INPUT_TAIL));
-	for (i = 0; i < ARRAY_SIZE(cmps); i++)
+	for (i = 0; i < ARRAY_SIZE(cmps); i++) {
 		EXPECT_EQ(-EINVAL, drv_test(self->p.l3.fd, L3L2Q_CTR_INPUT_TAIL, cmps[i], 5, NULL));
+	}
 }
 
 TEST_F(counter, the_other_roles_lines_are_eperm)
@@ -241,8 +244,9 @@ TEST_F(raw, values_mean_nothing_to_the_kernel)
 	__u32 offset;
 
 	/* where a queue would have heads, tails and abort flags */
-	for (offset = 0; offset < L3L2Q_COUNTER_BYTES; offset += 4)
+	for (offset = 0; offset < L3L2Q_COUNTER_BYTES; offset += 4) {
 		EXPECT_EQ(0, drv_set(self->p.l2.fd, offset, 1));
+	}
 	EXPECT_EQ(0, drv_poll(self->p.l3.fd, POLLIN | POLLPRI, 0));
 	EXPECT_EQ(0, drv_poll(self->p.l2.fd, POLLIN | POLLPRI, 0));
 	EXPECT_EQ(0, drv_arm(self->p.l3.fd, L3L2Q_EVENT_ABORT));
@@ -260,8 +264,9 @@ TEST_F(raw, a_dead_end_hangs_up_and_keeps_the_counters)
 	EXPECT_TRUE(waited.revents & L3L2Q_EVENT_HUP);
 	EXPECT_EQ(L3L2Q_STATE_DEAD, self->p.l3.status->state[L3L2Q_ROLE_L2]);
 	/* no abort flag here: every word is the user's */
-	for (offset = 0; offset < 4096 + 8; offset += 4)
+	for (offset = 0; offset < 4096 + 8; offset += 4) {
 		ASSERT_EQ(0, drv_load(&self->p.l3, offset));
+	}
 }
 
 TEST_F(raw, a_detached_end_hangs_up)

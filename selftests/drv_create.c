@@ -236,8 +236,9 @@ TEST_F(create, region_ids_are_unique_and_not_zero)
 		ASSERT_LE(0, fd);
 		ids[i] = self->c.region_id;
 		EXPECT_NE(0, ids[i]);
-		for (j = 0; j < i; j++)
+		for (j = 0; j < i; j++) {
 			EXPECT_NE(ids[j], ids[i]);
+		}
 		close(fd);
 	}
 }
@@ -369,9 +370,10 @@ TEST_F(info, mappings_are_whole_pages_and_apart)
 		EXPECT_LT(m[i].delta, m[i].length);
 		EXPECT_EQ(0, m[i].delta % 64);
 		EXPECT_EQ(0, m[i].pad);
-		for (j = 0; j < i; j++)
+		for (j = 0; j < i; j++) {
 			EXPECT_TRUE(m[i].offset + m[i].length <= m[j].offset ||
 				    m[j].offset + m[j].length <= m[i].offset);
+		}
 	}
 	EXPECT_LE(self->p.l3.info.region.payload_bytes,
 		  m[L3L2Q_MAP_PAYLOAD].length - m[L3L2Q_MAP_PAYLOAD].delta);
@@ -385,13 +387,16 @@ TEST_F(info, memory_starts_zeroed)
 	__u64 i;
 
 	drv_pair_map(_metadata, &self->p);
-	for (i = 0; i < self->p.l3.info.region.payload_bytes; i++)
+	for (i = 0; i < self->p.l3.info.region.payload_bytes; i++) {
 		ASSERT_EQ(0, self->p.l3.payload[i]);
-	for (i = 0; i < self->p.l2.info.region.counter_bytes; i++)
+	}
+	for (i = 0; i < self->p.l2.info.region.counter_bytes; i++) {
 		ASSERT_EQ(0, self->p.l2.counters[i]);
+	}
 	/* the pages' ends are part of what a user sees */
-	for (i = 0; i < self->p.l3.info.map[L3L2Q_MAP_PAYLOAD].length; i++)
+	for (i = 0; i < self->p.l3.info.map[L3L2Q_MAP_PAYLOAD].length; i++) {
 		ASSERT_EQ(0, ((char *)self->p.l3.map[L3L2Q_MAP_PAYLOAD])[i]);
+	}
 	EXPECT_EQ(0, memcmp(zero, self->p.l3.own, sizeof(zero)));
 	EXPECT_EQ(0, memcmp(zero, self->p.l2.own, sizeof(zero)));
 	EXPECT_EQ(0, self->p.l3.status->removed);
@@ -411,10 +416,12 @@ TEST_F(info, memory_of_a_dead_region_does_not_reappear)
 	self->c.fd = -1;
 	drv_pair_create(_metadata, &next, &self->c);
 	drv_pair_map(_metadata, &next);
-	for (i = 0; i < bytes; i++)
+	for (i = 0; i < bytes; i++) {
 		ASSERT_EQ(0, next.l3.payload[i]);
-	for (i = 0; i < next.l3.info.region.counter_bytes; i++)
+	}
+	for (i = 0; i < next.l3.info.region.counter_bytes; i++) {
 		ASSERT_EQ(0, next.l3.counters[i]);
+	}
 	EXPECT_EQ(0, next.l3.own->armed);
 	drv_pair_close(&next);
 }

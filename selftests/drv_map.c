@@ -146,9 +146,10 @@ TEST_F(map, out_of_bounds_is_einval)
 	EXPECT_EQ(-EINVAL, map_try(self, M->offset, M->length + (256ul << 20), prot, MAP_SHARED));
 	EXPECT_EQ(-EINVAL, map_try(self, M->offset + self->page, M->length, prot, MAP_SHARED));
 	EXPECT_EQ(-EINVAL, map_try(self, end - self->page, 2 * self->page, prot, MAP_SHARED));
-	if (M->offset >= self->page)
+	if (M->offset >= self->page) {
 		EXPECT_EQ(-EINVAL, map_try(self, M->offset - self->page,
 					   M->length + self->page, prot, MAP_SHARED));
+	}
 }
 
 TEST_F(map, cannot_grow)
@@ -177,8 +178,9 @@ TEST_F(map, moves_with_its_content)
 		   (uintptr_t)mmap(NULL, M->length, PROT_NONE,
 				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 	ASSERT_NE(MAP_FAILED, (void *)q);
-	if (drv_map_prot(variant->which) & PROT_WRITE)
+	if (drv_map_prot(variant->which) & PROT_WRITE) {
 		EXPECT_EQ(0x5a, q[M->length - 1]);
+	}
 	EXPECT_EQ(0, munmap(q, M->length));
 }
 
@@ -212,10 +214,11 @@ TEST_F(map, offsets_of_nothing_are_einval)
 		if (self->p.l3.info.map[i].offset + self->p.l3.info.map[i].length > end)
 			end = self->p.l3.info.map[i].offset + self->p.l3.info.map[i].length;
 	EXPECT_EQ(-EINVAL, map_try(self, end, self->page, PROT_READ, MAP_SHARED));
-	for (offset = end; offset < 1ull << 62; offset *= 2)
+	for (offset = end; offset < 1ull << 62; offset *= 2) {
 		EXPECT_EQ(-EINVAL, map_try(self, offset & ~(__u64)(self->page - 1), self->page,
 					   PROT_READ, MAP_SHARED))
 			TH_LOG("offset %#llx", offset);
+	}
 }
 
 /* ---- what is shared with whom ------------------------------------------ */
@@ -241,8 +244,9 @@ TEST_F(share, both_ends_see_the_same_payload)
 
 	for (i = 0; i < n; i++)
 		self->p.l3.payload[i] = (char)(i * 7 + i / 251);
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
 		ASSERT_EQ((char)(i * 7 + i / 251), self->p.l2.payload[i]);
+	}
 	self->p.l2.payload[0] = 'L';
 	self->p.l2.payload[n - 1] = '2';
 	EXPECT_EQ('L', self->p.l3.payload[0]);
@@ -255,8 +259,9 @@ TEST_F(share, both_ends_see_the_same_counters)
 
 	for (offset = 0; offset < L3L2Q_COUNTER_BYTES; offset += 4)
 		drv_store(&self->p.l3, offset, offset + 1);
-	for (offset = 0; offset < L3L2Q_COUNTER_BYTES; offset += 4)
+	for (offset = 0; offset < L3L2Q_COUNTER_BYTES; offset += 4) {
 		EXPECT_EQ(offset + 1, drv_load(&self->p.l2, offset));
+	}
 }
 
 TEST_F(share, the_control_pages_cross)
@@ -305,10 +310,12 @@ TEST_F(share, regions_are_apart)
 	       self->p.l3.info.map[L3L2Q_MAP_COUNTERS].length);
 	memset(self->p.l3.map[L3L2Q_MAP_CONTROL], 0x77,
 	       self->p.l3.info.map[L3L2Q_MAP_CONTROL].length);
-	for (i = 0; i < other.l3.info.map[L3L2Q_MAP_PAYLOAD].length; i++)
+	for (i = 0; i < other.l3.info.map[L3L2Q_MAP_PAYLOAD].length; i++) {
 		ASSERT_EQ(0, ((char *)other.l3.map[L3L2Q_MAP_PAYLOAD])[i]);
-	for (i = 0; i < other.l3.info.map[L3L2Q_MAP_COUNTERS].length; i++)
+	}
+	for (i = 0; i < other.l3.info.map[L3L2Q_MAP_COUNTERS].length; i++) {
 		ASSERT_EQ(0, ((char *)other.l3.map[L3L2Q_MAP_COUNTERS])[i]);
+	}
 	EXPECT_EQ(0, other.l3.own->seen_tail);
 	EXPECT_EQ(0, other.l2.own->seen_tail);
 	drv_pair_close(&other);

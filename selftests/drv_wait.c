@@ -43,9 +43,10 @@ TEST_F(wait, unknown_events_are_einval)
 {
 	int bit;
 
-	for (bit = 4; bit < 32; bit++)
+	for (bit = 4; bit < 32; bit++) {
 		EXPECT_EQ(-EINVAL, drv_wait(L3->fd, L3L2Q_EVENT_OUT | 1u << bit, NULL, 0,
 					    L3L2Q_WAIT_FOREVER, NULL));
+	}
 }
 
 TEST_F(wait, too_many_conditions_are_einval)
