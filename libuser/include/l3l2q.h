@@ -23,7 +23,8 @@
  *	-ETIMEDOUT	the time-out passed
  *	-EINVAL		bad argument
  *	-EMSGSIZE	larger than the arena, or than the buffer
- *	-EPIPE		STOP was sent before
+ *	-EPIPE		STOP was sent before; or a blocking call cannot go on since the
+ *			peer has detached
  *	-ESHUTDOWN	the endpoint was detached
  *
  * Sizes are bytes, times nanoseconds. Time-outs of blocking calls are relative
@@ -162,8 +163,9 @@ struct l3l2q_external {
  * @why: reason in words on failure, or NULL
  *
  * Such an endpoint polls: it has no descriptor, and blocking calls nap between
- * looks. Nothing is written to the memory. The six counters must be 0 and the
- * scalars sound. -EINVAL, -ENOMEM, -EPROTO, -EOPNOTSUPP as for attach.
+ * looks. Nothing is written to the memory. The counters that @ext->role writes
+ * must be 0, which its creator has seen to. -EINVAL, -ENOMEM; -EPROTO the scalars
+ * are not sound or this end was used before; -EOPNOTSUPP as for attach.
  */
 int l3l2q_attach_external(struct l3l2q_ep **ep, const struct l3l2q_external *ext,
 			  const struct l3l2q_attr *attr, struct l3l2q_failure *why);
@@ -266,6 +268,7 @@ void l3l2q_ep_stats(const struct l3l2q_ep *ep, struct l3l2q_ep_stats *out);
  * l3l2q_ep_dump() - the state of an endpoint in words, for people
  * @text: buffer, always terminated if @size > 0
  *
+ * Exact only while no other thread uses the endpoint.
  * Return: length it would have, as snprintf.
  */
 int l3l2q_ep_dump(const struct l3l2q_ep *ep, char *text, size_t size);

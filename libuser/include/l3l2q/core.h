@@ -427,7 +427,7 @@ static inline void l3l2q_core_publish(struct l3l2q_producer *p)
 {
 	if (p->published == p->tail)
 		return;
-	p->published = p->tail;
+	__atomic_store_n(&p->published, p->tail, __ATOMIC_RELAXED); /* statistics read it */
 	l3l2q_store_counter(p->tail_counter, (__u32)p->tail);
 	p->kick |= l3l2q_core_wants_kick(p->core, L3L2Q_ARM_TAIL);
 }
@@ -955,7 +955,7 @@ static inline void l3l2q_core_retire(struct l3l2q_consumer *c)
 	}
 	if (c->head == c->published)
 		return;
-	c->published = c->head;
+	__atomic_store_n(&c->published, c->head, __ATOMIC_RELAXED); /* statistics read it */
 	l3l2q_store_counter(c->head_counter, (__u32)c->head);
 	c->kick |= l3l2q_core_wants_kick(c->core, L3L2Q_ARM_HEAD);
 	l3l2q_consumer_note(c);

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: MIT
+/* Counters and payload of a region, with or without a queue in it. */
+#include <string.h>
+
+#include "internal.h"
+
+/* The counter at an offset, or NULL with the reason in *ret. */
+static int32_t *counter_at(const struct l3l2q_ep *ep, uint64_t offset, int *ret)
+{
+	switch (l3l2q_counter_check(ep->region.counter_bytes, offset)) {
+	case L3L2Q_CHECK_OK:
+		*ret = 0;
+		return l3l2q_core_counter(&ep->core, (uint32_t)offset);
+	case L3L2Q_CHECK_OUT_OF_BOUNDS:
+		*ret = -ERANGE;
+		return NULL;
+	default:
+		*ret = -EINVAL;
+		return NULL;
+	}
+}
+
+L3L2Q_API int l3l2q_notify(struct l3l2q_ep *ep, uint64_t offset, uint32_t op, int32_t value)
+{
+	uint32_t asleep, now;
+	int32_t *counter;
+	int ret = l3l2q_ep_live(ep);
+
+	if (ret)
+		return ret;
+	counter = counter_at(ep, offset, &ret);
+	if (!counter)
+		return ret;
+	if (op > L3L2Q_NOTIFY_ADD)
+		return -EINVAL;
+	if (!ep->raw && l3l2q_counter_writer(offset) != ep->core.role)
+		return -EPERM;
+	now = (uint32_t)value;
+	if (op == L3L2Q_NOTIFY_ADD)
+		now += (uint32_t)__atomic_load_n(counter, __ATOMIC_RELAXED);
+	l3l2q_store_counter(counter, now);
+	l3l2q_full_barrier();
+	if (ep->core.peer_armed && __atomic_load_n(ep->core.peer_armed, __ATOMIC_RELAXED))
+		l3l2q_kick_peer(ep, &ep->any_half);
+	asleep = __atomic_load_n(&ep->core.control->armed, __ATOMIC_RELAXED);
+	if (asleep & (L3L2Q_ARM_COUNTER | L3L2Q_ARM_SLOTS))
+		ep->ops->kick(ep, true);
+	return 0;
+}
+
+L3L2Q_API int l3l2q_test(struct l3l2q_ep *ep, uint64_t offset, uint32_t cmp, int32_t value,
+			 int32_t *observed)
+{
+	int32_t *counter, now;
+	int ret;
+
+	if (observed)
+		*observed = 0;
+	counter = counter_at(ep, offset, &ret);
+	if (!counter)
+		return ret;
+	if (cmp > L3L2Q_CMP_LE)
+		return -EINVAL;
+	now = (int32_t)l3l2q_load_counter(counter);
+	if (observed)
+		*observed = now;
+	return l3l2q_cmp_holds(cmp, now, value);
+}
+
+/* Spin for one condition; whether it holds. */
+static int spin_counter(const struct l3l2q_ep *ep, struct l3l2q_condition *cond,
+			uint64_t deadline)
+{
+	const int32_t *counter = l3l2q_core_counter(&ep->core, (uint32_t)cond->offset);
+	uint64_t until = l3l2q_now() + ep->spin_ns;
+	unsigned int turn = 0;
+
+	if (until > deadline)
+		until = deadline;
+	for (;;) {
+		cond->observed = (int32_t)l3l2q_load_counter(counter);
+		if (l3l2q_cmp_holds(cond->cmp, cond->observed, cond->value))
+			return 1;
+		if (!ep->spin_ns || (!(++turn % 1024) && l3l2q_now() >= until))
+			return 0;
+		l3l2q_relax();
+	}
+}
+
+static int wait_condition(struct l3l2q_ep *ep, struct l3l2q_condition *cond, int64_t timeout_ns)
+{
+	uint64_t deadline = timeout_ns ? l3l2q_deadline(timeout_ns) : 0;
+	uint32_t gone;
+	int ret;
+
+	while (!spin_counter(ep, cond, deadline)) {
+		gone = l3l2q_ready(ep) & (L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP);
+		if (gone)
+			return spin_counter(ep, cond, 0) ? 0 :
+			       gone & L3L2Q_EVENT_ABORT ? -ECONNABORTED : -EPIPE;
+		if (!timeout_ns)
+			return -ETIMEDOUT;
+		l3l2q_half_count(ep, &ep->any_half, &ep->any_half.counts.sleeps);
+		ret = ep->ops->sleep_counter(ep, cond, deadline);
+		if (ret == -ETIMEDOUT && spin_counter(ep, cond, 0))
+			return 0;
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+L3L2Q_API int l3l2q_wait_counter(struct l3l2q_ep *ep, uint64_t offset, uint32_t cmp,
+				 int32_t value, int64_t timeout_ns, int32_t *observed)
+{
+	struct l3l2q_condition cond = { .offset = offset, .cmp = cmp, .value = value };
+	int ret = l3l2q_ep_live(ep);
+
+	if (observed)
+		*observed = 0;
+	if (ret || !counter_at(ep, offset, &ret))
+		return ret;
+	if (cmp > L3L2Q_CMP_LE)
+		return -EINVAL;
+	ret = l3l2q_core_check_timeout(&ep->core, timeout_ns);
+	if (ret)
+		return ret;
+	ret = wait_condition(ep, &cond, timeout_ns);
+	if (observed)
+		*observed = cond.observed;
+	return ret;
+}
+
+static int payload_at(const struct l3l2q_ep *ep, uint64_t offset, size_t nbytes)
+{
+	switch (l3l2q_payload_check(ep->region.payload_bytes, offset, nbytes)) {
+	case L3L2Q_CHECK_OK: return 0;
+	case L3L2Q_CHECK_OUT_OF_BOUNDS: return -ERANGE;
+	default: return -EINVAL;
+	}
+}
+
+L3L2Q_API int l3l2q_payload_write(struct l3l2q_ep *ep, uint64_t offset, const void *from,
+				  size_t nbytes)
+{
+	int ret = l3l2q_ep_live(ep);
+
+	if (!ret)
+		ret = payload_at(ep, offset, nbytes);
+	if (ret)
+		return ret;
+	if (!from)
+		return -EINVAL;
+	memcpy(ep->core.payload + offset, from, nbytes);
+	return 0;
+}
+
+/* A failed read zeroes the buffer, so that nobody takes what was there for data. */
+L3L2Q_API int l3l2q_payload_read(struct l3l2q_ep *ep, uint64_t offset, void *to, size_t nbytes)
+{
+	int ret = l3l2q_ep_live(ep);
+
+	if (!to)
+		return -EINVAL;
+	if (!ret)
+		ret = payload_at(ep, offset, nbytes);
+	if (!ret) {
+		memcpy(to, ep->core.payload + offset, nbytes);
+		if (l3l2q_core_removed(&ep->core))
+			ret = -ECONNABORTED;
+	}
+	if (ret)
+		memset(to, 0, nbytes);
+	return ret;
+}

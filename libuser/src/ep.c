@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: MIT
+/* Endpoints: life cycle, and looking at them. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "internal.h"
+
+#ifndef L3L2Q_VERSION
+#define L3L2Q_VERSION "0.1.0"
+#endif
+
+static const struct l3l2q_attr default_attr;
+
+int l3l2q_ep_alloc(struct l3l2q_ep **out, const struct l3l2q_transport *ops)
+{
+	struct l3l2q_ep *ep = aligned_alloc(L3L2Q_CACHE_LINE, sizeof(*ep));
+
+	if (!ep)
+		return -ENOMEM;
+	memset(ep, 0, sizeof(*ep));
+	ep->ops = ops;
+	ep->fd = ep->poll_fd = ep->hup_fd = ep->own_event = ep->peer_event = -1;
+	*out = ep;
+	return 0;
+}
+
+void l3l2q_ep_free(struct l3l2q_ep *ep)
+{
+	free(ep);
+}
+
+/* Bookkeeping of producer and consumer; touched only as far as it is used. */
+static int map_books(struct l3l2q_ep *ep, uint64_t depth)
+{
+	uint64_t tx = l3l2q_producer_memory(depth), rx = l3l2q_consumer_memory(ep->window);
+	void *addr;
+
+	if (tx + rx != (size_t)(tx + rx))
+		return -ENOMEM;
+	addr = mmap(NULL, (size_t)(tx + rx), PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (addr == MAP_FAILED)
+		return -ENOMEM;
+	ep->books.addr = addr;
+	ep->books.length = (size_t)(tx + rx);
+	l3l2q_core_producer_init(&ep->tx, &ep->core, addr);
+	return l3l2q_core_consumer_init(&ep->rx, &ep->core, ep->window, (char *)addr + tx);
+}
+
+static uint64_t spin_ns(const struct l3l2q_attr *attr)
+{
+	if (!attr->spin_ns)
+		return SPIN_DEFAULT_NS;
+	return attr->spin_ns == L3L2Q_SPIN_OFF ? 0 : attr->spin_ns;
+}
+
+/* The core keeps pointers into the control pages that a transport has mapped. */
+static int start_core(struct l3l2q_ep *ep, enum l3l2q_role role, void *payload, void *counters)
+{
+	const struct l3l2q_control *peer_control = ep->peer_control;
+	int ret = 0;
+
+	if (ep->raw) {
+		memset(&ep->core, 0, sizeof(ep->core));
+		ep->core.role = role;
+		ep->core.region_id = ep->core.error.region_id = ep->region.region_id;
+		ep->core.error.op = "none";
+		ep->core.error.message = "no error";
+		ep->core.payload = payload;
+		ep->core.counters = counters;
+	} else {
+		ret = l3l2q_core_init(&ep->core, role, &ep->region, &ep->queue, payload, counters);
+	}
+	ep->core.control = ep->maps[L3L2Q_MAP_CONTROL].addr ?: &ep->own_control;
+	if (!peer_control)
+		peer_control = ep->maps[L3L2Q_MAP_PEER_CONTROL].addr;
+	ep->core.peer_armed = peer_control ? &peer_control->armed : NULL;
+	ep->core.removed = ep->status ? &ep->status->removed : NULL;
+	return ret;
+}
+
+/*
+ * The last step of every create and attach: ep->region, ->queue, ->raw, ->status
+ * and the maps are set.
+ */
+int l3l2q_ep_start(struct l3l2q_ep *ep, enum l3l2q_role role, void *payload, void *counters,
+		   const struct l3l2q_attr *attr, struct l3l2q_failure *why)
+{
+	int ret;
+
+	if (!attr)
+		attr = &default_attr;
+	ep->spin_ns = spin_ns(attr);
+	ep->window = attr->window ? attr->window : 1;
+	ep->tx_half.spinner.max_ns = ep->tx_half.spinner.budget_ns = ep->spin_ns;
+	ep->rx_half.spinner = ep->tx_half.spinner;
+	if (ep->memory != L3L2Q_MEMORY_CACHED)
+		return l3l2q_why(why, -EOPNOTSUPP, "this version uses cached memory only");
+	ret = start_core(ep, role, payload, counters);
+	if (ret)
+		return l3l2q_why(why, ret, "the region's description was refused: %s",
+				 ep->core.error.message);
+	if (ep->raw)
+		return ep->window == 1 ? 0 :
+		       l3l2q_why(why, -EINVAL, "a raw region has no window");
+	if (ep->window > ep->queue.depth)
+		return l3l2q_why(why, -EINVAL, "window %u is larger than depth %llu", ep->window,
+				 (unsigned long long)ep->queue.depth);
+	ret = map_books(ep, ep->queue.depth);
+	return ret ? l3l2q_why(why, ret, "no memory for the bookkeeping of %llu messages",
+			       (unsigned long long)ep->queue.depth) : 0;
+}
+
+/* 0, the first error, or -ESHUTDOWN. */
+int l3l2q_ep_live(const struct l3l2q_ep *ep)
+{
+	if (__atomic_load_n(&ep->core.error.kind, __ATOMIC_ACQUIRE) == KIND_DETACHED)
+		return -ESHUTDOWN;
+	return l3l2q_core_live(&ep->core);
+}
+
+/* A call failed: if it ended the endpoint, let the peer know, once. */
+int l3l2q_ep_failed(struct l3l2q_ep *ep, int ret)
+{
+	uint32_t kind = __atomic_load_n(&ep->core.error.kind, __ATOMIC_ACQUIRE);
+
+	if (kind == KIND_DETACHED)
+		return -ESHUTDOWN;
+	if (kind && kind != L3L2Q_ERR_REMOTE_ABORTED &&
+	    !__atomic_exchange_n(&ep->abort_told, 1, __ATOMIC_ACQ_REL))
+		l3l2q_kick_peer(ep, &ep->any_half);
+	return ret;
+}
+
+/* ---- life cycle -------------------------------------------------------- */
+
+static int check_attr(const struct l3l2q_attr *attr, struct l3l2q_failure *why)
+{
+	uint32_t known = L3L2Q_ATTR_NUMA | L3L2Q_ATTR_REGION_V3 | L3L2Q_ATTR_SILENT_PEER;
+	struct l3l2q_layout layout;
+
+	if (attr->role > L3L2Q_ROLE_L2)
+		return l3l2q_why(why, -EINVAL, "role %u is neither L3 nor L2", attr->role);
+	if (attr->flags & ~known)
+		return l3l2q_why(why, -EINVAL, "unknown attribute flags %#x", attr->flags & ~known);
+	if (!attr->depth) {
+		if (attr->input_arena_bytes || attr->output_arena_bytes)
+			return l3l2q_why(why, -EINVAL, "arenas without a depth");
+		if (!attr->payload_bytes || !attr->counter_bytes || attr->counter_bytes % 4)
+			return l3l2q_why(why, -EINVAL,
+					 "a raw region needs payload bytes and a multiple of 4 counter bytes");
+		return 0;
+	}
+	if (attr->payload_bytes || attr->counter_bytes)
+		return l3l2q_why(why, -EINVAL, "raw sizes with a depth");
+	if (l3l2q_layout_make(attr->depth, attr->input_arena_bytes, attr->output_arena_bytes,
+			      &layout))
+		return l3l2q_why(why, -EINVAL,
+				 "depth must be a power of two up to 2^30, arenas positive multiples of 64");
+	if (attr->window > attr->depth)
+		return l3l2q_why(why, -EINVAL, "window %u is larger than depth %u", attr->window,
+				 attr->depth);
+	return 0;
+}
+
+L3L2Q_API int l3l2q_create(struct l3l2q_ep **ep, const struct l3l2q_attr *attr,
+			   struct l3l2q_failure *why)
+{
+	const char *transport;
+	int ret;
+
+	*ep = NULL;
+	if (!attr)
+		return l3l2q_why(why, -EINVAL, "no attributes");
+	ret = check_attr(attr, why);
+	if (ret)
+		return ret;
+	transport = attr->transport ? attr->transport : "driver";
+	if (!strcmp(transport, "driver"))
+		return l3l2q_driver_create(ep, "/dev/l3l2q", attr, why);
+	if (!strncmp(transport, "driver:", 7))
+		return l3l2q_driver_create(ep, transport + 7, attr, why);
+	if (!strcmp(transport, "memfd"))
+		return l3l2q_memfd_create(ep, attr, why);
+	if (!strcmp(transport, "external"))
+		return l3l2q_why(why, -EINVAL,
+				 "external memory is attached by l3l2q_attach_external()");
+	return l3l2q_why(why, -EINVAL, "no transport \"%.64s\"", transport);
+}
+
+L3L2Q_API int l3l2q_attach(struct l3l2q_ep **ep, int fd, const struct l3l2q_attr *attr,
+			   struct l3l2q_failure *why)
+{
+	struct stat st;
+
+	*ep = NULL;
+	if (fstat(fd, &st))
+		return l3l2q_why(why, -errno, "cannot use descriptor %d: %s", fd, strerror(errno));
+	return S_ISSOCK(st.st_mode) ? l3l2q_memfd_attach(ep, fd, attr, why)
+				    : l3l2q_driver_attach(ep, fd, attr, why);
+}
+
+L3L2Q_API int l3l2q_open_peer(struct l3l2q_ep *ep)
+{
+	int ret = l3l2q_ep_live(ep);
+
+	return ret ? ret : ep->ops->open_peer(ep);
+}
+
+L3L2Q_API int l3l2q_detach(struct l3l2q_ep *ep)
+{
+	int ret = l3l2q_ep_live(ep);
+
+	if (ret)
+		return ret;
+	ret = ep->ops->detach(ep);
+	if (!ret)
+		l3l2q_core_set_error(&ep->core, KIND_DETACHED, "detach", "detached");
+	return ret;
+}
+
+L3L2Q_API int l3l2q_abort(struct l3l2q_ep *ep)
+{
+	int ret = l3l2q_ep_live(ep);
+
+	if (ret)
+		return ret;
+	if (ep->raw)
+		return -EOPNOTSUPP;
+	ret = l3l2q_core_set_error(&ep->core, L3L2Q_ERR_ENDPOINT_ERROR, "abort",
+				   "aborted by this side");
+	l3l2q_store_counter(l3l2q_core_counter(&ep->core,
+					       l3l2q_ctr_abort((enum l3l2q_role)ep->core.role)), 1);
+	l3l2q_ep_failed(ep, ret);
+	return 0;
+}
+
+L3L2Q_API void l3l2q_close(struct l3l2q_ep *ep)
+{
+	if (!ep)
+		return;
+	if (l3l2q_ep_live(ep) != -ESHUTDOWN)
+		ep->ops->detach(ep);
+	ep->ops->release(ep);
+	l3l2q_unmap(&ep->books);
+	l3l2q_ep_free(ep);
+}
+
+/* ---- looking ----------------------------------------------------------- */
+
+L3L2Q_API struct l3l2q_producer *l3l2q_ep_producer(struct l3l2q_ep *ep)
+{
+	return ep->raw ? NULL : &ep->tx;
+}
+
+L3L2Q_API struct l3l2q_consumer *l3l2q_ep_consumer(struct l3l2q_ep *ep)
+{
+	return ep->raw ? NULL : &ep->rx;
+}
+
+L3L2Q_API void l3l2q_ep_error(const struct l3l2q_ep *ep, struct l3l2q_error *out)
+{
+	uint32_t kind = __atomic_load_n(&ep->core.error.kind, __ATOMIC_ACQUIRE);
+
+	out->kind = L3L2Q_ERR_NONE;
+	out->region_id = ep->region.region_id;
+	out->op = "none";
+	out->message = "no error";
+	if (kind && kind != KIND_DETACHED)
+		*out = ep->core.error;
+}
+
+L3L2Q_API const char *l3l2q_error_name(uint32_t kind)
+{
+	static const char *const names[] = {
+		[L3L2Q_ERR_NONE] = "NONE",
+		[L3L2Q_ERR_BAD_ARGUMENT] = "BAD_ARGUMENT",
+		[L3L2Q_ERR_BAD_DESCRIPTOR] = "BAD_DESCRIPTOR",
+		[L3L2Q_ERR_INVALID_DESCRIPTOR] = "INVALID_DESCRIPTOR",
+		[L3L2Q_ERR_OUT_OF_SPACE] = "OUT_OF_SPACE",
+		[L3L2Q_ERR_OWNERSHIP] = "OWNERSHIP",
+		[L3L2Q_ERR_REMOTE_ABORTED] = "REMOTE_ABORTED",
+		[L3L2Q_ERR_ENDPOINT_ERROR] = "ENDPOINT_ERROR",
+	};
+
+	return kind < sizeof(names) / sizeof(names[0]) ? names[kind] : "UNKNOWN";
+}
+
+L3L2Q_API void l3l2q_ep_info(const struct l3l2q_ep *ep, struct l3l2q_ep_info *out)
+{
+	*out = (struct l3l2q_ep_info){
+		.transport = ep->ops->name,
+		.role = ep->core.role,
+		.memory = ep->memory,
+		.window = ep->window,
+		.region_id = ep->region.region_id,
+		.payload = ep->core.payload,
+		.counters = ep->core.counters,
+		.payload_bytes = ep->region.payload_bytes,
+		.counter_bytes = ep->region.counter_bytes,
+		.layout = ep->core.layout,
+	};
+}
+
+L3L2Q_API int l3l2q_ep_scalars(const struct l3l2q_ep *ep, uint64_t scalars[L3L2Q_SCALARS])
+{
+	struct l3l2q_region_desc region = ep->region;
+
+	region.payload_base = (uintptr_t)ep->core.payload;
+	region.counter_base = (uintptr_t)ep->core.counters;
+	memcpy(scalars, &region, sizeof(region));
+	memcpy(scalars + L3L2Q_REGION_SCALARS, &ep->queue, sizeof(ep->queue));
+	return ep->raw ? L3L2Q_REGION_SCALARS : L3L2Q_SCALARS;
+}
+
+static uint64_t sum3(const struct l3l2q_ep *ep, size_t offset)
+{
+	const struct l3l2q_half *halves[] = { &ep->tx_half, &ep->rx_half, &ep->any_half };
+	uint64_t sum = 0;
+	size_t i;
+
+	for (i = 0; i < 3; i++)
+		sum += __atomic_load_n((const uint64_t *)(const void *)
+				       ((const char *)&halves[i]->counts + offset),
+				       __ATOMIC_RELAXED);
+	return sum;
+}
+
+L3L2Q_API void l3l2q_ep_stats(const struct l3l2q_ep *ep, struct l3l2q_ep_stats *out)
+{
+	*out = (struct l3l2q_ep_stats){
+		.sent = __atomic_load_n(&ep->tx.published, __ATOMIC_RELAXED),
+		.received = __atomic_load_n(&ep->rx.published, __ATOMIC_RELAXED),
+		.sent_bytes = __atomic_load_n(&ep->tx_half.counts.bytes, __ATOMIC_RELAXED),
+		.received_bytes = __atomic_load_n(&ep->rx_half.counts.bytes, __ATOMIC_RELAXED),
+		.kicks = sum3(ep, offsetof(struct l3l2q_counts, kicks)),
+		.sleeps = sum3(ep, offsetof(struct l3l2q_counts, sleeps)),
+		.spins = sum3(ep, offsetof(struct l3l2q_counts, spins)),
+		.syscalls = sum3(ep, offsetof(struct l3l2q_counts, syscalls)),
+	};
+}
+
+L3L2Q_API int l3l2q_ep_dump(const struct l3l2q_ep *ep, char *text, size_t size)
+{
+	const struct l3l2q_layout *l = &ep->core.layout;
+	struct l3l2q_ep_stats stats;
+	struct l3l2q_error error;
+
+	l3l2q_ep_stats(ep, &stats);
+	l3l2q_ep_error(ep, &error);
+	return snprintf(text, size,
+			"%s endpoint of region %llu over %s%s\n"
+			"depth %llu, arenas %llu and %llu bytes, window %u\n"
+			"producer: published %llu, head seen %llu, cursor %llu%s%s\n"
+			"consumer: tail seen %llu, acquired %llu, released %llu%s\n"
+			"kicks %llu, sleeps %llu, spins %llu, system calls %llu\n"
+			"error: %s in %s: %s\n",
+			ep->core.role == L3L2Q_ROLE_L3 ? "L3" : "L2",
+			(unsigned long long)ep->region.region_id, ep->ops->name,
+			ep->raw ? ", raw" : "",
+			(unsigned long long)l->depth, (unsigned long long)l->input_arena_bytes,
+			(unsigned long long)l->output_arena_bytes, ep->window,
+			(unsigned long long)stats.sent, (unsigned long long)ep->tx.head,
+			(unsigned long long)ep->tx.cursor, ep->tx.stopped ? ", stopped" : "",
+			ep->tx.reserved ? ", reserved" : "",
+			(unsigned long long)ep->rx.tail, (unsigned long long)ep->rx.acquired,
+			(unsigned long long)stats.received, ep->rx.drained ? ", drained" : "",
+			(unsigned long long)stats.kicks, (unsigned long long)stats.sleeps,
+			(unsigned long long)stats.spins, (unsigned long long)stats.syscalls,
+			l3l2q_error_name(error.kind), error.op, error.message);
+}
+
+L3L2Q_API const char *l3l2q_version(void)
+{
+	return L3L2Q_VERSION;
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+/* Transport over memory that the caller has mapped: nobody wakes us, so nap. */
+#include <string.h>
+
+#include "internal.h"
+
+static int external_unsupported(struct l3l2q_ep *ep)
+{
+	(void)ep;
+	return -EOPNOTSUPP;
+}
+
+static int external_kick(struct l3l2q_ep *ep, bool self)
+{
+	(void)ep;
+	(void)self;
+	return 0;
+}
+
+static int external_sleep(struct l3l2q_ep *ep, uint32_t events, uint64_t deadline_ns)
+{
+	uint64_t nap_ns = 0;
+	uint32_t ready;
+
+	for (;;) {
+		ready = l3l2q_ready(ep) & events;
+		if (ready)
+			return (int)ready;
+		if (l3l2q_now() >= deadline_ns)
+			return -ETIMEDOUT;
+		l3l2q_nap(ep, &nap_ns, deadline_ns);
+	}
+}
+
+static int external_sleep_counter(struct l3l2q_ep *ep, struct l3l2q_condition *cond,
+				  uint64_t deadline_ns)
+{
+	const int32_t *counter = l3l2q_core_counter(&ep->core, (uint32_t)cond->offset);
+	uint64_t nap_ns = 0;
+
+	for (;;) {
+		cond->observed = (int32_t)l3l2q_load_counter(counter);
+		if (l3l2q_cmp_holds(cond->cmp, cond->observed, cond->value) ||
+		    l3l2q_ready(ep) & L3L2Q_EVENT_ABORT)
+			return 0;
+		if (l3l2q_now() >= deadline_ns)
+			return -ETIMEDOUT;
+		l3l2q_nap(ep, &nap_ns, deadline_ns);
+	}
+}
+
+static int external_arm(struct l3l2q_ep *ep, uint32_t events)
+{
+	(void)ep;
+	(void)events;
+	return 0;
+}
+
+static int external_eventfd(struct l3l2q_ep *ep, uint32_t kind, int fd)
+{
+	(void)ep;
+	(void)kind;
+	(void)fd;
+	return -EOPNOTSUPP;
+}
+
+static int external_detach(struct l3l2q_ep *ep)
+{
+	(void)ep;
+	return 0;
+}
+
+static void external_release(struct l3l2q_ep *ep)
+{
+	(void)ep;
+}
+
+const struct l3l2q_transport l3l2q_external = {
+	.name = "external",
+	.open_peer = external_unsupported,
+	.kick = external_kick,
+	.sleep = external_sleep,
+	.sleep_counter = external_sleep_counter,
+	.arm = external_arm,
+	.fd = external_unsupported,
+	.eventfd = external_eventfd,
+	.detach = external_detach,
+	.release = external_release,
+};
+
+/*
+ * A used end is never attached again: its cursors cannot be resumed. The peer's
+ * counters do not matter, it may have started.
+ */
+static int check_unused(const struct l3l2q_ep *ep, struct l3l2q_failure *why)
+{
+	uint32_t offset;
+
+	for (offset = 0; offset < L3L2Q_COUNTER_BYTES; offset += L3L2Q_LINE_BYTES) {
+		if (l3l2q_counter_writer(offset) == ep->core.role &&
+		    l3l2q_load_counter(l3l2q_core_counter(&ep->core, offset)))
+			return l3l2q_why(why, -EPROTO,
+					 "this end is or was in use: a counter it writes is not 0");
+	}
+	return 0;
+}
+
+L3L2Q_API int l3l2q_attach_external(struct l3l2q_ep **out, const struct l3l2q_external *ext,
+				    const struct l3l2q_attr *attr, struct l3l2q_failure *why)
+{
+	struct l3l2q_ep *ep;
+	int ret;
+
+	*out = NULL;
+	if (!ext || !ext->payload || !ext->counters || ext->role > L3L2Q_ROLE_L2)
+		return l3l2q_why(why, -EINVAL, "no memory, or a role that is neither L3 nor L2");
+	if ((uintptr_t)ext->payload % 8 || (uintptr_t)ext->counters % L3L2Q_LINE_BYTES)
+		return l3l2q_why(why, -EINVAL, "payload or counters are not aligned");
+	if (ext->memory > L3L2Q_MEMORY_DEVICE)
+		return l3l2q_why(why, -EINVAL, "unknown memory type %u", ext->memory);
+	ret = l3l2q_ep_alloc(&ep, &l3l2q_external);
+	if (ret)
+		return l3l2q_why(why, ret, "no memory for an endpoint");
+	memcpy(&ep->region, ext->scalars, sizeof(ep->region));
+	memcpy(&ep->queue, ext->scalars + L3L2Q_REGION_SCALARS, sizeof(ep->queue));
+	ep->memory = ext->memory;
+	ret = l3l2q_ep_start(ep, (enum l3l2q_role)ext->role, ext->payload, ext->counters, attr, why);
+	if (!ret)
+		ret = check_unused(ep, why);
+	if (ret) {
+		l3l2q_close(ep);
+		return ret;
+	}
+	*out = ep;
+	return 0;
+}

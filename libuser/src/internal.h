@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inside libl3l2q: an endpoint is the protocol core, a transport that sleeps and
+ * wakes for it, and counts.
+ */
+#ifndef L3L2Q_INTERNAL_H
+#define L3L2Q_INTERNAL_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <l3l2q.h>
+#include <l3l2q/core.h>
+
+#define L3L2Q_API __attribute__((visibility("default")))
+
+#define NSEC_PER_SEC 1000000000ull
+#define SPIN_DEFAULT_NS 50000ull
+
+/* l3l2q_error.kind of an endpoint that was detached: no error, but an end. */
+#define KIND_DETACHED 0x100u
+
+#define container_of(ptr, type, member) \
+	((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+
+struct l3l2q_ep;
+
+/**
+ * struct l3l2q_transport - what a kind of memory needs done for it
+ * @name: as in l3l2q_attr.transport
+ * @open_peer: make the descriptor of the other end
+ * @kick: wake the peer's sleepers; self: our own as well
+ * @sleep: arm, look, sleep until an event or the deadline; events or -errno
+ * @sleep_counter: the same for one condition; 0 to look again, or -errno
+ * @arm: arm for somebody else's poll; 0 or -errno
+ * @fd: what to poll
+ * @eventfd: register, replace, remove
+ * @hup: has the peer hung up, as far as memory tells
+ * @detach: end this side cleanly
+ * @release: give back everything create or attach took
+ */
+struct l3l2q_transport {
+	const char *name;
+	int (*open_peer)(struct l3l2q_ep *ep);
+	int (*kick)(struct l3l2q_ep *ep, bool self);
+	int (*sleep)(struct l3l2q_ep *ep, uint32_t events, uint64_t deadline_ns);
+	int (*sleep_counter)(struct l3l2q_ep *ep, struct l3l2q_condition *cond,
+			     uint64_t deadline_ns);
+	int (*arm)(struct l3l2q_ep *ep, uint32_t events);
+	int (*fd)(struct l3l2q_ep *ep);
+	int (*eventfd)(struct l3l2q_ep *ep, uint32_t kind, int fd);
+	int (*detach)(struct l3l2q_ep *ep);
+	void (*release)(struct l3l2q_ep *ep);
+};
+
+extern const struct l3l2q_transport l3l2q_driver;
+extern const struct l3l2q_transport l3l2q_memfd;
+extern const struct l3l2q_transport l3l2q_external;
+
+/* How long waits have been lately, hence how long to spin. One thread's. */
+struct l3l2q_spinner {
+	uint64_t max_ns;
+	uint64_t budget_ns;
+};
+
+/* Counts of one half, written by its thread and read by any. */
+struct l3l2q_counts {
+	uint64_t bytes;
+	uint64_t kicks;
+	uint64_t sleeps;
+	uint64_t spins;
+	uint64_t syscalls;
+};
+
+/* One thread's half of an endpoint, beside the core's. */
+struct l3l2q_half {
+	struct l3l2q_spinner spinner;
+	struct l3l2q_counts counts;
+} L3L2Q_ALIGNED;
+
+struct l3l2q_map {
+	void *addr;
+	size_t length;
+};
+
+struct l3l2q_ep {
+	struct l3l2q_producer tx;
+	struct l3l2q_consumer rx;
+	struct l3l2q_half tx_half;
+	struct l3l2q_half rx_half;
+	struct l3l2q_half any_half;	/* calls on the endpoint itself, atomically */
+	struct l3l2q_core core L3L2Q_ALIGNED;
+	const struct l3l2q_transport *ops;
+	struct l3l2q_region_desc region;
+	struct l3l2q_queue_desc queue;	/* zero if raw */
+	struct l3l2q_control *peer_control; /* to wake the peer by, memfd only */
+	const struct l3l2q_status *status;
+	struct l3l2q_control own_control; /* external: nobody shares it */
+	struct l3l2q_map maps[L3L2Q_MAPS];
+	struct l3l2q_map books;
+	uint64_t spin_ns;
+	uint32_t window;
+	uint32_t memory;
+	uint32_t abort_told;
+	bool raw;
+	bool silent;
+	bool creator;
+	bool peer_opened;
+	int fd;				/* driver: the endpoint; memfd: the memory */
+	int poll_fd;			/* memfd: epoll over the next two */
+	int hup_fd;			/* memfd: socket to the peer */
+	int own_event;			/* memfd: the peer signals it */
+	int peer_event;			/* memfd: we signal it */
+};
+
+/* util.c */
+uint64_t l3l2q_now(void);
+uint64_t l3l2q_deadline(int64_t timeout_ns);
+int l3l2q_why(struct l3l2q_failure *why, int ret, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+int l3l2q_map_fd(struct l3l2q_map *map, int fd, uint64_t offset, uint64_t length, int prot);
+void l3l2q_unmap(struct l3l2q_map *map);
+void l3l2q_close_fd(int *fd);
+int l3l2q_send_fds(int sock, const void *data, size_t size, const int *fds, int n);
+int l3l2q_recv_fds(int sock, void *data, size_t size, int *fds, int n, int flags);
+
+/* ep.c */
+int l3l2q_ep_alloc(struct l3l2q_ep **out, const struct l3l2q_transport *ops);
+void l3l2q_ep_free(struct l3l2q_ep *ep);
+int l3l2q_ep_start(struct l3l2q_ep *ep, enum l3l2q_role role, void *payload, void *counters,
+		   const struct l3l2q_attr *attr, struct l3l2q_failure *why);
+int l3l2q_ep_live(const struct l3l2q_ep *ep);
+int l3l2q_ep_failed(struct l3l2q_ep *ep, int ret);
+
+/* wait.c */
+uint32_t l3l2q_ready(const struct l3l2q_ep *ep);
+uint32_t l3l2q_arm_word(struct l3l2q_ep *ep, uint32_t bits);
+void l3l2q_kick_peer(struct l3l2q_ep *ep, struct l3l2q_half *half);
+void l3l2q_count_syscall(struct l3l2q_ep *ep);
+void l3l2q_nap(struct l3l2q_ep *ep, uint64_t *nap_ns, uint64_t deadline_ns);
+
+struct l3l2q_waiter {
+	struct l3l2q_ep *ep;
+	struct l3l2q_half *half;
+	uint32_t events;
+	bool started;
+	bool last;
+	int64_t timeout_ns;
+	uint64_t deadline_ns;
+	const char *op;
+};
+
+int l3l2q_waiter_start(struct l3l2q_waiter *w, struct l3l2q_ep *ep, struct l3l2q_half *half,
+		       uint32_t events, int64_t timeout_ns, const char *op);
+int l3l2q_waiter_next(struct l3l2q_waiter *w);
+
+/* driver.c, memfd.c, external.c */
+int l3l2q_driver_create(struct l3l2q_ep **ep, const char *path, const struct l3l2q_attr *attr,
+			struct l3l2q_failure *why);
+int l3l2q_driver_attach(struct l3l2q_ep **ep, int fd, const struct l3l2q_attr *attr,
+			struct l3l2q_failure *why);
+int l3l2q_memfd_create(struct l3l2q_ep **ep, const struct l3l2q_attr *attr,
+		       struct l3l2q_failure *why);
+int l3l2q_memfd_attach(struct l3l2q_ep **ep, int fd, const struct l3l2q_attr *attr,
+		       struct l3l2q_failure *why);
+
+/* A count that one thread writes and others may read. */
+static inline void l3l2q_count(uint64_t *count, uint64_t n)
+{
+	__atomic_store_n(count, *count + n, __ATOMIC_RELAXED);
+}
+
+/* Counts of any_half may have several writers. */
+static inline void l3l2q_half_count(struct l3l2q_ep *ep, struct l3l2q_half *half,
+				    uint64_t *count)
+{
+	if (half == &ep->any_half)
+		__atomic_fetch_add(count, 1, __ATOMIC_RELAXED);
+	else
+		l3l2q_count(count, 1);
+}
+
+#endif /* L3L2Q_INTERNAL_H */

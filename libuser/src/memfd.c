@@ -1,0 +1,529 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Transport over a memfd, without the driver: futexes on the armed words to sleep
+ * and wake, eventfds for whoever polls, a socket that tells of the peer's end.
+ *
+ * The memfd holds, each on pages of its own: status, L3's control, L2's control,
+ * counters, payload. It is sealed against resizing, so that no peer can make us
+ * fault. The peer's descriptor is a socket with one message waiting in it: the
+ * header below and all descriptors. Whoever takes the message is the peer.
+ */
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define SLICE_NS 100000000ull		/* longest sleep between hang-up checks */
+#define ARM_POLL (1u << 16)		/* in armed: somebody polls the eventfd */
+#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+#define HELLO_MAGIC 0x6d656d6c336c3271ull
+
+/* Descriptors that go with the header. */
+enum { FD_MEMORY, FD_EVENT_L3, FD_EVENT_L2, FD_HUP, FDS };
+
+struct hello {
+	uint64_t magic;
+	uint32_t role;			/* the receiver's */
+	uint32_t pad;
+	uint64_t region_id;
+	uint64_t region_version;
+	uint64_t depth;
+	uint64_t input_arena_bytes;
+	uint64_t output_arena_bytes;
+	uint64_t payload_bytes;
+	uint64_t counter_bytes;
+};
+
+/* ---- waking ------------------------------------------------------------ */
+
+static long futex(uint32_t *word, int op, uint32_t value, const struct timespec *timeout)
+{
+	return syscall(SYS_futex, word, op, value, timeout, NULL, 0);
+}
+
+static void wake(struct l3l2q_ep *ep, struct l3l2q_control *control, int event)
+{
+	uint64_t one = 1;
+	uint32_t armed = __atomic_exchange_n(&control->armed, 0, __ATOMIC_SEQ_CST);
+
+	if (!armed)
+		return;
+	l3l2q_count_syscall(ep);
+	futex(&control->armed, FUTEX_WAKE, INT_MAX, NULL);
+	if (!(armed & ARM_POLL))
+		return;
+	l3l2q_count_syscall(ep);
+	/* A full eventfd is as readable as can be. */
+	if (write(event, &one, sizeof(one)) < 0)
+		return;
+}
+
+static int memfd_kick(struct l3l2q_ep *ep, bool self)
+{
+	if (self || ep->raw)
+		wake(ep, ep->core.control, ep->own_event);
+	if (!self)
+		wake(ep, ep->peer_control, ep->peer_event);
+	return 0;
+}
+
+static struct l3l2q_status *shared_status(struct l3l2q_ep *ep)
+{
+	return ep->maps[L3L2Q_MAP_STATUS].addr;
+}
+
+/*
+ * Has the socket's other end gone? Then do what the driver would: a peer that did
+ * not detach is dead, and its abort flag is set in its name.
+ */
+static void check_hup(struct l3l2q_ep *ep)
+{
+	struct pollfd pfd = {
+		.fd = __atomic_load_n(&ep->hup_fd, __ATOMIC_ACQUIRE),
+		.events = POLLRDHUP,
+	};
+	enum l3l2q_role peer = l3l2q_peer_role((enum l3l2q_role)ep->core.role);
+	uint32_t *state = &shared_status(ep)->state[peer];
+
+	if (pfd.fd < 0)
+		return;
+	l3l2q_count_syscall(ep);
+	if (poll(&pfd, 1, 0) <= 0 || !(pfd.revents & (POLLHUP | POLLRDHUP | POLLERR)))
+		return;
+	if (__atomic_load_n(state, __ATOMIC_ACQUIRE) >= L3L2Q_STATE_DETACHED)
+		return;
+	if (!ep->raw)
+		l3l2q_store_counter(l3l2q_core_counter(&ep->core, l3l2q_ctr_abort(peer)), 1);
+	__atomic_store_n(state, L3L2Q_STATE_DEAD, __ATOMIC_RELEASE);
+}
+
+/* ---- sleeping ---------------------------------------------------------- */
+
+/* Sleep while armed is what it was, for one slice at most. */
+static void sleep_slice(struct l3l2q_ep *ep, uint32_t armed, uint64_t now, uint64_t deadline_ns)
+{
+	uint64_t left = deadline_ns - now < SLICE_NS ? deadline_ns - now : SLICE_NS;
+	struct timespec ts = { .tv_nsec = (long)left };
+
+	l3l2q_count_syscall(ep);
+	if (futex(&ep->core.control->armed, FUTEX_WAIT, armed, &ts) && errno == ETIMEDOUT)
+		check_hup(ep);
+}
+
+static int memfd_sleep(struct l3l2q_ep *ep, uint32_t events, uint64_t deadline_ns)
+{
+	uint32_t armed, ready;
+	uint64_t now;
+
+	for (;;) {
+		armed = l3l2q_arm_word(ep, events);
+		ready = l3l2q_ready(ep) & events;
+		if (ready)
+			return (int)ready;
+		now = l3l2q_now();
+		if (now >= deadline_ns)
+			return -ETIMEDOUT;
+		sleep_slice(ep, armed, now, deadline_ns);
+	}
+}
+
+static int memfd_sleep_counter(struct l3l2q_ep *ep, struct l3l2q_condition *cond,
+			       uint64_t deadline_ns)
+{
+	const int32_t *counter = l3l2q_core_counter(&ep->core, (uint32_t)cond->offset);
+	uint32_t armed;
+	uint64_t now;
+
+	for (;;) {
+		armed = l3l2q_arm_word(ep, L3L2Q_ARM_COUNTER | L3L2Q_EVENT_ABORT);
+		cond->observed = (int32_t)l3l2q_load_counter(counter);
+		if (l3l2q_cmp_holds(cond->cmp, cond->observed, cond->value) ||
+		    l3l2q_ready(ep) & (L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP))
+			return 0;
+		now = l3l2q_now();
+		if (now >= deadline_ns)
+			return -ETIMEDOUT;
+		sleep_slice(ep, armed, now, deadline_ns);
+	}
+}
+
+/* For a poll of the caller's own: what the eventfd said so far is looked at now. */
+static int memfd_arm(struct l3l2q_ep *ep, uint32_t events)
+{
+	uint64_t count;
+
+	l3l2q_count_syscall(ep);
+	if (read(ep->own_event, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		return -errno;
+	check_hup(ep);
+	l3l2q_arm_word(ep, events | ARM_POLL);
+	return 0;
+}
+
+static int memfd_fd(struct l3l2q_ep *ep)
+{
+	return ep->poll_fd;
+}
+
+static int memfd_eventfd(struct l3l2q_ep *ep, uint32_t kind, int fd)
+{
+	(void)ep;
+	(void)kind;
+	(void)fd;
+	return -EOPNOTSUPP;
+}
+
+/* ---- life cycle -------------------------------------------------------- */
+
+static int memfd_detach(struct l3l2q_ep *ep)
+{
+	struct l3l2q_status *status = shared_status(ep);
+
+	if (!status)
+		return 0;
+	__atomic_store_n(&status->state[ep->core.role], L3L2Q_STATE_DETACHED, __ATOMIC_RELEASE);
+	l3l2q_full_barrier();
+	wake(ep, ep->peer_control, ep->peer_event);
+	if (ep->hup_fd >= 0)
+		shutdown(ep->hup_fd, SHUT_RDWR);
+	return 0;
+}
+
+static void memfd_release(struct l3l2q_ep *ep)
+{
+	int i;
+
+	ep->peer_control = NULL;
+	for (i = 0; i < L3L2Q_MAPS; i++)
+		l3l2q_unmap(&ep->maps[i]);
+	l3l2q_close_fd(&ep->poll_fd);
+	l3l2q_close_fd(&ep->hup_fd);
+	l3l2q_close_fd(&ep->own_event);
+	l3l2q_close_fd(&ep->peer_event);
+	l3l2q_close_fd(&ep->fd);
+}
+
+/* Watch a descriptor in the endpoint's epoll. */
+static int watch(struct l3l2q_ep *ep, int fd, uint32_t events)
+{
+	struct epoll_event event = { .events = events, .data.fd = fd };
+
+	return epoll_ctl(ep->poll_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
+static int memfd_open_peer(struct l3l2q_ep *ep)
+{
+	enum l3l2q_role own = (enum l3l2q_role)ep->core.role;
+	struct hello hello = {
+		.magic = HELLO_MAGIC,
+		.role = l3l2q_peer_role(own),
+		.region_id = ep->region.region_id,
+		.region_version = ep->region.magic_version,
+		.depth = ep->queue.depth,
+		.input_arena_bytes = ep->queue.input_arena_bytes,
+		.output_arena_bytes = ep->queue.output_arena_bytes,
+		.payload_bytes = ep->region.payload_bytes,
+		.counter_bytes = ep->region.counter_bytes,
+	};
+	int fds[FDS], hand[2], hup[2], ret;
+
+	if (!ep->creator)
+		return -EPERM;
+	if (__atomic_exchange_n(&ep->peer_opened, true, __ATOMIC_ACQ_REL))
+		return -EBUSY;
+	ret = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, hand) ? -errno : 0;
+	if (ret)
+		goto undo;
+	ret = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, hup) ? -errno : 0;
+	if (ret)
+		goto close_hand;
+	fds[FD_MEMORY] = ep->fd;
+	fds[FD_EVENT_L3] = own == L3L2Q_ROLE_L3 ? ep->own_event : ep->peer_event;
+	fds[FD_EVENT_L2] = own == L3L2Q_ROLE_L3 ? ep->peer_event : ep->own_event;
+	fds[FD_HUP] = hup[1];
+	ret = l3l2q_send_fds(hand[0], &hello, sizeof(hello), fds, FDS);
+	if (!ret)
+		ret = watch(ep, hup[0], EPOLLRDHUP);
+	close(hup[1]);
+	if (ret) {
+		close(hup[0]);
+		goto close_hand;
+	}
+	__atomic_store_n(&ep->hup_fd, hup[0], __ATOMIC_RELEASE);
+	close(hand[0]);
+	return hand[1];
+
+close_hand:
+	close(hand[0]);
+	close(hand[1]);
+undo:
+	__atomic_store_n(&ep->peer_opened, false, __ATOMIC_RELEASE);
+	return ret;
+}
+
+const struct l3l2q_transport l3l2q_memfd = {
+	.name = "memfd",
+	.open_peer = memfd_open_peer,
+	.kick = memfd_kick,
+	.sleep = memfd_sleep,
+	.sleep_counter = memfd_sleep_counter,
+	.arm = memfd_arm,
+	.fd = memfd_fd,
+	.eventfd = memfd_eventfd,
+	.detach = memfd_detach,
+	.release = memfd_release,
+};
+
+/* ---- create and attach ------------------------------------------------- */
+
+struct parts {
+	uint64_t length[L3L2Q_MAPS];	/* whole pages, by L3L2Q_MAP_* */
+	uint64_t offset[L3L2Q_MAPS];
+	uint64_t total;
+};
+
+/* Where things lie in the memfd, as seen from a role. */
+static int lay_out(struct parts *parts, const struct l3l2q_ep *ep, enum l3l2q_role role)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t counters = ep->region.counter_bytes, payload = ep->region.payload_bytes;
+	bool l3 = role == L3L2Q_ROLE_L3;
+
+	if (counters > INT64_MAX / 4 || payload > INT64_MAX / 4)
+		return -ENOMEM;
+	parts->length[L3L2Q_MAP_STATUS] = page;
+	parts->length[L3L2Q_MAP_CONTROL] = page;
+	parts->length[L3L2Q_MAP_PEER_CONTROL] = page;
+	parts->length[L3L2Q_MAP_COUNTERS] = (counters + page - 1) / page * page;
+	parts->length[L3L2Q_MAP_PAYLOAD] = (payload + page - 1) / page * page;
+	parts->offset[L3L2Q_MAP_STATUS] = 0;
+	parts->offset[L3L2Q_MAP_CONTROL] = l3 ? page : 2 * page;
+	parts->offset[L3L2Q_MAP_PEER_CONTROL] = l3 ? 2 * page : page;
+	parts->offset[L3L2Q_MAP_COUNTERS] = 3 * page;
+	parts->offset[L3L2Q_MAP_PAYLOAD] = 3 * page + parts->length[L3L2Q_MAP_COUNTERS];
+	parts->total = parts->offset[L3L2Q_MAP_PAYLOAD] + parts->length[L3L2Q_MAP_PAYLOAD];
+	return 0;
+}
+
+static int map_parts(struct l3l2q_ep *ep, const struct parts *parts)
+{
+	int i, ret;
+
+	for (i = 0; i < L3L2Q_MAPS; i++) {
+		ret = l3l2q_map_fd(&ep->maps[i], ep->fd, parts->offset[i], parts->length[i],
+				   PROT_READ | PROT_WRITE);
+		if (ret)
+			return ret;
+	}
+	ep->status = ep->maps[L3L2Q_MAP_STATUS].addr;
+	ep->peer_control = ep->maps[L3L2Q_MAP_PEER_CONTROL].addr;
+	return 0;
+}
+
+/* Take all the memory now: running out later would be a SIGBUS. */
+static int make_memory(struct l3l2q_ep *ep, uint64_t total)
+{
+	struct stat st;
+
+	ep->fd = memfd_create("l3l2q", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (ep->fd < 0)
+		return -errno;
+	if (ftruncate(ep->fd, (off_t)total))
+		return errno == EINVAL ? -EFBIG : -errno;
+	while (fallocate(ep->fd, 0, 0, (off_t)total)) {
+		if (errno != EINTR)
+			return errno == ENOSPC ? -ENOMEM : -errno;
+	}
+	if (fcntl(ep->fd, F_ADD_SEALS, SEALS) || fstat(ep->fd, &st))
+		return -errno;
+	ep->region.region_id = st.st_ino ? (uint64_t)st.st_ino : 1;
+	return 0;
+}
+
+static int make_events(struct l3l2q_ep *ep)
+{
+	ep->own_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	ep->peer_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return ep->own_event < 0 || ep->peer_event < 0 ? -errno : 0;
+}
+
+static int make_poll(struct l3l2q_ep *ep)
+{
+	ep->poll_fd = epoll_create1(EPOLL_CLOEXEC);
+	return ep->poll_fd < 0 ? -errno : watch(ep, ep->own_event, EPOLLIN);
+}
+
+/* What region and queue say once sizes are known; the bases are our mappings. */
+static void describe(struct l3l2q_ep *ep, uint64_t version, const struct l3l2q_layout *layout)
+{
+	ep->region.magic_version = version;
+	ep->region.payload_base = (uintptr_t)ep->maps[L3L2Q_MAP_PAYLOAD].addr;
+	ep->region.counter_base = (uintptr_t)ep->maps[L3L2Q_MAP_COUNTERS].addr;
+	if (ep->raw)
+		return;
+	ep->queue.magic_version = L3L2Q_QUEUE_VERSION;
+	ep->queue.depth = layout->depth;
+	ep->queue.input_arena_bytes = layout->input_arena_bytes;
+	ep->queue.output_arena_bytes = layout->output_arena_bytes;
+	ep->queue.payload_bytes = layout->payload_bytes;
+	ep->queue.counter_bytes = layout->counter_bytes;
+}
+
+static int start(struct l3l2q_ep *ep, enum l3l2q_role role, const struct l3l2q_attr *attr,
+		 struct l3l2q_failure *why)
+{
+	int ret = l3l2q_ep_start(ep, role, ep->maps[L3L2Q_MAP_PAYLOAD].addr,
+				 ep->maps[L3L2Q_MAP_COUNTERS].addr, attr, why);
+
+	if (!ret)
+		__atomic_store_n(&shared_status(ep)->state[role], L3L2Q_STATE_ATTACHED,
+				 __ATOMIC_RELEASE);
+	return ret;
+}
+
+/* Nothing was shared yet, or not with success: free without a word to the peer. */
+static int discard(struct l3l2q_ep *ep, int ret)
+{
+	memfd_release(ep);
+	l3l2q_unmap(&ep->books);
+	l3l2q_ep_free(ep);
+	return ret;
+}
+
+int l3l2q_memfd_create(struct l3l2q_ep **out, const struct l3l2q_attr *attr,
+		       struct l3l2q_failure *why)
+{
+	enum l3l2q_role role = (enum l3l2q_role)attr->role;
+	struct l3l2q_layout layout = { 0 };
+	struct parts parts;
+	struct l3l2q_ep *ep;
+	int ret;
+
+	if (attr->flags & L3L2Q_ATTR_SILENT_PEER)
+		return l3l2q_why(why, -EOPNOTSUPP, "nobody polls for a silent peer over memfd");
+	ret = l3l2q_ep_alloc(&ep, &l3l2q_memfd);
+	if (ret)
+		return l3l2q_why(why, ret, "no memory for an endpoint");
+	ep->creator = true;
+	ep->raw = !attr->depth;
+	ep->region.payload_bytes = attr->payload_bytes;
+	ep->region.counter_bytes = attr->counter_bytes;
+	if (!ep->raw) {
+		l3l2q_layout_make(attr->depth, attr->input_arena_bytes, attr->output_arena_bytes,
+				  &layout);
+		ep->region.payload_bytes = layout.payload_bytes;
+		ep->region.counter_bytes = layout.counter_bytes;
+	}
+	ret = lay_out(&parts, ep, role);
+	if (!ret)
+		ret = make_memory(ep, parts.total);
+	if (!ret)
+		ret = map_parts(ep, &parts);
+	if (!ret)
+		ret = make_events(ep);
+	if (!ret)
+		ret = make_poll(ep);
+	if (ret)
+		return discard(ep, l3l2q_why(why, ret, "cannot make a memfd region of %llu bytes: %s",
+					     (unsigned long long)ep->region.payload_bytes,
+					     strerror(-ret)));
+	describe(ep, attr->flags & L3L2Q_ATTR_REGION_V3 ? L3L2Q_REGION_V3 : L3L2Q_REGION_V2,
+		 &layout);
+	ret = start(ep, role, attr, why);
+	if (ret)
+		return discard(ep, ret);
+	__atomic_store_n(&shared_status(ep)->state[l3l2q_peer_role(role)], L3L2Q_STATE_NONE,
+			 __ATOMIC_RELEASE);
+	*out = ep;
+	return 0;
+}
+
+/* The header comes from another process: believe none of it unchecked. */
+static int check_hello(struct l3l2q_ep *ep, const struct hello *hello, struct l3l2q_layout *layout)
+{
+	if (hello->magic != HELLO_MAGIC || hello->role > L3L2Q_ROLE_L2 || !hello->region_id)
+		return -EPROTO;
+	ep->raw = !hello->depth;
+	ep->region.region_id = hello->region_id;
+	ep->region.payload_bytes = hello->payload_bytes;
+	ep->region.counter_bytes = hello->counter_bytes;
+	if (ep->raw)
+		return hello->payload_bytes && hello->counter_bytes &&
+		       !(hello->counter_bytes % 4) ? 0 : -EPROTO;
+	if (l3l2q_layout_make(hello->depth, hello->input_arena_bytes, hello->output_arena_bytes,
+			      layout) ||
+	    layout->payload_bytes != hello->payload_bytes ||
+	    layout->counter_bytes != hello->counter_bytes)
+		return -EPROTO;
+	return 0;
+}
+
+/* Is the memory as large as it should be, and will it stay so? */
+static int check_memory(int fd, uint64_t total)
+{
+	struct stat st;
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	if (seals < 0 || (seals & SEALS) != SEALS || fstat(fd, &st) ||
+	    (uint64_t)st.st_size != total)
+		return -EPROTO;
+	return 0;
+}
+
+int l3l2q_memfd_attach(struct l3l2q_ep **out, int fd, const struct l3l2q_attr *attr,
+		       struct l3l2q_failure *why)
+{
+	struct l3l2q_layout layout = { 0 };
+	struct parts parts;
+	struct hello hello;
+	struct l3l2q_ep *ep;
+	int fds[FDS], ret;
+
+	if (attr && attr->flags & L3L2Q_ATTR_SILENT_PEER)
+		return l3l2q_why(why, -EOPNOTSUPP, "nobody polls for a silent peer over memfd");
+	ret = l3l2q_ep_alloc(&ep, &l3l2q_memfd);
+	if (ret)
+		return l3l2q_why(why, ret, "no memory for an endpoint");
+	ret = l3l2q_recv_fds(fd, &hello, sizeof(hello), fds, FDS, MSG_DONTWAIT);
+	if (ret == -ENOTCONN)
+		return discard(ep, l3l2q_why(why, -EBUSY, "this end was attached before"));
+	if (ret)
+		return discard(ep, l3l2q_why(why, ret == -EAGAIN ? -EINVAL : ret,
+					     "descriptor %d carries no endpoint", fd));
+	ep->fd = fds[FD_MEMORY];
+	ep->hup_fd = fds[FD_HUP];
+	ep->own_event = fds[hello.role == L3L2Q_ROLE_L3 ? FD_EVENT_L3 : FD_EVENT_L2];
+	ep->peer_event = fds[hello.role == L3L2Q_ROLE_L3 ? FD_EVENT_L2 : FD_EVENT_L3];
+	ret = check_hello(ep, &hello, &layout);
+	if (!ret)
+		ret = lay_out(&parts, ep, (enum l3l2q_role)hello.role);
+	if (!ret)
+		ret = check_memory(ep->fd, parts.total);
+	if (!ret)
+		ret = map_parts(ep, &parts);
+	if (!ret)
+		ret = make_poll(ep);
+	if (!ret)
+		ret = watch(ep, ep->hup_fd, EPOLLRDHUP);
+	if (ret)
+		return discard(ep, l3l2q_why(why, ret, "cannot attach the memfd region: %s",
+					     strerror(-ret)));
+	describe(ep, hello.region_version, &layout);
+	ret = start(ep, (enum l3l2q_role)hello.role, attr, why);
+	if (ret)
+		return discard(ep, ret);
+	close(fd);
+	*out = ep;
+	return 0;
+}

@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: MIT
+/* Sending and receiving: the core's try forms, and blocking forms over them. */
+#include <string.h>
+
+#include "internal.h"
+
+static struct l3l2q_ep *tx_ep(struct l3l2q_producer *p)
+{
+	return container_of(p, struct l3l2q_ep, tx);
+}
+
+static struct l3l2q_ep *rx_ep(struct l3l2q_consumer *c)
+{
+	return container_of(c, struct l3l2q_ep, rx);
+}
+
+/* After a call on the producer: wake the peer, or tell it of our end. */
+static int tx_done(struct l3l2q_producer *p, int ret)
+{
+	struct l3l2q_ep *ep = tx_ep(p);
+
+	if (l3l2q_unlikely(p->kick)) {
+		p->kick = 0;
+		l3l2q_kick_peer(ep, &ep->tx_half);
+	}
+	return l3l2q_likely(ret >= 0 || ret == -EAGAIN) ? ret : l3l2q_ep_failed(ep, ret);
+}
+
+static int rx_done(struct l3l2q_consumer *c, int ret)
+{
+	struct l3l2q_ep *ep = rx_ep(c);
+
+	if (l3l2q_unlikely(c->kick)) {
+		c->kick = 0;
+		l3l2q_kick_peer(ep, &ep->rx_half);
+	}
+	return l3l2q_likely(ret >= 0 || ret == -EAGAIN) ? ret : l3l2q_ep_failed(ep, ret);
+}
+
+static void count_sent(struct l3l2q_producer *p, uint64_t nbytes)
+{
+	l3l2q_count(&tx_ep(p)->tx_half.counts.bytes, nbytes);
+}
+
+/* Before sleeping for room: what a batch holds back may be what takes it. */
+static int tx_wait(struct l3l2q_waiter *w)
+{
+	struct l3l2q_producer *p = &w->ep->tx;
+
+	if (p->published != p->tail) {
+		l3l2q_core_publish(p);
+		tx_done(p, 0);
+	}
+	return l3l2q_waiter_next(w);
+}
+
+static int tx_waiter(struct l3l2q_waiter *w, struct l3l2q_producer *p, int64_t timeout_ns,
+		     const char *op)
+{
+	struct l3l2q_ep *ep = tx_ep(p);
+
+	return l3l2q_waiter_start(w, ep, &ep->tx_half, L3L2Q_EVENT_OUT, timeout_ns, op);
+}
+
+static int rx_waiter(struct l3l2q_waiter *w, struct l3l2q_consumer *c, int64_t timeout_ns,
+		     const char *op)
+{
+	struct l3l2q_ep *ep = rx_ep(c);
+
+	return l3l2q_waiter_start(w, ep, &ep->rx_half, L3L2Q_EVENT_IN, timeout_ns, op);
+}
+
+/* ---- sending ----------------------------------------------------------- */
+
+struct gather {
+	const struct iovec *iov;
+	int count;
+};
+
+static void copy_gather(void *to, const void *arg, __u64 nbytes)
+{
+	const struct gather *gather = arg;
+	char *at = to;
+	int i;
+
+	for (i = 0; i < gather->count && nbytes; i++) {
+		size_t n = gather->iov[i].iov_len;
+
+		if (n > nbytes)
+			n = (size_t)nbytes;
+		if (n)
+			memcpy(at, gather->iov[i].iov_base, n);
+		at += n;
+		nbytes -= n;
+	}
+}
+
+static int gather_bytes(const struct iovec *iov, int count, __u64 *nbytes)
+{
+	int i;
+
+	*nbytes = 0;
+	if (count < 0 || (count && !iov))
+		return -EINVAL;
+	for (i = 0; i < count; i++) {
+		if ((iov[i].iov_len && !iov[i].iov_base) ||
+		    l3l2q_add_wraps(*nbytes, iov[i].iov_len, nbytes))
+			return -EINVAL;
+	}
+	return 0;
+}
+
+static int try_enqueue(struct l3l2q_producer *p, uint32_t opcode, const void *body,
+		       uint64_t nbytes)
+{
+	int ret = l3l2q_core_try_enqueue(p, opcode, l3l2q_core_copy, body, nbytes);
+
+	if (!ret)
+		count_sent(p, nbytes);
+	return tx_done(p, ret);
+}
+
+static int try_gather(struct l3l2q_producer *p, uint32_t opcode, const struct gather *gather,
+		      uint64_t nbytes)
+{
+	int ret = l3l2q_core_try_enqueue(p, opcode, copy_gather, gather, nbytes);
+
+	if (!ret)
+		count_sent(p, nbytes);
+	return tx_done(p, ret);
+}
+
+L3L2Q_API int l3l2q_try_enqueue(struct l3l2q_producer *p, uint32_t opcode, const void *body,
+				size_t nbytes)
+{
+	if (!body != !nbytes)
+		return -EINVAL;
+	return try_enqueue(p, opcode, body, nbytes);
+}
+
+L3L2Q_API int l3l2q_enqueue(struct l3l2q_producer *p, uint32_t opcode, const void *body,
+			    size_t nbytes, int64_t timeout_ns)
+{
+	struct l3l2q_waiter w;
+	int ret;
+
+	if (!body != !nbytes)
+		return -EINVAL;
+	ret = tx_waiter(&w, p, timeout_ns, "enqueue");
+	if (ret)
+		return ret;
+	do {
+		ret = try_enqueue(p, opcode, body, nbytes);
+		if (ret != -EAGAIN)
+			return ret;
+		ret = tx_wait(&w);
+	} while (!ret);
+	return ret;
+}
+
+L3L2Q_API int l3l2q_try_enqueuev(struct l3l2q_producer *p, uint32_t opcode,
+				 const struct iovec *iov, int iovcnt)
+{
+	struct gather gather = { iov, iovcnt };
+	__u64 nbytes;
+	int ret = gather_bytes(iov, iovcnt, &nbytes);
+
+	return ret ? ret : try_gather(p, opcode, &gather, nbytes);
+}
+
+L3L2Q_API int l3l2q_enqueuev(struct l3l2q_producer *p, uint32_t opcode,
+			     const struct iovec *iov, int iovcnt, int64_t timeout_ns)
+{
+	struct gather gather = { iov, iovcnt };
+	struct l3l2q_waiter w;
+	__u64 nbytes;
+	int ret = gather_bytes(iov, iovcnt, &nbytes);
+
+	if (!ret)
+		ret = tx_waiter(&w, p, timeout_ns, "enqueue");
+	if (ret)
+		return ret;
+	do {
+		ret = try_gather(p, opcode, &gather, nbytes);
+		if (ret != -EAGAIN)
+			return ret;
+		ret = tx_wait(&w);
+	} while (!ret);
+	return ret;
+}
+
+L3L2Q_API int l3l2q_try_reserve(struct l3l2q_producer *p, size_t nbytes,
+				struct l3l2q_reservation *span)
+{
+	return tx_done(p, l3l2q_core_try_reserve(p, nbytes, span));
+}
+
+L3L2Q_API int l3l2q_reserve(struct l3l2q_producer *p, size_t nbytes,
+			    struct l3l2q_reservation *span, int64_t timeout_ns)
+{
+	struct l3l2q_waiter w;
+	int ret = tx_waiter(&w, p, timeout_ns, "reserve");
+
+	if (ret)
+		return ret;
+	do {
+		ret = l3l2q_try_reserve(p, nbytes, span);
+		if (ret != -EAGAIN)
+			return ret;
+		ret = tx_wait(&w);
+	} while (!ret);
+	return ret;
+}
+
+L3L2Q_API int l3l2q_commit(struct l3l2q_producer *p, const struct l3l2q_reservation *span,
+			   uint32_t opcode)
+{
+	int ret = l3l2q_core_commit(p, span, opcode);
+
+	if (!ret)
+		count_sent(p, span->nbytes);
+	return tx_done(p, ret);
+}
+
+L3L2Q_API int l3l2q_cancel(struct l3l2q_producer *p, const struct l3l2q_reservation *span)
+{
+	return tx_done(p, l3l2q_core_cancel(p, span));
+}
+
+L3L2Q_API int l3l2q_batch_begin(struct l3l2q_producer *p)
+{
+	int ret = l3l2q_core_live(p->core);
+
+	if (ret)
+		return ret;
+	if (p->batching)
+		return -EINVAL;
+	p->batching = 1;
+	return 0;
+}
+
+L3L2Q_API int l3l2q_batch_publish(struct l3l2q_producer *p)
+{
+	int ret = l3l2q_core_live(p->core);
+
+	if (ret)
+		return ret;
+	if (!p->batching)
+		return -EINVAL;
+	p->batching = 0;
+	l3l2q_core_publish(p);
+	return tx_done(p, 0);
+}
+
+L3L2Q_API int l3l2q_try_stop(struct l3l2q_producer *p)
+{
+	return try_enqueue(p, L3L2Q_OP_STOP, NULL, 0);
+}
+
+L3L2Q_API int l3l2q_stop(struct l3l2q_producer *p, int64_t timeout_ns)
+{
+	return l3l2q_enqueue(p, L3L2Q_OP_STOP, NULL, 0, timeout_ns);
+}
+
+/* ---- receiving --------------------------------------------------------- */
+
+L3L2Q_API int l3l2q_try_peek(struct l3l2q_consumer *c, struct l3l2q_message *m)
+{
+	return rx_done(c, l3l2q_core_try_peek(c, m));
+}
+
+L3L2Q_API int l3l2q_peek(struct l3l2q_consumer *c, struct l3l2q_message *m, int64_t timeout_ns)
+{
+	struct l3l2q_waiter w;
+	int ret = rx_waiter(&w, c, timeout_ns, "peek");
+
+	if (ret)
+		return ret;
+	do {
+		ret = l3l2q_try_peek(c, m);
+		if (ret != -EAGAIN)
+			return ret;
+		ret = l3l2q_waiter_next(&w);
+	} while (!ret);
+	return ret;
+}
+
+L3L2Q_API int l3l2q_read_into(struct l3l2q_consumer *c, const struct l3l2q_message *m,
+			      void *body, size_t capacity)
+{
+	return rx_done(c, l3l2q_core_read_into(c, m, body, capacity));
+}
+
+/* Releases may let sleepers of our own role get on: a full window has opened. */
+static int rx_released(struct l3l2q_consumer *c, uint32_t flags, int ret)
+{
+	struct l3l2q_ep *ep = rx_ep(c);
+
+	if (l3l2q_unlikely(flags & ~c->flags & L3L2Q_CONSUMER_HOLD)) {
+		l3l2q_full_barrier();
+		if (__atomic_load_n(&ep->core.control->armed, __ATOMIC_RELAXED) & L3L2Q_EVENT_IN &&
+		    l3l2q_ready(ep) & L3L2Q_EVENT_IN)
+			ep->ops->kick(ep, true);
+	}
+	return rx_done(c, ret);
+}
+
+L3L2Q_API int l3l2q_release(struct l3l2q_consumer *c, const struct l3l2q_message *m)
+{
+	uint32_t flags = c->flags;
+	int ret = l3l2q_core_complete(c, m);
+
+	if (!ret) {
+		l3l2q_count(&rx_ep(c)->rx_half.counts.bytes, m->nbytes);
+		l3l2q_core_retire(c);
+	}
+	return rx_released(c, flags, ret);
+}
+
+/* A message that does not fit its buffer goes back to the queue's head. */
+static int dequeue_fitting(struct l3l2q_consumer *c, struct l3l2q_message *m, const void *body,
+			   size_t capacity)
+{
+	uint64_t cursor = c->cursor, pos = c->pos;
+	int ret;
+
+	ret = l3l2q_core_live(c->core);
+	if (!ret && c->acquired != c->head)
+		ret = -EINVAL;
+	if (ret)
+		return ret;
+	ret = l3l2q_core_try_peek(c, m);
+	if (ret || !m->nbytes || (body && m->nbytes <= capacity))
+		return ret;
+	c->acquired--;
+	c->cursor = cursor;
+	c->pos = pos;
+	l3l2q_consumer_note(c);
+	m->data = NULL;
+	return -EMSGSIZE;
+}
+
+L3L2Q_API int l3l2q_try_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m, void *body,
+				size_t capacity)
+{
+	int ret = dequeue_fitting(c, m, body, capacity);
+
+	if (!ret && m->nbytes)
+		ret = l3l2q_core_read_into(c, m, body, capacity);
+	if (!ret)
+		ret = l3l2q_release(c, m);
+	m->data = NULL;
+	return rx_done(c, ret);
+}
+
+L3L2Q_API int l3l2q_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m, void *body,
+			    size_t capacity, int64_t timeout_ns)
+{
+	struct l3l2q_waiter w;
+	int ret = rx_waiter(&w, c, timeout_ns, "dequeue");
+
+	if (ret)
+		return ret;
+	do {
+		ret = l3l2q_try_dequeue(c, m, body, capacity);
+		if (ret != -EAGAIN)
+			return ret;
+		ret = l3l2q_waiter_next(&w);
+	} while (!ret);
+	return ret;
+}
+
+L3L2Q_API int l3l2q_peek_batch(struct l3l2q_consumer *c, struct l3l2q_message *m, int max)
+{
+	int n, ret = 0;
+
+	if (max < 1)
+		return -EINVAL;
+	if (c->window == 1)
+		max = 1;
+	for (n = 0; n < max; n++) {
+		ret = l3l2q_core_try_peek(c, &m[n]);
+		if (ret)
+			break;
+	}
+	ret = rx_done(c, ret);
+	return n ? n : ret;
+}
+
+L3L2Q_API int l3l2q_release_batch(struct l3l2q_consumer *c, const struct l3l2q_message *m, int n)
+{
+	uint32_t flags = c->flags;
+	int i, ret = 0;
+
+	if (n < 0)
+		return -EINVAL;
+	for (i = 0; i < n && !ret; i++) {
+		ret = l3l2q_core_complete(c, &m[i]);
+		if (!ret)
+			l3l2q_count(&rx_ep(c)->rx_half.counts.bytes, m[i].nbytes);
+	}
+	l3l2q_core_retire(c);
+	return rx_released(c, flags, ret);
+}
+
+L3L2Q_API int l3l2q_drained(const struct l3l2q_consumer *c)
+{
+	return c->drained;
+}

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: MIT
+/* Readiness, arming, spinning and sleeping, over any transport. */
+#include <time.h>
+
+#include "internal.h"
+
+#define NAP_MIN_NS 20000ull
+#define NAP_MAX_NS 1000000ull
+#define SPIN_TURNS 1024		/* looks between two readings of the clock */
+#define SPIN_FLOOR 16		/* the budget never falls below its maximum over this */
+
+static uint32_t read_flags(const uint32_t *word)
+{
+	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+}
+
+static uint32_t read_word(const uint32_t *word)
+{
+	return __atomic_load_n(word, __ATOMIC_RELAXED);
+}
+
+static enum l3l2q_role own_role(const struct l3l2q_ep *ep)
+{
+	return (enum l3l2q_role)ep->core.role;
+}
+
+static uint32_t ctr(const struct l3l2q_ep *ep, uint32_t offset)
+{
+	return l3l2q_load_counter(l3l2q_core_counter(&ep->core, offset));
+}
+
+static uint32_t ready_peer(const struct l3l2q_ep *ep)
+{
+	uint32_t state = L3L2Q_STATE_NONE, events = 0;
+
+	if (!ep->raw && l3l2q_core_peer_aborted(&ep->core))
+		events |= L3L2Q_EVENT_ABORT;
+	if (ep->status)
+		state = read_flags(&ep->status->state[l3l2q_peer_role(own_role(ep))]);
+	if (state >= L3L2Q_STATE_DETACHED || l3l2q_core_removed(&ep->core))
+		events |= L3L2Q_EVENT_HUP;
+	if (state == L3L2Q_STATE_DEAD || l3l2q_core_removed(&ep->core))
+		events |= L3L2Q_EVENT_ABORT;
+	return events;
+}
+
+/* The events that hold now: what the driver computes too, from the same words. */
+uint32_t l3l2q_ready(const struct l3l2q_ep *ep)
+{
+	const struct l3l2q_control *control = ep->core.control;
+	enum l3l2q_role own = own_role(ep), peer = l3l2q_peer_role(own);
+	uint32_t events = ready_peer(ep), flags, tail, head;
+
+	if (ep->raw)
+		return events;
+	flags = read_flags(&control->consumer_flags);
+	tail = ctr(ep, l3l2q_ctr_tail(peer));
+	head = ctr(ep, l3l2q_ctr_head(peer));
+	if (l3l2q_readable(tail, head, flags, read_word(&control->seen_tail)))
+		events |= L3L2Q_EVENT_IN;
+	flags = read_flags(&control->producer_flags);
+	tail = ctr(ep, l3l2q_ctr_tail(own));
+	head = ctr(ep, l3l2q_ctr_head(own));
+	if (l3l2q_writable(tail, head, (uint32_t)ep->core.layout.depth, flags,
+			   read_word(&control->need_head)))
+		events |= L3L2Q_EVENT_OUT;
+	return events;
+}
+
+/*
+ * Arm: set bits, full barrier; the caller looks next. Pairs with the barrier
+ * between a counter store and the load of armed, in l3l2q_core_wants_kick().
+ */
+uint32_t l3l2q_arm_word(struct l3l2q_ep *ep, uint32_t bits)
+{
+	uint32_t *armed = &ep->core.control->armed;
+	uint32_t old = read_word(armed);
+
+	if ((old & bits) != bits)
+		old = __atomic_fetch_or(armed, bits, __ATOMIC_SEQ_CST);
+	l3l2q_full_barrier();
+	return old | bits;
+}
+
+void l3l2q_kick_peer(struct l3l2q_ep *ep, struct l3l2q_half *half)
+{
+	l3l2q_half_count(ep, half, &half->counts.kicks);
+	ep->ops->kick(ep, false);
+}
+
+/* A system call made for somebody, by whichever thread. */
+void l3l2q_count_syscall(struct l3l2q_ep *ep)
+{
+	__atomic_fetch_add(&ep->any_half.counts.syscalls, 1, __ATOMIC_RELAXED);
+}
+
+/* Sleep a little, longer each time, where nobody would wake us. */
+void l3l2q_nap(struct l3l2q_ep *ep, uint64_t *nap_ns, uint64_t deadline_ns)
+{
+	uint64_t now = l3l2q_now();
+	struct timespec ts = { 0 };
+
+	if (now >= deadline_ns)
+		return;
+	l3l2q_count_syscall(ep);
+	if (*nap_ns < NAP_MIN_NS)
+		*nap_ns = NAP_MIN_NS;
+	ts.tv_nsec = (long)(*nap_ns < deadline_ns - now ? *nap_ns : deadline_ns - now);
+	nanosleep(&ts, NULL);
+	if (*nap_ns < NAP_MAX_NS)
+		*nap_ns *= 2;
+}
+
+/* ---- spinning ---------------------------------------------------------- */
+
+/* A wait of so long was seen: spin up to twice that next time, or hardly. */
+static void spinner_learn(struct l3l2q_spinner *s, uint64_t waited_ns)
+{
+	uint64_t floor = s->max_ns / SPIN_FLOOR;
+	uint64_t want = waited_ns < s->max_ns ? waited_ns * 2 : floor;
+
+	s->budget_ns = (s->budget_ns * 3 + want) / 4;
+	if (s->budget_ns < floor)
+		s->budget_ns = floor;
+	if (s->budget_ns > s->max_ns)
+		s->budget_ns = s->max_ns;
+}
+
+/* Look again and again until an event or until the budget is spent. */
+static uint32_t spin(struct l3l2q_ep *ep, uint32_t events, uint64_t start, uint64_t until)
+{
+	uint64_t now = start;
+	uint32_t ready;
+	int turn;
+
+	while (now < until) {
+		for (turn = 0; turn < SPIN_TURNS; turn++) {
+			ready = l3l2q_ready(ep) & events;
+			if (ready)
+				return ready;
+			l3l2q_relax();
+		}
+		now = l3l2q_now();
+	}
+	return 0;
+}
+
+/*
+ * Wait for events: spin, then sleep. Returns those that hold, -ETIMEDOUT, or
+ * another error.
+ */
+static int wait_events(struct l3l2q_ep *ep, struct l3l2q_half *half, uint32_t events,
+		       uint64_t deadline)
+{
+	struct l3l2q_spinner spinner = { .max_ns = ep->spin_ns, .budget_ns = ep->spin_ns };
+	struct l3l2q_spinner *s = half == &ep->any_half ? &spinner : &half->spinner;
+	uint64_t start = l3l2q_now();
+	uint32_t ready;
+	int ret;
+
+	events |= L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP;
+	if (s->max_ns) {
+		uint64_t until = start + s->budget_ns;
+
+		ready = spin(ep, events, start, until < deadline ? until : deadline);
+		if (ready) {
+			l3l2q_half_count(ep, half, &half->counts.spins);
+			spinner_learn(s, l3l2q_now() - start);
+			return (int)ready;
+		}
+	}
+	l3l2q_half_count(ep, half, &half->counts.sleeps);
+	ret = ep->ops->sleep(ep, events, deadline);
+	if (s->max_ns)
+		spinner_learn(s, l3l2q_now() - start);
+	return ret;
+}
+
+/* ---- blocking forms ---------------------------------------------------- */
+
+int l3l2q_waiter_start(struct l3l2q_waiter *w, struct l3l2q_ep *ep, struct l3l2q_half *half,
+		       uint32_t events, int64_t timeout_ns, const char *op)
+{
+	w->ep = ep;
+	w->half = half;
+	w->events = events;
+	w->timeout_ns = timeout_ns;
+	w->op = op;
+	w->started = false;
+	w->last = false;
+	return l3l2q_core_check_timeout(&ep->core, timeout_ns);
+}
+
+/* Out of time: that may be the peer's abort. */
+static int waiter_timed_out(struct l3l2q_waiter *w)
+{
+	return l3l2q_ep_failed(w->ep, l3l2q_core_timed_out(&w->ep->core, w->op));
+}
+
+/*
+ * A try made no progress: wait until another may. Once the peer is gone one
+ * more try is made, since what it published before is still deliverable.
+ */
+int l3l2q_waiter_next(struct l3l2q_waiter *w)
+{
+	int ret;
+
+	if (!w->timeout_ns)
+		return waiter_timed_out(w);
+	if (w->last) {
+		ret = l3l2q_core_timed_out(&w->ep->core, w->op);
+		return ret == -ETIMEDOUT ? -EPIPE : l3l2q_ep_failed(w->ep, ret);
+	}
+	if (!w->started) {
+		w->deadline_ns = l3l2q_deadline(w->timeout_ns);
+		w->started = true;
+	}
+	ret = wait_events(w->ep, w->half, w->events, w->deadline_ns);
+	if (ret == -ETIMEDOUT)
+		return waiter_timed_out(w);
+	if (ret < 0)
+		return l3l2q_ep_failed(w->ep, ret);
+	w->last = ret & (L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP);
+	return 0;
+}
+
+/* ---- on an endpoint ---------------------------------------------------- */
+
+L3L2Q_API int l3l2q_wait(struct l3l2q_ep *ep, uint32_t events, int64_t timeout_ns)
+{
+	uint32_t mask = L3L2Q_EVENT_IN | L3L2Q_EVENT_OUT, ready;
+	int ret = l3l2q_ep_live(ep);
+
+	if (ret)
+		return ret;
+	if (events & ~mask || timeout_ns < 0)
+		return -EINVAL;
+	ready = l3l2q_ready(ep) & (events | L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP);
+	if (ready)
+		return (int)ready;
+	if (!timeout_ns)
+		return -ETIMEDOUT;
+	return wait_events(ep, &ep->any_half, events, l3l2q_deadline(timeout_ns));
+}
+
+L3L2Q_API int l3l2q_arm(struct l3l2q_ep *ep, uint32_t events)
+{
+	int ret = l3l2q_ep_live(ep);
+
+	if (ret)
+		return ret;
+	if (events & ~(L3L2Q_EVENT_IN | L3L2Q_EVENT_OUT))
+		return -EINVAL;
+	events |= L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP;
+	ret = ep->ops->arm(ep, events);
+	return ret ? ret : (int)(l3l2q_ready(ep) & events);
+}
+
+L3L2Q_API int l3l2q_fd(struct l3l2q_ep *ep)
+{
+	return ep->ops->fd(ep);
+}
+
+L3L2Q_API int l3l2q_eventfd(struct l3l2q_ep *ep, uint32_t kind, int fd)
+{
+	int ret = l3l2q_ep_live(ep);
+
+	if (ret)
+		return ret;
+	if (kind > L3L2Q_EVENTFD_ABORT || fd < -1)
+		return -EINVAL;
+	return ep->ops->eventfd(ep, kind, fd);
+}
