@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inside l3l2q-stream. main.c reads the options and says how it ended; l3.c is
+ * the L3 side, a loop on one thread; worker.c is the L2 side and what L3 knows of
+ * it; ops.c has the operations and their check; report.c the numbers.
+ */
+#ifndef STREAM_H
+#define STREAM_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <l3l2q.h>
+
+#define PROGRAM "l3l2q-stream"
+
+/* Exit statuses. */
+#define EXIT_OK		0
+#define EXIT_ERROR	1	/* could not do it */
+#define EXIT_USAGE	2	/* was asked for something that makes no sense */
+#define EXIT_WORKER	3	/* the worker died or misbehaved */
+#define EXIT_SIGNAL	130	/* stopped by SIGINT or SIGTERM */
+
+#define NSEC_PER_SEC	1000000000ull
+
+/* ---- ops.c ------------------------------------------------------------- */
+
+enum op_kind { OP_ECHO, OP_XOR_U8, OP_ADD_F32 };
+
+struct op {
+	uint32_t kind;
+	float scalar;
+	uint8_t byte;
+	uint8_t pad[7];
+};
+
+/* "echo", "xor-u8:BYTE" or "add-f32:SCALAR"; false if it is none of them. */
+bool op_parse(struct op *op, const char *text);
+
+/* What the worker does: from one arena into the other. */
+void op_apply(const struct op *op, const void *from, void *to, size_t n);
+
+/*
+ * What L3 checks results with; it shares no code with op_apply(). Return: index
+ * of the first byte that differs, with what it should be in @expected, or @n.
+ */
+size_t op_check(const struct op *op, const unsigned char *from, const unsigned char *got,
+		size_t n, unsigned char *expected);
+
+/* ---- options ----------------------------------------------------------- */
+
+struct options {
+	const char *input;
+	const char *output;
+	const char *connect;	/* socket of a worker that is running, or NULL: fork one */
+	struct op op;
+	struct op verify_op;
+	struct l3l2q_attr attr;
+	uint64_t message;
+	uint64_t timeout_ns;
+	uint64_t kill_after;	/* 0: do not */
+	bool verify;
+	bool abort_eventfd;
+};
+
+/* ---- worker.c ---------------------------------------------------------- */
+
+/* The worker, as L3 sees it. */
+struct worker {
+	int sock;
+	pid_t pid;
+	bool child;
+	bool reaped;
+	int status;		/* as of waitpid(), once reaped */
+};
+
+enum report_kind { REPORT_READY = 1, REPORT_DONE, REPORT_FAILED };
+
+/* What the worker tells on the socket. */
+struct worker_report {
+	uint32_t kind;
+	uint32_t pad;
+	struct l3l2q_ep_stats stats;
+	char text[256];
+};
+
+/*
+ * Get a worker, hand it the peer of @ep and wait until it has attached. Return: 0,
+ * or -1 with the reason in @why.
+ */
+int worker_start(struct worker *w, struct l3l2q_ep *ep, const struct options *opt,
+		 char *why, size_t size);
+
+/* Its last word. False if there is none within @timeout_ns. */
+bool worker_report(struct worker *w, struct worker_report *report, uint64_t timeout_ns);
+
+/* Wait for a child to end, kill it if it does not; harmless for others. */
+void worker_reap(struct worker *w, uint64_t timeout_ns);
+
+/* How it ended: "was killed by signal 9 (Killed)" and the like. */
+void worker_fate(const struct worker *w, char *text, size_t size);
+
+/* The L2 side: be a worker over the socket @sock; an exit status. */
+int worker_serve(int sock);
+
+/* The same for one L3 that connects to a socket at @path. */
+int worker_listen(const char *path);
+
+/* ---- l3.c -------------------------------------------------------------- */
+
+/* Signals so far: the first asks to stop, the second to abort. */
+extern volatile sig_atomic_t stop_signals;
+extern int stop_event;	/* eventfd that the handler signals */
+
+int stream_run(const struct options *opt);
+
+/* ---- report.c ---------------------------------------------------------- */
+
+#define HIST_SUB	32	/* buckets an octave: 3% */
+#define HIST_BUCKETS	(60 * HIST_SUB)
+
+/* Durations in log-linear buckets of fixed number. */
+struct histogram {
+	uint64_t count;
+	uint64_t max;
+	uint64_t bucket[HIST_BUCKETS];
+};
+
+void histogram_add(struct histogram *h, uint64_t ns);
+uint64_t histogram_percentile(const struct histogram *h, unsigned int percent);
+
+struct summary {
+	const char *result;
+	const char *transport;
+	const char *abort;	/* how the worker's end was learnt, "none" */
+	uint64_t messages;
+	uint64_t bytes;
+	uint64_t ns;
+	uint64_t sleeps;
+	uint64_t kicks;
+	uint64_t syscalls;
+	bool both_sides;	/* the worker's counts are in */
+	const struct histogram *rtt;
+};
+
+/* One line, for machines or for people, on stderr. */
+void summary_print(const struct summary *s, bool people);
+
+/* At most ten times a second, if stderr is a terminal. */
+struct progress {
+	bool shown;
+	bool enabled;
+	uint64_t start;
+	uint64_t next;
+};
+
+void progress_start(struct progress *p, uint64_t now);
+void progress_show(struct progress *p, uint64_t now, uint64_t messages, uint64_t bytes);
+void progress_clear(struct progress *p);
+
+uint64_t clock_ns(void);
+
+#endif /* STREAM_H */
