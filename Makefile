@@ -91,9 +91,11 @@ LIB_MAP := libuser/src/libl3l2q.map
 LIB_SO := $(BUILD)/lib/libl3l2q.so.$(ABI)
 LIB_A := $(BUILD)/lib/libl3l2q.a
 LIB_PC := $(BUILD)/lib/l3l2q.pc
-TOOL_SRCS := $(sort $(wildcard libuser/tools/*.c))
-TOOLS := $(TOOL_SRCS:libuser/tools/%.c=$(BUILD)/bin/%)
-STATIC_TOOLS := $(TOOL_SRCS:libuser/tools/%.c=$(BUILD)/bin-static/%)
+# a program for each directory
+TOOL_NAMES := $(sort $(patsubst libuser/tools/%/,%,$(wildcard libuser/tools/*/)))
+TOOLS := $(TOOL_NAMES:%=$(BUILD)/bin/%)
+STATIC_TOOLS := $(TOOL_NAMES:%=$(BUILD)/bin-static/%)
+ASAN_TOOLS := $(TOOL_NAMES:%=$(BUILD)/asan/%)
 EXAMPLES := $(patsubst libuser/examples/%.c,$(BUILD)/examples/%,$(sort $(wildcard libuser/examples/*.c)))
 
 lib: $(LIB_SO) $(BUILD)/lib/libl3l2q.so $(LIB_A) $(LIB_PC)
@@ -148,20 +150,26 @@ $(LIB_PC): libuser/l3l2q.pc.in $(BUILD)/flags
 	$(Q)sed -e 's,@PREFIX@,$(PREFIX),gI; s,@LIBDIR@,$(LIBDIR),gI; s,@INCLUDEDIR@,$(INCLUDEDIR),gI' \
 		-e 's,@VERSION@,$(VERSION),gI' $< >$@
 
+comma := ,
 TOOL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -pthread -Ilibuser/include -Iuapi
 
-# Finds the library from where it was built and from where it gets installed.
-$(TOOLS): $(BUILD)/bin/%: libuser/tools/%.c $(BUILD)/lib/libl3l2q.so $(BUILD)/flags
-	$(say) CCLD $@
-	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(TOOL_CFLAGS) $(CPPFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -MT $@ -o $@ $< \
-		-L$(BUILD)/lib -ll3l2q -lm '-Wl,-rpath,$$ORIGIN/../lib'
+PUBLIC_HEADERS := $(wildcard libuser/include/*.h libuser/include/l3l2q/*.h uapi/linux/*.h)
 
-$(STATIC_TOOLS): $(BUILD)/bin-static/%: libuser/tools/%.c $(LIB_A) $(BUILD)/flags
-	$(say) CCLD $@
-	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(TOOL_CFLAGS) $(CPPFLAGS) $(LDFLAGS) -static -MMD -MP -MF $@.d -MT $@ -o $@ $< \
-		$(LIB_A) -lm
+# tool NAME DIRECTORY FLAGS LIBRARY LINK
+define tool
+$(BUILD)/$(2)/$(1): $(wildcard libuser/tools/$(1)/*.[ch]) $(PUBLIC_HEADERS) $(4) $(BUILD)/flags
+	$$(say) CCLD $$@
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$$(CC) $$(CFLAGS) $$(TOOL_CFLAGS) $$(CPPFLAGS) $$(LDFLAGS) $(3) -o $$@ \
+		$$(filter libuser/tools/$(1)/%.c,$$^) $(5) -lm
+endef
+
+# What is installed finds the library from where it was built and from there.
+$(foreach t,$(TOOL_NAMES),$(eval $(call tool,$(t),bin,,$(BUILD)/lib/libl3l2q.so,\
+	-L$(BUILD)/lib -ll3l2q '-Wl$(comma)-rpath$(comma)$$$$ORIGIN/../lib')))
+$(foreach t,$(TOOL_NAMES),$(eval $(call tool,$(t),bin-static,-static,$(LIB_A),$(LIB_A))))
+$(foreach t,$(TOOL_NAMES),$(eval $(call tool,$(t),asan,$(SAN_asan),$(BUILD)/asan/libl3l2q.a,\
+	$(BUILD)/asan/libl3l2q.a)))
 
 $(EXAMPLES): $(BUILD)/examples/%: libuser/examples/%.c $(BUILD)/lib/libl3l2q.so $(BUILD)/flags
 	$(say) CCLD $@
@@ -169,7 +177,7 @@ $(EXAMPLES): $(BUILD)/examples/%: libuser/examples/%.c $(BUILD)/lib/libl3l2q.so 
 	$(Q)$(CC) $(CFLAGS) $(TOOL_CFLAGS) $(CPPFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -MT $@ -o $@ $< \
 		-L$(BUILD)/lib -ll3l2q -lm '-Wl,-rpath,$$ORIGIN/../lib'
 
--include $(TOOLS:=.d) $(STATIC_TOOLS:=.d) $(EXAMPLES:=.d)
+-include $(EXAMPLES:=.d)
 
 # Changes when the compiler, its flags or the place to install do.
 $(BUILD)/flags: FORCE
@@ -205,7 +213,7 @@ define install-list
 	{ echo '$(LIB_SO) $(LIBDIR)/libl3l2q.so.$(ABI) 755'; \
 	  echo '$(LIB_A) $(LIBDIR)/libl3l2q.a 644'; \
 	  echo '$(LIB_PC) $(LIBDIR)/pkgconfig/l3l2q.pc 644'; \
-	  for f in $(TOOL_SRCS:libuser/tools/%.c=%); do echo "$(BUILD)/bin/$$f $(BINDIR)/$$f 755"; done; \
+	  for f in $(TOOL_NAMES); do echo "$(BUILD)/bin/$$f $(BINDIR)/$$f 755"; done; \
 	  (cd libuser/include && find . -type f -name '*.h*') | LC_ALL=C sort | \
 		sed 's,^\./\(.*\),libuser/include/\1 $(INCLUDEDIR)/\1 644,'; \
 	  for f in $(notdir $(wildcard uapi/linux/l3l2q*.h)); do \
