@@ -9,7 +9,7 @@
 #include "internal.h"
 
 #ifndef L3L2Q_VERSION
-#define L3L2Q_VERSION "0.1.0"
+#define L3L2Q_VERSION "unknown"
 #endif
 
 static const struct l3l2q_attr default_attr;
@@ -95,8 +95,8 @@ int l3l2q_ep_start(struct l3l2q_ep *ep, enum l3l2q_role role, void *payload, voi
 		attr = &default_attr;
 	ep->spin_ns = spin_ns(attr);
 	ep->window = attr->window ? attr->window : 1;
-	ep->tx_half.spinner.max_ns = ep->tx_half.spinner.budget_ns = ep->spin_ns;
-	ep->rx_half.spinner = ep->tx_half.spinner;
+	ep->tx_half.spinner.max_ns = ep->spin_ns;
+	ep->rx_half.spinner.max_ns = ep->spin_ns;
 	if (ep->memory != L3L2Q_MEMORY_CACHED)
 		return l3l2q_why(why, -EOPNOTSUPP, "this version uses cached memory only");
 	ret = start_core(ep, role, payload, counters);

@@ -62,7 +62,7 @@ extern const struct l3l2q_transport l3l2q_external;
 /* How long waits have been lately, hence how long to spin. One thread's. */
 struct l3l2q_spinner {
 	uint64_t max_ns;
-	uint64_t budget_ns;
+	uint64_t budget;		/* looks */
 };
 
 /* Counts of one half, written by its thread and read by any. */

@@ -7,7 +7,8 @@
 #define NAP_MIN_NS 20000ull
 #define NAP_MAX_NS 1000000ull
 #define SPIN_TURNS 1024		/* looks between two readings of the clock */
-#define SPIN_FLOOR 16		/* the budget never falls below its maximum over this */
+#define SPIN_FLOOR 32		/* bounds of the budget */
+#define SPIN_CEILING (1u << 20)
 
 static uint32_t read_flags(const uint32_t *word)
 {
@@ -113,34 +114,35 @@ void l3l2q_nap(struct l3l2q_ep *ep, uint64_t *nap_ns, uint64_t deadline_ns)
 
 /* ---- spinning ---------------------------------------------------------- */
 
-/* A wait of so long was seen: spin up to twice that next time, or hardly. */
-static void spinner_learn(struct l3l2q_spinner *s, uint64_t waited_ns)
+/*
+ * Budgets are in looks, not in time: that way a short one needs no clock, which
+ * is read every SPIN_TURNS looks only.
+ */
+static void spinner_learn(struct l3l2q_spinner *s, uint64_t want)
 {
-	uint64_t floor = s->max_ns / SPIN_FLOOR;
-	uint64_t want = waited_ns < s->max_ns ? waited_ns * 2 : floor;
-
-	s->budget_ns = (s->budget_ns * 3 + want) / 4;
-	if (s->budget_ns < floor)
-		s->budget_ns = floor;
-	if (s->budget_ns > s->max_ns)
-		s->budget_ns = s->max_ns;
+	s->budget = (s->budget * 3 + want) / 4;
+	if (s->budget < SPIN_FLOOR)
+		s->budget = SPIN_FLOOR;
+	if (s->budget > SPIN_CEILING)
+		s->budget = SPIN_CEILING;
 }
 
-/* Look again and again until an event or until the budget is spent. */
-static uint32_t spin(struct l3l2q_ep *ep, uint32_t events, uint64_t start, uint64_t until)
+/* Look again and again until an event or until the budget or the time is spent. */
+static uint32_t spin(struct l3l2q_ep *ep, struct l3l2q_spinner *s, uint32_t events,
+		     uint64_t until)
 {
-	uint64_t now = start;
+	uint64_t turn, budget = s->budget;
 	uint32_t ready;
-	int turn;
 
-	while (now < until) {
-		for (turn = 0; turn < SPIN_TURNS; turn++) {
-			ready = l3l2q_ready(ep) & events;
-			if (ready)
-				return ready;
-			l3l2q_relax();
+	for (turn = 1; turn <= budget; turn++) {
+		ready = l3l2q_ready(ep) & events;
+		if (ready) {
+			spinner_learn(s, turn * 2);
+			return ready;
 		}
-		now = l3l2q_now();
+		if (turn % SPIN_TURNS == 0 && l3l2q_now() >= until)
+			return 0;
+		l3l2q_relax();
 	}
 	return 0;
 }
@@ -152,27 +154,29 @@ static uint32_t spin(struct l3l2q_ep *ep, uint32_t events, uint64_t start, uint6
 static int wait_events(struct l3l2q_ep *ep, struct l3l2q_half *half, uint32_t events,
 		       uint64_t deadline)
 {
-	struct l3l2q_spinner spinner = { .max_ns = ep->spin_ns, .budget_ns = ep->spin_ns };
-	struct l3l2q_spinner *s = half == &ep->any_half ? &spinner : &half->spinner;
-	uint64_t start = l3l2q_now();
+	struct l3l2q_spinner any = { .max_ns = ep->spin_ns };
+	struct l3l2q_spinner *s = half == &ep->any_half ? &any : &half->spinner;
+	uint64_t start = 0, until;
 	uint32_t ready;
 	int ret;
 
 	events |= L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP;
 	if (s->max_ns) {
-		uint64_t until = start + s->budget_ns;
-
-		ready = spin(ep, events, start, until < deadline ? until : deadline);
+		if (!s->budget)
+			s->budget = SPIN_TURNS;
+		start = l3l2q_now();
+		until = start + s->max_ns < deadline ? start + s->max_ns : deadline;
+		ready = spin(ep, s, events, until);
 		if (ready) {
 			l3l2q_half_count(ep, half, &half->counts.spins);
-			spinner_learn(s, l3l2q_now() - start);
 			return (int)ready;
 		}
 	}
 	l3l2q_half_count(ep, half, &half->counts.sleeps);
 	ret = ep->ops->sleep(ep, events, deadline);
+	/* Had it been worth to spin on? */
 	if (s->max_ns)
-		spinner_learn(s, l3l2q_now() - start);
+		spinner_learn(s, l3l2q_now() - start < s->max_ns ? s->budget * 4 : 0);
 	return ret;
 }
 
