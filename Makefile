@@ -85,7 +85,7 @@ kmod:
 
 CFLAGS ?= -O2 -g
 LIB_CFLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -fPIC -fvisibility=hidden -pthread \
-	-Ilibuser/include -Ilibuser/src -Iuapi
+	-DL3L2Q_VERSION=$(VERSION) -Ilibuser/include -Ilibuser/src -Iuapi
 LIB_SRCS := $(sort $(wildcard libuser/src/*.c))
 LIB_MAP := libuser/src/libl3l2q.map
 LIB_SO := $(BUILD)/lib/libl3l2q.so.$(ABI)

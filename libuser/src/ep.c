@@ -8,9 +8,8 @@
 
 #include "internal.h"
 
-#ifndef L3L2Q_VERSION
-#define L3L2Q_VERSION "unknown"
-#endif
+#define STRING(x) #x
+#define VERSION_STRING(x) STRING(x)
 
 static const struct l3l2q_attr default_attr;
 
@@ -375,5 +374,5 @@ L3L2Q_API int l3l2q_ep_dump(const struct l3l2q_ep *ep, char *text, size_t size)
 
 L3L2Q_API const char *l3l2q_version(void)
 {
-	return L3L2Q_VERSION;
+	return VERSION_STRING(L3L2Q_VERSION);
 }
