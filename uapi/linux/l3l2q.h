@@ -538,44 +538,170 @@ struct l3l2q_export_dmabuf {
 	__u32 pad;
 };
 
+/* ---- layout: the same for every caller, 32-bit ones included -------------- */
+
 L3L2Q_ABI_ASSERT_SIZE(l3l2q_control, 192);
+L3L2Q_ABI_ASSERT(l3l2q_control, armed, 0);
+L3L2Q_ABI_ASSERT(l3l2q_control, pad0, 4);
 L3L2Q_ABI_ASSERT(l3l2q_control, consumer_flags, 64);
+L3L2Q_ABI_ASSERT(l3l2q_control, seen_tail, 68);
+L3L2Q_ABI_ASSERT(l3l2q_control, pad1, 72);
 L3L2Q_ABI_ASSERT(l3l2q_control, producer_flags, 128);
+L3L2Q_ABI_ASSERT(l3l2q_control, need_head, 132);
+L3L2Q_ABI_ASSERT(l3l2q_control, pad2, 136);
+
 L3L2Q_ABI_ASSERT_SIZE(l3l2q_status, 64);
+L3L2Q_ABI_ASSERT(l3l2q_status, removed, 0);
 L3L2Q_ABI_ASSERT(l3l2q_status, state, 4);
+L3L2Q_ABI_ASSERT(l3l2q_status, pad, 12);
+
 L3L2Q_ABI_ASSERT_SIZE(l3l2q_query, 72);
+L3L2Q_ABI_ASSERT(l3l2q_query, size, 0);
+L3L2Q_ABI_ASSERT(l3l2q_query, flags, 4);
+L3L2Q_ABI_ASSERT(l3l2q_query, uapi_version, 8);
+L3L2Q_ABI_ASSERT(l3l2q_query, uapi_oldest, 12);
 L3L2Q_ABI_ASSERT(l3l2q_query, features, 16);
+L3L2Q_ABI_ASSERT(l3l2q_query, max_region_bytes, 24);
+L3L2Q_ABI_ASSERT(l3l2q_query, max_counter_bytes, 32);
+L3L2Q_ABI_ASSERT(l3l2q_query, max_user_bytes, 40);
 L3L2Q_ABI_ASSERT(l3l2q_query, page_size, 48);
+L3L2Q_ABI_ASSERT(l3l2q_query, nr_devices, 52);
+L3L2Q_ABI_ASSERT(l3l2q_query, max_conditions, 56);
+L3L2Q_ABI_ASSERT(l3l2q_query, poll_min_ns, 60);
+L3L2Q_ABI_ASSERT(l3l2q_query, poll_max_ns, 64);
+L3L2Q_ABI_ASSERT(l3l2q_query, pad, 68);
+
 L3L2Q_ABI_ASSERT_SIZE(l3l2q_query_device, 72);
+L3L2Q_ABI_ASSERT(l3l2q_query_device, size, 0);
+L3L2Q_ABI_ASSERT(l3l2q_query_device, flags, 4);
+L3L2Q_ABI_ASSERT(l3l2q_query_device, index, 8);
+L3L2Q_ABI_ASSERT(l3l2q_query_device, backend, 12);
 L3L2Q_ABI_ASSERT(l3l2q_query_device, window_bytes, 16);
+L3L2Q_ABI_ASSERT(l3l2q_query_device, free_bytes, 24);
+L3L2Q_ABI_ASSERT(l3l2q_query_device, vectors, 32);
+L3L2Q_ABI_ASSERT(l3l2q_query_device, numa_node, 36);
 L3L2Q_ABI_ASSERT(l3l2q_query_device, name, 40);
+
 L3L2Q_ABI_ASSERT_SIZE(l3l2q_create, 88);
+L3L2Q_ABI_ASSERT(l3l2q_create, size, 0);
+L3L2Q_ABI_ASSERT(l3l2q_create, flags, 4);
+L3L2Q_ABI_ASSERT(l3l2q_create, backend, 8);
+L3L2Q_ABI_ASSERT(l3l2q_create, role, 12);
+L3L2Q_ABI_ASSERT(l3l2q_create, depth, 16);
+L3L2Q_ABI_ASSERT(l3l2q_create, numa_node, 20);
 L3L2Q_ABI_ASSERT(l3l2q_create, input_arena_bytes, 24);
+L3L2Q_ABI_ASSERT(l3l2q_create, output_arena_bytes, 32);
+L3L2Q_ABI_ASSERT(l3l2q_create, payload_bytes, 40);
+L3L2Q_ABI_ASSERT(l3l2q_create, counter_bytes, 48);
+L3L2Q_ABI_ASSERT(l3l2q_create, source, 56);
+L3L2Q_ABI_ASSERT(l3l2q_create, source_bytes, 64);
 L3L2Q_ABI_ASSERT(l3l2q_create, region_id, 72);
 L3L2Q_ABI_ASSERT(l3l2q_create, fd, 80);
+L3L2Q_ABI_ASSERT(l3l2q_create, pad, 84);
+
 L3L2Q_ABI_ASSERT_SIZE(l3l2q_mapping, 24);
+L3L2Q_ABI_ASSERT(l3l2q_mapping, offset, 0);
+L3L2Q_ABI_ASSERT(l3l2q_mapping, length, 8);
+L3L2Q_ABI_ASSERT(l3l2q_mapping, delta, 16);
+L3L2Q_ABI_ASSERT(l3l2q_mapping, pad, 20);
+
 L3L2Q_ABI_ASSERT_SIZE(l3l2q_info, 248);
+L3L2Q_ABI_ASSERT(l3l2q_info, size, 0);
+L3L2Q_ABI_ASSERT(l3l2q_info, flags, 4);
+L3L2Q_ABI_ASSERT(l3l2q_info, role, 8);
+L3L2Q_ABI_ASSERT(l3l2q_info, backend, 12);
+L3L2Q_ABI_ASSERT(l3l2q_info, memory, 16);
+L3L2Q_ABI_ASSERT(l3l2q_info, peer_kind, 20);
+L3L2Q_ABI_ASSERT(l3l2q_info, state, 24);
+L3L2Q_ABI_ASSERT(l3l2q_info, peer_state, 28);
 L3L2Q_ABI_ASSERT(l3l2q_info, region, 32);
 L3L2Q_ABI_ASSERT(l3l2q_info, queue, 80);
 L3L2Q_ABI_ASSERT(l3l2q_info, map, 128);
+
 L3L2Q_ABI_ASSERT_SIZE(l3l2q_open_peer, 16);
+L3L2Q_ABI_ASSERT(l3l2q_open_peer, size, 0);
+L3L2Q_ABI_ASSERT(l3l2q_open_peer, flags, 4);
+L3L2Q_ABI_ASSERT(l3l2q_open_peer, role, 8);
 L3L2Q_ABI_ASSERT(l3l2q_open_peer, fd, 12);
+
 L3L2Q_ABI_ASSERT_SIZE(l3l2q_notify, 24);
+L3L2Q_ABI_ASSERT(l3l2q_notify, size, 0);
+L3L2Q_ABI_ASSERT(l3l2q_notify, flags, 4);
+L3L2Q_ABI_ASSERT(l3l2q_notify, offset, 8);
 L3L2Q_ABI_ASSERT(l3l2q_notify, op, 16);
+L3L2Q_ABI_ASSERT(l3l2q_notify, value, 20);
+
 L3L2Q_ABI_ASSERT_SIZE(l3l2q_test, 32);
+L3L2Q_ABI_ASSERT(l3l2q_test, size, 0);
+L3L2Q_ABI_ASSERT(l3l2q_test, flags, 4);
+L3L2Q_ABI_ASSERT(l3l2q_test, offset, 8);
+L3L2Q_ABI_ASSERT(l3l2q_test, cmp, 16);
+L3L2Q_ABI_ASSERT(l3l2q_test, value, 20);
 L3L2Q_ABI_ASSERT(l3l2q_test, matched, 24);
+L3L2Q_ABI_ASSERT(l3l2q_test, observed, 28);
+
 L3L2Q_ABI_ASSERT_SIZE(l3l2q_condition, 24);
+L3L2Q_ABI_ASSERT(l3l2q_condition, offset, 0);
+L3L2Q_ABI_ASSERT(l3l2q_condition, cmp, 8);
+L3L2Q_ABI_ASSERT(l3l2q_condition, value, 12);
 L3L2Q_ABI_ASSERT(l3l2q_condition, observed, 16);
+L3L2Q_ABI_ASSERT(l3l2q_condition, pad, 20);
+
 L3L2Q_ABI_ASSERT_SIZE(l3l2q_wait, 40);
+L3L2Q_ABI_ASSERT(l3l2q_wait, size, 0);
+L3L2Q_ABI_ASSERT(l3l2q_wait, flags, 4);
+L3L2Q_ABI_ASSERT(l3l2q_wait, conditions, 8);
 L3L2Q_ABI_ASSERT(l3l2q_wait, nr_conditions, 16);
+L3L2Q_ABI_ASSERT(l3l2q_wait, events, 20);
 L3L2Q_ABI_ASSERT(l3l2q_wait, deadline_ns, 24);
 L3L2Q_ABI_ASSERT(l3l2q_wait, revents, 32);
+L3L2Q_ABI_ASSERT(l3l2q_wait, index, 36);
+
 L3L2Q_ABI_ASSERT_SIZE(l3l2q_arm, 16);
+L3L2Q_ABI_ASSERT(l3l2q_arm, size, 0);
+L3L2Q_ABI_ASSERT(l3l2q_arm, flags, 4);
+L3L2Q_ABI_ASSERT(l3l2q_arm, events, 8);
+L3L2Q_ABI_ASSERT(l3l2q_arm, revents, 12);
+
 L3L2Q_ABI_ASSERT_SIZE(l3l2q_eventfd, 40);
+L3L2Q_ABI_ASSERT(l3l2q_eventfd, size, 0);
+L3L2Q_ABI_ASSERT(l3l2q_eventfd, flags, 4);
+L3L2Q_ABI_ASSERT(l3l2q_eventfd, kind, 8);
+L3L2Q_ABI_ASSERT(l3l2q_eventfd, slot, 12);
+L3L2Q_ABI_ASSERT(l3l2q_eventfd, fd, 16);
+L3L2Q_ABI_ASSERT(l3l2q_eventfd, cmp, 20);
 L3L2Q_ABI_ASSERT(l3l2q_eventfd, offset, 24);
+L3L2Q_ABI_ASSERT(l3l2q_eventfd, value, 32);
+L3L2Q_ABI_ASSERT(l3l2q_eventfd, pad, 36);
+
 L3L2Q_ABI_ASSERT_SIZE(l3l2q_set_polling, 24);
+L3L2Q_ABI_ASSERT(l3l2q_set_polling, size, 0);
+L3L2Q_ABI_ASSERT(l3l2q_set_polling, flags, 4);
+L3L2Q_ABI_ASSERT(l3l2q_set_polling, peer_kind, 8);
+L3L2Q_ABI_ASSERT(l3l2q_set_polling, min_ns, 12);
+L3L2Q_ABI_ASSERT(l3l2q_set_polling, max_ns, 16);
+L3L2Q_ABI_ASSERT(l3l2q_set_polling, pad, 20);
+
 L3L2Q_ABI_ASSERT_SIZE(l3l2q_stats, 104);
+L3L2Q_ABI_ASSERT(l3l2q_stats, size, 0);
+L3L2Q_ABI_ASSERT(l3l2q_stats, flags, 4);
+L3L2Q_ABI_ASSERT(l3l2q_stats, notifies, 8);
+L3L2Q_ABI_ASSERT(l3l2q_stats, kicks, 16);
+L3L2Q_ABI_ASSERT(l3l2q_stats, waits, 24);
+L3L2Q_ABI_ASSERT(l3l2q_stats, sleeps, 32);
+L3L2Q_ABI_ASSERT(l3l2q_stats, polls, 40);
+L3L2Q_ABI_ASSERT(l3l2q_stats, arms, 48);
+L3L2Q_ABI_ASSERT(l3l2q_stats, wakeups, 56);
+L3L2Q_ABI_ASSERT(l3l2q_stats, signals, 64);
+L3L2Q_ABI_ASSERT(l3l2q_stats, timer_ticks, 72);
+L3L2Q_ABI_ASSERT(l3l2q_stats, timer_wakeups, 80);
+L3L2Q_ABI_ASSERT(l3l2q_stats, faults, 88);
 L3L2Q_ABI_ASSERT(l3l2q_stats, region_bytes, 96);
+
 L3L2Q_ABI_ASSERT_SIZE(l3l2q_export_dmabuf, 16);
+L3L2Q_ABI_ASSERT(l3l2q_export_dmabuf, size, 0);
+L3L2Q_ABI_ASSERT(l3l2q_export_dmabuf, flags, 4);
+L3L2Q_ABI_ASSERT(l3l2q_export_dmabuf, fd, 8);
+L3L2Q_ABI_ASSERT(l3l2q_export_dmabuf, pad, 12);
 
 #endif /* _UAPI_LINUX_L3L2Q_H */
