@@ -190,6 +190,15 @@ L3L2Q_ABI_ASSERT(l3l2q_desc, opcode, 8);
 L3L2Q_ABI_ASSERT(l3l2q_desc, payload_offset, 16);
 L3L2Q_ABI_ASSERT(l3l2q_desc, payload_nbytes, 24);
 L3L2Q_ABI_ASSERT_SIZE(l3l2q_layout, 72);
+L3L2Q_ABI_ASSERT(l3l2q_layout, depth, 0);
+L3L2Q_ABI_ASSERT(l3l2q_layout, input_desc_offset, 8);
+L3L2Q_ABI_ASSERT(l3l2q_layout, output_desc_offset, 16);
+L3L2Q_ABI_ASSERT(l3l2q_layout, input_arena_offset, 24);
+L3L2Q_ABI_ASSERT(l3l2q_layout, output_arena_offset, 32);
+L3L2Q_ABI_ASSERT(l3l2q_layout, input_arena_bytes, 40);
+L3L2Q_ABI_ASSERT(l3l2q_layout, output_arena_bytes, 48);
+L3L2Q_ABI_ASSERT(l3l2q_layout, payload_bytes, 56);
+L3L2Q_ABI_ASSERT(l3l2q_layout, counter_bytes, 64);
 L3L2Q_STATIC_ASSERT(L3L2Q_QUEUE_VERSION == 0x4C33513200010001ULL, "queue version");
 
 /* ---- arithmetic -------------------------------------------------------- */
