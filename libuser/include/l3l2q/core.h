@@ -366,15 +366,23 @@ static inline void l3l2q_producer_need_nothing(struct l3l2q_producer *p)
 		__atomic_store_n(&p->core->control->producer_flags, 0, __ATOMIC_RELAXED);
 }
 
-/* The body does not fit: which message has to be released first? */
+/*
+ * The body does not fit: which message has to be released first? The last body
+ * in the way, not the messages without one behind it: they may be held for long.
+ */
 static inline int l3l2q_producer_no_space(struct l3l2q_producer *p, __u64 nbytes, __u64 end)
 {
-	__u64 i = p->oldest;
+	__u64 need = p->oldest;
+	__u64 i;
 
-	while (i < p->tail && (p->starts[i & p->mask] == L3L2Q_NO_BODY ||
-			       end - p->starts[i & p->mask] > p->arena_bytes))
-		i++;
-	l3l2q_producer_need(p, nbytes, i);
+	for (i = p->oldest; i < p->tail; i++) {
+		if (p->starts[i & p->mask] == L3L2Q_NO_BODY)
+			continue;
+		if (end - p->starts[i & p->mask] <= p->arena_bytes)
+			break;
+		need = i + 1;
+	}
+	l3l2q_producer_need(p, nbytes, need);
 	return -EAGAIN;
 }
 
@@ -651,6 +659,19 @@ static inline __u64 l3l2q_consumer_memory(__u64 window)
 	return l3l2q_consumer_entries(window) * sizeof(struct l3l2q_held);
 }
 
+/*
+ * The window is full: is there nothing to acquire but by a release? STOP may be
+ * acquired beyond a window. A hint for who is woken: peek looks for itself.
+ */
+static inline int l3l2q_consumer_window_full(const struct l3l2q_consumer *c)
+{
+	if (l3l2q_likely(c->acquired - c->head < c->window))
+		return 0;
+	return c->tail != c->acquired &&
+	       __atomic_load_n(&c->ring[c->acquired & c->mask].opcode, __ATOMIC_RELAXED) !=
+	       L3L2Q_OP_STOP;
+}
+
 /* Tell whoever polls for us what there is to acquire. */
 static inline void l3l2q_consumer_note(struct l3l2q_consumer *c)
 {
@@ -660,13 +681,10 @@ static inline void l3l2q_consumer_note(struct l3l2q_consumer *c)
 
 	if (!control)
 		return;
-	if (l3l2q_unlikely(c->acquired - c->head - (c->stopped && !c->drained) >= c->window)) {
-		/* STOP may still be acquired beyond a window, but not beyond one handle. */
-		if (c->window == 1)
+	if (c->window == 1) {
+		if (c->acquired != c->head)
 			flags |= L3L2Q_CONSUMER_HOLD;
-		else
-			seen = c->tail;
-	} else if (l3l2q_unlikely(c->stopped)) {
+	} else if (l3l2q_unlikely(!c->stopped && l3l2q_consumer_window_full(c))) {
 		seen = c->tail;
 	}
 	__atomic_store_n(&control->seen_tail, (__u32)seen, __ATOMIC_RELAXED);
