@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* How much memory may be had: sizes, per user, per memory cgroup. */
+#include "drv_util.h"
+
+#include <sys/mount.h>
+
+#define PARAM_USER	"/sys/module/l3l2q/parameters/max_user_mib"
+#define MIB		(1ull << 20)
+#define TEST_UID	4244
+
+/* ---- sizes ------------------------------------------------------------- */
+
+FIXTURE(size)
+{
+	struct drv_pair p;
+};
+
+FIXTURE_VARIANT(size)
+{
+	__u64 bytes;
+};
+
+FIXTURE_VARIANT_ADD(size, one_page) { .bytes = 4096 };
+FIXTURE_VARIANT_ADD(size, under_2m) { .bytes = 2 * MIB - 4096 };
+FIXTURE_VARIANT_ADD(size, exactly_2m) { .bytes = 2 * MIB };
+FIXTURE_VARIANT_ADD(size, over_2m) { .bytes = 2 * MIB + 1 };
+FIXTURE_VARIANT_ADD(size, odd_5m) { .bytes = 5 * MIB + 12345 };
+FIXTURE_VARIANT_ADD(size, some_64m) { .bytes = 64 * MIB };
+FIXTURE_VARIANT_ADD(size, some_256m) { .bytes = 256 * MIB };
+FIXTURE_VARIANT_ADD(size, over_1g) { .bytes = 1025 * MIB };
+FIXTURE_VARIANT_ADD(size, exactly_4g) { .bytes = 4096 * MIB };
+FIXTURE_VARIANT_ADD(size, over_4g) { .bytes = 4097 * MIB + 4096 };
+
+FIXTURE_SETUP(size)
+{
+	__u64 have = drv_meminfo("MemAvailable");
+	struct l3l2q_create create;
+	struct l3l2q_query q;
+	int ctx = drv_open();
+
+	ASSERT_LE(0, ctx);
+	ASSERT_EQ(0, drv_query(ctx, &q));
+	close(ctx);
+	if (have < variant->bytes + variant->bytes / 8 + 64 * MIB) {
+		SKIP(return, "%llu MiB are available of the %llu that are needed",
+		     have / MIB, (variant->bytes + variant->bytes / 8) / MIB + 64);
+	}
+	if (q.max_region_bytes < variant->bytes) {
+		SKIP(return, "no region may be larger than %llu MiB", q.max_region_bytes / MIB);
+	}
+	drv_create_init_raw(&create, variant->bytes, 4096);
+	drv_pair_create(_metadata, &self->p, &create);
+	drv_pair_map(_metadata, &self->p);
+}
+
+FIXTURE_TEARDOWN(size)
+{
+	drv_pair_close(&self->p);
+}
+
+/*
+ * Both ends of each page, if small, else of each half MiB, and of the whole:
+ * store or compare a value that belongs to that place only, or zero.
+ */
+enum size_what { SIZE_IS_ZERO, SIZE_STORE, SIZE_COMPARE };
+
+static bool size_place(char *p, __u64 at, enum size_what what)
+{
+	__u64 value = what == SIZE_IS_ZERO ? 0 : (at + 1) * 0x9e3779b97f4a7c15ull;
+
+	if (what == SIZE_STORE)
+		memcpy(p + at, &value, sizeof(value));
+	return !memcmp(p + at, &value, sizeof(value));
+}
+
+static bool size_walk(char *p, __u64 n, enum size_what what)
+{
+	__u64 step = n <= 16 * MIB ? 4096 : MIB / 2, at;
+
+	for (at = 0; at + step <= n; at += step) {
+		if (!size_place(p, at, what) || !size_place(p, at + step - 8, what))
+			return false;
+	}
+	/* the rest, if any */
+	if (n - at >= 16 && !size_place(p, at, what))
+		return false;
+	return n - at < 8 || size_place(p, n - 8, what);
+}
+
+TEST_F(size, is_zeroed_and_seen_from_both_ends)
+{
+	struct l3l2q_mapping *m = &self->p.l2.info.map[L3L2Q_MAP_PAYLOAD];
+	__u64 n = variant->bytes;
+	int err;
+
+	EXPECT_TRUE(size_walk(self->p.l2.payload, n, SIZE_IS_ZERO));
+	EXPECT_TRUE(size_walk(self->p.l3.payload, n, SIZE_STORE));
+	EXPECT_TRUE(size_walk(self->p.l2.payload, n, SIZE_COMPARE));
+
+	/* the content is the region's, not the mapping's */
+	drv_ep_unmap(&self->p.l3, L3L2Q_MAP_PAYLOAD);
+	drv_ep_unmap(&self->p.l2, L3L2Q_MAP_PAYLOAD);
+	self->p.l2.map[L3L2Q_MAP_PAYLOAD] = drv_mmap(self->p.l2.fd, m, PROT_READ, &err);
+	ASSERT_EQ(0, err);
+	EXPECT_TRUE(size_walk((char *)self->p.l2.map[L3L2Q_MAP_PAYLOAD] + m->delta, n,
+			      SIZE_COMPARE));
+}
+
+TEST_F(size, comes_back_when_it_ends)
+{
+	struct l3l2q_create create;
+	struct drv_pair p;
+	int i;
+
+	/* more often than there is memory */
+	drv_pair_close(&self->p);
+	for (i = 0; i < 4; i++) {
+		drv_create_init_raw(&create, variant->bytes, 64);
+		drv_pair_create(_metadata, &p, &create);
+		drv_pair_map(_metadata, &p);
+		p.l3.payload[0] = 1;
+		p.l3.payload[variant->bytes - 1] = 1;
+		drv_pair_close(&p);
+	}
+}
+
+/* ---- a large queue ----------------------------------------------------- */
+
+TEST(a_deep_queue_works)
+{
+	struct l3l2q_create create;
+	struct drv_pair p;
+	struct l3l2q_desc *last;
+
+	if (drv_meminfo("MemAvailable") < 256 * MIB)
+		SKIP(return, "not enough memory");
+	drv_create_init(&create);
+	create.depth = 1u << 20;
+	drv_pair_create(_metadata, &p, &create);
+	drv_pair_map(_metadata, &p);
+	EXPECT_EQ(2ull * 32 * (1u << 20) + 2 * DRV_ARENA, p.l3.info.queue.payload_bytes);
+	drv_store(&p.l3, L3L2Q_CTR_INPUT_TAIL, (1u << 20) - 1);
+	EXPECT_EQ(POLLOUT, drv_poll(p.l3.fd, POLLOUT, 0));
+	drv_store(&p.l3, L3L2Q_CTR_INPUT_TAIL, 1u << 20);
+	EXPECT_EQ(0, drv_poll(p.l3.fd, POLLOUT, 0));
+	last = (struct l3l2q_desc *)p.l3.payload + (2u << 20) - 1;
+	last->seq = 5;
+	EXPECT_EQ(5, ((struct l3l2q_desc *)p.l2.payload + (2u << 20) - 1)->seq);
+	drv_pair_close(&p);
+}
+
+/* ---- per user ---------------------------------------------------------- */
+
+FIXTURE(quota)
+{
+	char old[64];
+	struct stat node;
+};
+
+FIXTURE_SETUP(quota)
+{
+	drv_read_file(PARAM_USER, self->old, sizeof(self->old));
+	ASSERT_NE(0, self->old[0])
+		TH_LOG("no %s", PARAM_USER);
+	ASSERT_EQ(0, drv_write_file(PARAM_USER, "8"));
+	ASSERT_EQ(0, stat(DRV_NODE, &self->node));
+	ASSERT_EQ(0, chmod(DRV_NODE, 0666));
+}
+
+FIXTURE_TEARDOWN(quota)
+{
+	drv_write_file(PARAM_USER, self->old);
+	chmod(DRV_NODE, self->node.st_mode & 07777);
+}
+
+/* Regions of 1 MiB until one is refused; returns how many there were. */
+static int quota_fill(int ctx, int *fds, int max, int *ret)
+{
+	struct l3l2q_create create;
+	int n;
+
+	for (n = 0; n < max; n++) {
+		drv_create_init_raw(&create, MIB, 64);
+		*ret = drv_create(ctx, &create);
+		if (*ret < 0)
+			return n;
+		fds[n] = *ret;
+	}
+	return n;
+}
+
+static void quota_user(struct __test_metadata *_metadata, uid_t uid)
+{
+	ASSERT_EQ(0, setgroups(0, NULL));
+	ASSERT_EQ(0, setresgid(uid, uid, uid));
+	ASSERT_EQ(0, setresuid(uid, uid, uid));
+	/* dumpable again, so that its own /proc files are its own */
+	prctl(PR_SET_DUMPABLE, 1);
+}
+
+TEST_F(quota, is_what_query_says)
+{
+	struct l3l2q_query q;
+	int ctx = drv_open();
+
+	ASSERT_EQ(0, drv_query(ctx, &q));
+	EXPECT_EQ(8 * MIB, q.max_user_bytes);
+	close(ctx);
+}
+
+TEST_F(quota, more_is_edquot_until_something_is_freed)
+{
+	struct drv_child child;
+	int fds[32], n, again, ret, open_fds, ctx;
+	struct l3l2q_create create;
+
+	if (!drv_fork(_metadata, &child)) {
+		quota_user(_metadata, TEST_UID);
+		ctx = drv_open();
+		ASSERT_LE(0, ctx);
+		n = quota_fill(ctx, fds, 32, &ret);
+		EXPECT_EQ(-EDQUOT, ret);
+		EXPECT_LE(4, n);
+		EXPECT_GE(8, n);
+		open_fds = drv_count_fds();
+		drv_create_init_raw(&create, MIB, 64);
+		EXPECT_EQ(-EDQUOT, drv_create(ctx, &create));
+		drv_create_init_raw(&create, 1ull << 30, 64);
+		EXPECT_EQ(-EDQUOT, drv_create(ctx, &create));
+		EXPECT_EQ(open_fds, drv_count_fds());
+		/* the last holder's end frees */
+		close(fds[n - 1]);
+		drv_create_init_raw(&create, MIB, 64);
+		fds[n - 1] = drv_create(ctx, &create);
+		EXPECT_LE(0, fds[n - 1]);
+		/* refusals cost nothing */
+		while (n)
+			close(fds[--n]);
+		n = quota_fill(ctx, fds, 32, &ret);
+		for (again = 0; again < n; again++)
+			close(fds[again]);
+		again = quota_fill(ctx, fds, 32, &ret);
+		EXPECT_EQ(n, again);
+		_exit(0);
+	}
+	EXPECT_EQ(0, drv_reap(&child));
+}
+
+TEST_F(quota, mappings_and_peers_keep_it_charged)
+{
+	struct l3l2q_create create;
+	struct drv_child child;
+	struct drv_ep l2;
+	int fds[32], n, ret, ctx;
+
+	if (!drv_fork(_metadata, &child)) {
+		quota_user(_metadata, TEST_UID);
+		ctx = drv_open();
+		n = quota_fill(ctx, fds, 32, &ret);
+		ASSERT_LE(4, n);
+		drv_ep_init(&l2, drv_open_peer(fds[0]));
+		ASSERT_EQ(0, drv_ep_map(&l2));
+		drv_create_init_raw(&create, MIB, 64);
+		close(fds[0]);
+		EXPECT_EQ(-EDQUOT, drv_create(ctx, &create));
+		drv_ep_close(&l2);
+		EXPECT_EQ(-EDQUOT, drv_create(ctx, &create));
+		drv_ep_unmap_all(&l2);
+		EXPECT_LE(0, drv_create(ctx, &create));
+		_exit(0);
+	}
+	EXPECT_EQ(0, drv_reap(&child));
+}
+
+TEST_F(quota, is_each_users_own)
+{
+	int fds[32], n[2], ret, ctx;
+	struct drv_child child[2];
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		if (!drv_fork(_metadata, &child[i])) {
+			quota_user(_metadata, TEST_UID + (uid_t)i);
+			ctx = drv_open();
+			n[i] = quota_fill(ctx, fds, 32, &ret);
+			drv_say(child[i].sock, (char)n[i]);
+			drv_hear_forever(child[i].sock);
+		}
+		/* the first still holds all of its own */
+		n[i] = drv_hear(child[i].sock);
+	}
+	EXPECT_LE(4, n[0]);
+	EXPECT_EQ(n[0], n[1]);
+	drv_kill(&child[0]);
+	drv_kill(&child[1]);
+}
+
+TEST_F(quota, is_shared_by_a_users_processes)
+{
+	int fds[32], first, ret, ctx;
+	struct drv_child a, b;
+
+	if (!drv_fork(_metadata, &a)) {
+		quota_user(_metadata, TEST_UID);
+		ctx = drv_open();
+		drv_say(a.sock, (char)quota_fill(ctx, fds, 32, &ret));
+		drv_hear_forever(a.sock);
+	}
+	first = drv_hear(a.sock);
+	EXPECT_LE(4, first);
+	if (!drv_fork(_metadata, &b)) {
+		quota_user(_metadata, TEST_UID);
+		ctx = drv_open();
+		EXPECT_EQ(0, quota_fill(ctx, fds, 32, &ret));
+		EXPECT_EQ(-EDQUOT, ret);
+		/* until the other one is killed */
+		drv_say(b.sock, 'k');
+		drv_hear(b.sock);
+		EXPECT_EQ(first, quota_fill(ctx, fds, 32, &ret));
+		_exit(0);
+	}
+	EXPECT_EQ('k', drv_hear(b.sock));
+	drv_kill(&a);
+	drv_say(b.sock, 'k');
+	EXPECT_EQ(0, drv_reap(&b));
+}
+
+/* ---- per memory cgroup ------------------------------------------------- */
+
+#define CGROUP	"/tmp/drv_limits.cgroup"
+
+static int cgroup_make(void)
+{
+	mkdir(CGROUP, 0755);
+	if (mount("cgroup2", CGROUP, "cgroup2", 0, NULL))
+		return -errno;
+	if (drv_write_file(CGROUP "/cgroup.subtree_control", "+memory"))
+		return -EOPNOTSUPP;
+	if (mkdir(CGROUP "/drv", 0755) && errno != EEXIST)
+		return -errno;
+	return drv_write_file(CGROUP "/drv/memory.max", "33554432");
+}
+
+static void cgroup_undo(void)
+{
+	rmdir(CGROUP "/drv");
+	umount(CGROUP);
+	rmdir(CGROUP);
+}
+
+TEST(a_memory_cgroups_limit_is_enomem_and_kills_nobody)
+{
+	struct l3l2q_create create;
+	struct drv_child child;
+	char events[512];
+	int ctx, fd, i, fds;
+
+	if (drv_meminfo("MemAvailable") < 384 * MIB)
+		SKIP(return, "not enough memory for the limit to be what is hit");
+	if (cgroup_make()) {
+		cgroup_undo();
+		SKIP(return, "no memory cgroups (v2)");
+	}
+	if (!drv_fork(_metadata, &child)) {
+		ASSERT_EQ(0, drv_write_file(CGROUP "/drv/cgroup.procs", "0"));
+		ctx = drv_open();
+		fds = drv_count_fds();
+		for (i = 0; i < 3; i++) {
+			drv_create_init_raw(&create, 256 * MIB, 64);
+			EXPECT_EQ(-ENOMEM, drv_create(ctx, &create));
+			EXPECT_EQ(fds, drv_count_fds());
+		}
+		/* what fits still can be had: nothing was left charged */
+		drv_create_init_raw(&create, 16 * MIB, 64);
+		fd = drv_create(ctx, &create);
+		EXPECT_LE(0, fd);
+		_exit(0);
+	}
+	EXPECT_EQ(0, drv_reap(&child));
+	drv_read_file(CGROUP "/drv/memory.events", events, sizeof(events));
+	EXPECT_NE(NULL, strstr(events, "oom_kill 0"))
+		TH_LOG("%s", events);
+	cgroup_undo();
+}
+
+TEST(a_killed_creator_stops_allocating)
+{
+	struct l3l2q_create create;
+	struct drv_child child;
+	int ctx;
+
+	if (drv_meminfo("MemAvailable") < 700 * MIB)
+		SKIP(return, "not enough memory");
+	/* whenever it comes, nothing is left and nothing hangs */
+	if (!drv_fork(_metadata, &child)) {
+		ctx = drv_open();
+		drv_say(child.sock, 'g');
+		for (;;) {
+			drv_create_init_raw(&create, 512 * MIB, 64);
+			close(drv_create(ctx, &create));
+		}
+	}
+	ASSERT_EQ('g', drv_hear(child.sock));
+	drv_observe(50);
+	EXPECT_EQ(1000 + SIGKILL, drv_kill(&child));
+	ctx = drv_open();
+	drv_create_init_raw(&create, 512 * MIB, 64);
+	child.sock = drv_create(ctx, &create);
+	EXPECT_LE(0, child.sock);
+	close(child.sock);
+	close(ctx);
+}
+
+TEST_HARNESS_MAIN
