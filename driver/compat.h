@@ -7,6 +7,8 @@
 #ifndef _L3L2Q_COMPAT_H
 #define _L3L2Q_COMPAT_H
 
+#include <linux/eventfd.h>
+#include <linux/hrtimer.h>
 #include <linux/mm.h>
 
 static inline void l3l2q_vm_flags_mod(struct vm_area_struct *vma,
@@ -17,6 +19,28 @@ static inline void l3l2q_vm_flags_mod(struct vm_area_struct *vma,
 	vm_flags_clear(vma, clear);
 #else
 	vma->vm_flags = (vma->vm_flags | set) & ~clear;
+#endif
+}
+
+static inline void l3l2q_eventfd_signal(struct eventfd_ctx *eventfd)
+{
+#ifdef L3L2Q_HAVE_EVENTFD_SIGNAL_ONE_ARG
+	eventfd_signal(eventfd);
+#else
+	eventfd_signal(eventfd, 1);
+#endif
+}
+
+static inline void
+l3l2q_hrtimer_setup(struct hrtimer *timer,
+		    enum hrtimer_restart (*function)(struct hrtimer *),
+		    clockid_t clock, enum hrtimer_mode mode)
+{
+#ifdef L3L2Q_HAVE_HRTIMER_SETUP
+	hrtimer_setup(timer, function, clock, mode);
+#else
+	hrtimer_init(timer, clock, mode);
+	timer->function = function;
 #endif
 }
 

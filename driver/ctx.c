@@ -24,6 +24,8 @@ static int l3l2q_ioctl_query(struct l3l2q_ucmd *ucmd)
 		.max_user_bytes = l3l2q_max_user_bytes(),
 		.page_size = PAGE_SIZE,
 		.max_conditions = L3L2Q_WAIT_MAX_CONDITIONS,
+		.poll_min_ns = l3l2q_scan_lowest_ns(),
+		.poll_max_ns = l3l2q_scan_highest_ns(),
 	};
 	return l3l2q_ucmd_respond(ucmd);
 }
@@ -109,13 +111,15 @@ static int l3l2q_ioctl_create(struct l3l2q_ucmd *ucmd)
 }
 
 static const struct l3l2q_ioctl l3l2q_ctx_ioctls[] = {
-	L3L2Q_IOCTL(L3L2Q_IOC_QUERY, l3l2q_query, pad, 0, false,
-		    l3l2q_ioctl_query),
-	L3L2Q_IOCTL(L3L2Q_IOC_QUERY_DEVICE, l3l2q_query_device, name, 0, false,
-		    l3l2q_ioctl_query_device),
-	L3L2Q_IOCTL(L3L2Q_IOC_CREATE, l3l2q_create, pad,
-		    L3L2Q_CREATE_NUMA | L3L2Q_CREATE_REGION_V3 |
-		    L3L2Q_CREATE_SILENT_PEER, false, l3l2q_ioctl_create),
+	[_IOC_NR(L3L2Q_IOC_QUERY)] =
+		L3L2Q_IOCTL(l3l2q_query, 72, 0, false, l3l2q_ioctl_query),
+	[_IOC_NR(L3L2Q_IOC_QUERY_DEVICE)] =
+		L3L2Q_IOCTL(l3l2q_query_device, 72, 0, false,
+			    l3l2q_ioctl_query_device),
+	[_IOC_NR(L3L2Q_IOC_CREATE)] =
+		L3L2Q_IOCTL(l3l2q_create, 88, L3L2Q_CREATE_NUMA |
+			    L3L2Q_CREATE_REGION_V3 | L3L2Q_CREATE_SILENT_PEER,
+			    false, l3l2q_ioctl_create),
 };
 
 static long l3l2q_ctx_ioctl(struct file *file, unsigned int cmd,

@@ -57,8 +57,9 @@ int l3l2q_endpoint_end(struct l3l2q_endpoint *ep, u32 state)
 	if (mm)
 		mmdrop(mm);
 
-	/* Other threads may sleep in WAIT on this very endpoint. */
 	l3l2q_wake(l3l2q_peer(ep), true);
+	/* Others may sleep on this very role; its eventfds are for the peer's. */
+	l3l2q_eventfds_drop(ep);
 	l3l2q_wake(ep, true);
 	return 0;
 }
@@ -200,21 +201,33 @@ static int l3l2q_ioctl_export_dmabuf(struct l3l2q_ucmd *ucmd)
 }
 
 static const struct l3l2q_ioctl l3l2q_endpoint_ioctls[] = {
-	L3L2Q_IOCTL(L3L2Q_IOC_INFO, l3l2q_info, map, 0, false,
-		    l3l2q_ioctl_info),
-	L3L2Q_IOCTL(L3L2Q_IOC_OPEN_PEER, l3l2q_open_peer, fd, 0, true,
-		    l3l2q_ioctl_open_peer),
-	L3L2Q_IOCTL(L3L2Q_IOC_NOTIFY, l3l2q_notify, value, 0, true,
-		    l3l2q_ioctl_notify),
-	L3L2Q_IOCTL(L3L2Q_IOC_TEST, l3l2q_test, observed, 0, false,
-		    l3l2q_ioctl_test),
-	L3L2Q_IOCTL_PLAIN(L3L2Q_IOC_KICK, L3L2Q_KICK_SELF, true,
-			  l3l2q_ioctl_kick),
-	L3L2Q_IOCTL_PLAIN(L3L2Q_IOC_DETACH, 0, true, l3l2q_ioctl_detach),
-	L3L2Q_IOCTL(L3L2Q_IOC_STATS, l3l2q_stats, region_bytes, 0, false,
-		    l3l2q_ioctl_stats),
-	L3L2Q_IOCTL(L3L2Q_IOC_EXPORT_DMABUF, l3l2q_export_dmabuf, pad, 0, true,
-		    l3l2q_ioctl_export_dmabuf),
+	[_IOC_NR(L3L2Q_IOC_INFO)] =
+		L3L2Q_IOCTL(l3l2q_info, 248, 0, false, l3l2q_ioctl_info),
+	[_IOC_NR(L3L2Q_IOC_OPEN_PEER)] =
+		L3L2Q_IOCTL(l3l2q_open_peer, 16, 0, true,
+			    l3l2q_ioctl_open_peer),
+	[_IOC_NR(L3L2Q_IOC_NOTIFY)] =
+		L3L2Q_IOCTL(l3l2q_notify, 24, 0, true, l3l2q_ioctl_notify),
+	[_IOC_NR(L3L2Q_IOC_TEST)] =
+		L3L2Q_IOCTL(l3l2q_test, 32, 0, false, l3l2q_ioctl_test),
+	[_IOC_NR(L3L2Q_IOC_WAIT)] =
+		L3L2Q_IOCTL(l3l2q_wait, 40, 0, true, l3l2q_ioctl_wait),
+	[_IOC_NR(L3L2Q_IOC_ARM)] =
+		L3L2Q_IOCTL(l3l2q_arm, 16, 0, true, l3l2q_ioctl_arm),
+	[_IOC_NR(L3L2Q_IOC_EVENTFD)] =
+		L3L2Q_IOCTL(l3l2q_eventfd, 40, 0, true, l3l2q_ioctl_eventfd),
+	[_IOC_NR(L3L2Q_IOC_KICK)] =
+		L3L2Q_IOCTL_PLAIN(L3L2Q_KICK_SELF, true, l3l2q_ioctl_kick),
+	[_IOC_NR(L3L2Q_IOC_SET_POLLING)] =
+		L3L2Q_IOCTL(l3l2q_set_polling, 24, 0, true,
+			    l3l2q_ioctl_set_polling),
+	[_IOC_NR(L3L2Q_IOC_DETACH)] =
+		L3L2Q_IOCTL_PLAIN(0, true, l3l2q_ioctl_detach),
+	[_IOC_NR(L3L2Q_IOC_STATS)] =
+		L3L2Q_IOCTL(l3l2q_stats, 104, 0, false, l3l2q_ioctl_stats),
+	[_IOC_NR(L3L2Q_IOC_EXPORT_DMABUF)] =
+		L3L2Q_IOCTL(l3l2q_export_dmabuf, 16, 0, true,
+			    l3l2q_ioctl_export_dmabuf),
 };
 
 static long l3l2q_endpoint_ioctl(struct file *file, unsigned int cmd,
@@ -321,6 +334,7 @@ static int l3l2q_endpoint_release(struct inode *inode, struct file *file)
 	/* Or its descriptor never reached anybody. */
 	if (ep) {
 		l3l2q_endpoint_end(ep, L3L2Q_STATE_DEAD);
+		l3l2q_scan_del(ep);
 		l3l2q_region_put(ep->region);
 	}
 	return 0;

@@ -15,6 +15,7 @@
 #include <linux/bits.h>
 #include <linux/build_bug.h>
 #include <linux/fs.h>
+#include <linux/hrtimer.h>
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/lockdep.h>
@@ -123,6 +124,27 @@ struct l3l2q_eventfd_watch {
 	struct l3l2q_condition condition;
 };
 
+/* ---- scanners ----------------------------------------------------------- */
+
+/**
+ * struct l3l2q_scanner - wakes those whose peer only loads and stores
+ * @lock: outside those of endpoints; taken in any context
+ * @queue: endpoints by the time they are due
+ * @timer: armed while @queue is not empty; started under @lock only
+ */
+struct l3l2q_scanner {
+	spinlock_t lock;	/* queue, timer, periods */
+	struct timerqueue_head queue;
+	struct hrtimer timer;
+};
+
+/** enum l3l2q_sleepers - what a scanner has to know of an endpoint */
+enum l3l2q_sleepers {
+	L3L2Q_SLEEPERS_NONE,	/* nobody sleeps */
+	L3L2Q_SLEEPERS_WAIT,	/* and have to go on */
+	L3L2Q_SLEEPERS_READY,	/* and can be woken */
+};
+
 /* ---- endpoints ---------------------------------------------------------- */
 
 /**
@@ -178,7 +200,7 @@ struct l3l2q_endpoint {
  * @name: for people
  * @memory: enum l3l2q_memory of its mappings
  * @alloc: take zeroed memory for l3l2q_region.payload_bytes and .counter_bytes,
- *	set .counters and .backing; may sleep
+ *	set .counters, .scanner and .backing; may sleep
  * @free: undo @alloc; may sleep
  * @payload_pfn: page frame of the payload's page @index
  * @counters_pfn: page frame of the counters' page @index
@@ -202,6 +224,7 @@ struct l3l2q_backend_ops {
  * @version: magic_version of its scalars
  * @ops: its backend
  * @backing: the backend's own
+ * @scanner: that of its backend or device
  * @inode: whose mapping all of its files use: unmapping hits nobody else
  * @user: who is charged for it
  * @bytes: how much is charged
@@ -220,6 +243,7 @@ struct l3l2q_region {
 	u64 version;
 	const struct l3l2q_backend_ops *ops;
 	void *backing;
+	struct l3l2q_scanner *scanner;
 	struct inode *inode;
 	struct l3l2q_user *user;
 	u64 bytes;
@@ -274,6 +298,8 @@ u64 l3l2q_max_user_bytes(void);
 
 /* ram.c */
 extern const struct l3l2q_backend_ops l3l2q_ram_ops;
+int l3l2q_ram_init(void);
+void l3l2q_ram_exit(void);
 
 /* ---- ioctls ------------------------------------------------------------- */
 
@@ -297,15 +323,14 @@ struct l3l2q_ucmd {
 
 /**
  * struct l3l2q_ioctl - how one ioctl is called; in tables indexed by _IOC_NR()
- * @cmd: L3L2Q_IOC_*, 0 for a hole
  * @size: of its structure, 0 if it has a plain argument of flags
  * @min_size: of its structure when it was first released
  * @flags: that it knows
  * @live: refuse it once the endpoint has ended
- * @execute: the operation; calls l3l2q_ucmd_respond() if it has results
+ * @execute: the operation, NULL for a hole in the table; calls
+ *	l3l2q_ucmd_respond() if it has results
  */
 struct l3l2q_ioctl {
-	unsigned int cmd;
 	u32 size;
 	u32 min_size;
 	u32 flags;
@@ -313,19 +338,18 @@ struct l3l2q_ioctl {
 	int (*execute)(struct l3l2q_ucmd *ucmd);
 };
 
-#define L3L2Q_IOCTL(_ioc, _struct, _last, _flags, _live, _execute)	\
-	[_IOC_NR(_ioc)] = {						\
-		.cmd = (_ioc),						\
+/* _min stays when the structure grows, so it is a number. */
+#define L3L2Q_IOCTL(_struct, _min, _flags, _live, _execute)		\
+	{								\
 		.size = sizeof(struct _struct),				\
-		.min_size = offsetofend(struct _struct, _last),		\
+		.min_size = (_min),					\
 		.flags = (_flags),					\
 		.live = (_live),					\
 		.execute = (_execute),					\
 	}
 
-#define L3L2Q_IOCTL_PLAIN(_ioc, _flags, _live, _execute)		\
-	[_IOC_NR(_ioc)] = {						\
-		.cmd = (_ioc),						\
+#define L3L2Q_IOCTL_PLAIN(_flags, _live, _execute)			\
+	{								\
 		.flags = (_flags),					\
 		.live = (_live),					\
 		.execute = (_execute),					\
@@ -358,13 +382,35 @@ int l3l2q_condition_check(const struct l3l2q_region *region,
 int l3l2q_ioctl_notify(struct l3l2q_ucmd *ucmd);
 int l3l2q_ioctl_test(struct l3l2q_ucmd *ucmd);
 
-/* wait.c */
+/* wake.c */
 u32 l3l2q_look(struct l3l2q_endpoint *ep);
-void l3l2q_arm(struct l3l2q_endpoint *ep, u32 bits);
-void l3l2q_wake(struct l3l2q_endpoint *ep, bool force);
 u32 l3l2q_armed(const struct l3l2q_endpoint *ep);
 size_t l3l2q_watches(struct l3l2q_endpoint *ep);
+bool l3l2q_watch_look(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch,
+		      u32 events);
+void l3l2q_arm(struct l3l2q_endpoint *ep, u32 bits);
+u32 l3l2q_arm_watches(struct l3l2q_endpoint *ep, u32 bits);
+void l3l2q_wake(struct l3l2q_endpoint *ep, bool force);
+enum l3l2q_sleepers l3l2q_sleepers(struct l3l2q_endpoint *ep);
+
+/* wait.c */
 __poll_t l3l2q_endpoint_poll(struct file *file, poll_table *pt);
+int l3l2q_ioctl_wait(struct l3l2q_ucmd *ucmd);
+int l3l2q_ioctl_arm(struct l3l2q_ucmd *ucmd);
 int l3l2q_ioctl_kick(struct l3l2q_ucmd *ucmd);
+
+/* eventfd.c */
+void l3l2q_eventfds_drop(struct l3l2q_endpoint *ep);
+int l3l2q_ioctl_eventfd(struct l3l2q_ucmd *ucmd);
+
+/* scan.c */
+u32 l3l2q_scan_lowest_ns(void);
+u32 l3l2q_scan_highest_ns(void);
+int l3l2q_scanner_init(struct l3l2q_scanner *scanner);
+void l3l2q_scanner_fini(struct l3l2q_scanner *scanner);
+void l3l2q_scan_init(struct l3l2q_endpoint *ep, u32 peer_kind);
+void l3l2q_scan_add(struct l3l2q_endpoint *ep);
+void l3l2q_scan_del(struct l3l2q_endpoint *ep);
+int l3l2q_ioctl_set_polling(struct l3l2q_ucmd *ucmd);
 
 #endif /* _L3L2Q_INTERNAL_H */

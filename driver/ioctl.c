@@ -93,10 +93,10 @@ long l3l2q_ioctl(const struct l3l2q_ioctl *table, unsigned int nr,
 	const struct l3l2q_ioctl *ioctl;
 	int err;
 
-	if (_IOC_NR(cmd) >= nr)
+	if (cmd != _IO(L3L2Q_IOC_TYPE, _IOC_NR(cmd)) || _IOC_NR(cmd) >= nr)
 		return -ENOTTY;
 	ioctl = &table[array_index_nospec(_IOC_NR(cmd), nr)];
-	if (ioctl->cmd != cmd)
+	if (!ioctl->execute)
 		return -ENOTTY;
 
 	if (ioctl->size) {

@@ -19,12 +19,21 @@ static struct miscdevice l3l2q_misc = {
 
 static int __init l3l2q_init(void)
 {
-	return misc_register(&l3l2q_misc);
+	int err;
+
+	err = l3l2q_ram_init();
+	if (err)
+		return err;
+	err = misc_register(&l3l2q_misc);
+	if (err)
+		l3l2q_ram_exit();
+	return err;
 }
 
 static void __exit l3l2q_exit(void)
 {
 	misc_deregister(&l3l2q_misc);
+	l3l2q_ram_exit();
 }
 
 module_init(l3l2q_init);

@@ -18,6 +18,8 @@
 #define RAM_CHUNK_ORDER	(ilog2(SZ_2M) - PAGE_SHIFT)
 #define RAM_CHUNK_PAGES	BIT(RAM_CHUNK_ORDER)
 
+static struct l3l2q_scanner ram_scanner;
+
 /**
  * struct ram_chunk - up to 2 MiB of a payload
  * @whole: all of it in one piece, or NULL and
@@ -157,6 +159,7 @@ static int ram_alloc(struct l3l2q_region *region,
 		goto err_counters;
 
 	region->backing = ram;
+	region->scanner = &ram_scanner;
 	return 0;
 
 err_counters:
@@ -201,3 +204,13 @@ const struct l3l2q_backend_ops l3l2q_ram_ops = {
 	.payload_pfn = ram_payload_pfn,
 	.counters_pfn = ram_counters_pfn,
 };
+
+int l3l2q_ram_init(void)
+{
+	return l3l2q_scanner_init(&ram_scanner);
+}
+
+void l3l2q_ram_exit(void)
+{
+	l3l2q_scanner_fini(&ram_scanner);
+}

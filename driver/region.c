@@ -170,7 +170,7 @@ static void l3l2q_page_free(void *page)
 }
 
 static void l3l2q_endpoint_init(struct l3l2q_region *region,
-				enum l3l2q_role role)
+				enum l3l2q_role role, u32 peer_kind)
 {
 	struct l3l2q_endpoint *ep = &region->ep[role];
 
@@ -179,6 +179,19 @@ static void l3l2q_endpoint_init(struct l3l2q_region *region,
 	spin_lock_init(&ep->lock);
 	INIT_LIST_HEAD(&ep->watches);
 	init_waitqueue_head(&ep->wq);
+	l3l2q_scan_init(ep, peer_kind);
+}
+
+static void l3l2q_region_init_endpoints(struct l3l2q_region *region,
+					const struct l3l2q_create *cmd)
+{
+	enum l3l2q_role peer = l3l2q_peer_role(cmd->role);
+
+	l3l2q_endpoint_init(region, cmd->role,
+			    cmd->flags & L3L2Q_CREATE_SILENT_PEER ?
+			    L3L2Q_PEER_SILENT : L3L2Q_PEER_ARMS);
+	region->ep[cmd->role].creator = true;
+	l3l2q_endpoint_init(region, peer, L3L2Q_PEER_ARMS);
 }
 
 /* The pages beside the backend's: status, and a control page for each role. */
@@ -225,7 +238,6 @@ struct l3l2q_region *l3l2q_region_create(const struct l3l2q_create *cmd,
 {
 	static atomic64_t last_id = ATOMIC64_INIT(0);
 	struct l3l2q_region *region;
-	enum l3l2q_role role;
 	int err;
 
 	region = kzalloc(sizeof(*region), GFP_KERNEL_ACCOUNT);
@@ -241,9 +253,7 @@ struct l3l2q_region *l3l2q_region_create(const struct l3l2q_create *cmd,
 	region->payload_bytes = layout->payload_bytes;
 	region->counter_bytes = layout->counter_bytes;
 	region->bytes = l3l2q_region_bytes(layout);
-	for (role = 0; role < L3L2Q_ROLES; role++)
-		l3l2q_endpoint_init(region, role);
-	region->ep[cmd->role].creator = true;
+	l3l2q_region_init_endpoints(region, cmd);
 
 	/* No need to try, and to push everybody else out on the way. */
 	err = -ENOMEM;

@@ -1,166 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Sleeping and waking.
- *
- * Each role has a word `armed` in its control page, which tells its peer that
- * somebody sleeps. Three parties touch it:
- *
- *   a sleeper	queues itself, ors its bits in, full barrier, looks, sleeps
- *   a waker	stores a counter, full barrier, reads the word; if it is set
- *		calls KICK (from user space) or l3l2q_wake() (NOTIFY)
- *   the kernel	takes the word with xchg(), which is a full barrier too, and
- *		wakes all who may have set it
- *
- * Either the sleeper's look sees the waker's store or the waker sees the
- * sleeper's bits: the two barriers make it so. The sleepers are
- *
- *   poll, select, epoll	on ->wq; all of them are woken and look again
- *   WAIT and eventfds		as struct l3l2q_watch; those whose condition holds
- *				are woken, for the others the kernel arms again
- *
- * so that a bit that several share cannot be lost. Somebody may be woken, or an
- * eventfd signalled, once more than needed; never once less.
+ * Ways to sleep and to wake: poll, WAIT, ARM and KICK.
  */
-#include <linux/eventfd.h>
+#include <linux/hrtimer.h>
+#include <linux/ktime.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 
-#include "compat.h"
 #include "internal.h"
 
-#define L3L2Q_HUNG_UP	(L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP)
-
-/* ---- looking ------------------------------------------------------------ */
-
-static u32 l3l2q_look_queue(struct l3l2q_endpoint *ep)
-{
-	const struct l3l2q_region *region = ep->region;
-	const struct l3l2q_control *control = ep->control;
-	enum l3l2q_role role = ep->role, peer = l3l2q_peer_role(role);
-	u32 events = 0;
-	u32 flags;
-
-	/* The flags first: the owner releases them after what they validate. */
-	flags = smp_load_acquire(&control->consumer_flags);
-	if (l3l2q_readable(l3l2q_counter_read(region, l3l2q_ctr_tail(peer)),
-			   l3l2q_counter_read(region, l3l2q_ctr_head(peer)),
-			   flags, READ_ONCE(control->seen_tail)))
-		events |= L3L2Q_EVENT_IN;
-
-	/* Likewise. */
-	flags = smp_load_acquire(&control->producer_flags);
-	if (l3l2q_writable(l3l2q_counter_read(region, l3l2q_ctr_tail(role)),
-			   l3l2q_counter_read(region, l3l2q_ctr_head(role)),
-			   region->layout.depth, flags,
-			   READ_ONCE(control->need_head)))
-		events |= L3L2Q_EVENT_OUT;
-
-	if (l3l2q_abort_is_set(l3l2q_counter_read(region,
-						  l3l2q_ctr_abort(peer))))
-		events |= L3L2Q_EVENT_ABORT;
-	return events;
-}
-
-/**
- * l3l2q_look() - what holds for a role at the moment
- * @ep: which
- *
- * Reads counters and the role's own control page, nothing else of what users
- * can write, and trusts neither.
- *
- * Return: L3L2Q_EVENT_*.
- */
-u32 l3l2q_look(struct l3l2q_endpoint *ep)
-{
-	u32 events = 0;
-
-	/* A state is published after its abort flag: look in that order. */
-	if (l3l2q_endpoint_ended(l3l2q_peer(ep)) || l3l2q_endpoint_ended(ep) ||
-	    l3l2q_region_removed(ep->region))
-		events |= L3L2Q_EVENT_HUP;
-	if (!l3l2q_region_is_raw(ep->region))
-		events |= l3l2q_look_queue(ep);
-	return events;
-}
-
-/* ---- arming ------------------------------------------------------------- */
-
-/* User space writes this word too, by aligned 32-bit atomics. */
-static atomic_t *l3l2q_armed_word(const struct l3l2q_endpoint *ep)
-{
-	BUILD_BUG_ON(sizeof(atomic_t) != sizeof(ep->control->armed));
-	return (atomic_t *)&ep->control->armed;
-}
-
-u32 l3l2q_armed(const struct l3l2q_endpoint *ep)
-{
-	return atomic_read(l3l2q_armed_word(ep));
-}
-
-/**
- * l3l2q_arm() - ask the peer to wake this role
- * @ep: which
- * @bits: of l3l2q_control.armed
- *
- * The caller has queued itself and looks afterwards.
- */
-void l3l2q_arm(struct l3l2q_endpoint *ep, u32 bits)
-{
-	if (~l3l2q_armed(ep) & bits)
-		atomic_or(bits, l3l2q_armed_word(ep));
-	/*
-	 * Between the bits and the look. Pairs with the one in l3l2q_wake(), and
-	 * with the fence between a counter's store and the load of `armed` in a
-	 * peer's user space. Bits that were set already need it no less.
-	 */
-	smp_mb();
-}
-
-/* ---- waking ------------------------------------------------------------- */
-
-/* How many watch, for fdinfo. */
-size_t l3l2q_watches(struct l3l2q_endpoint *ep)
-{
-	unsigned long flags;
-	struct list_head *node;
-	size_t nr = 0;
-
-	spin_lock_irqsave(&ep->lock, flags);
-	list_for_each(node, &ep->watches)
-		nr++;
-	spin_unlock_irqrestore(&ep->lock, flags);
-	return nr;
-}
-
-/**
- * l3l2q_wake() - wake a role's sleepers if there are any
- * @ep: the role
- * @force: even if `armed` does not say so: the role or its peer has ended
- *
- * The caller has stored what they wait for. Any context.
- */
-void l3l2q_wake(struct l3l2q_endpoint *ep, bool force)
-{
-	u32 armed;
-
-	/*
-	 * Between what they wait for and `armed`; pairs with l3l2q_arm() and with
-	 * the fence between the store to `armed` and the look in user space.
-	 */
-	smp_mb();
-	if (!force && !l3l2q_armed(ep))
-		return;
-
-	armed = atomic_xchg(l3l2q_armed_word(ep), 0);
-	if (!force && !armed)
-		return;
-
-	l3l2q_stat_inc(ep, L3L2Q_STAT_WAKEUPS);
-	/* Without a key: those who poll decide by looking. */
-	wake_up_all(&ep->wq);
-}
-
-/* ---- poll, KICK --------------------------------------------------------- */
+/* ---- poll --------------------------------------------------------------- */
 
 static u32 l3l2q_poll_bits(__poll_t requested)
 {
@@ -204,7 +54,167 @@ __poll_t l3l2q_endpoint_poll(struct file *file, poll_table *pt)
 	return l3l2q_poll_mask(l3l2q_look(ep));
 }
 
-/* KICK */
+/* ---- WAIT --------------------------------------------------------------- */
+
+/* A queue's events never come in a raw region: whoever wants them is mistaken. */
+static bool l3l2q_events_known(const struct l3l2q_endpoint *ep, u32 events)
+{
+	if (l3l2q_region_is_raw(ep->region))
+		return !(events & ~(L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP));
+	return !(events & ~L3L2Q_EVENT_ALL);
+}
+
+static int l3l2q_wait_conditions(const struct l3l2q_endpoint *ep,
+				 const struct l3l2q_wait *cmd,
+				 struct l3l2q_condition *conditions)
+{
+	int err = 0;
+	u32 i;
+
+	if (cmd->nr_conditions > L3L2Q_WAIT_MAX_CONDITIONS)
+		return -EINVAL;
+	if (copy_from_user(conditions, u64_to_user_ptr(cmd->conditions),
+			   cmd->nr_conditions * sizeof(*conditions)))
+		return -EFAULT;
+	for (i = 0; i < cmd->nr_conditions && !err; i++)
+		err = l3l2q_condition_check(ep->region, &conditions[i]);
+	return err;
+}
+
+static int l3l2q_watch_add(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch)
+{
+	unsigned long flags;
+	int err = 0;
+
+	spin_lock_irqsave(&ep->lock, flags);
+	if (ep->state < L3L2Q_STATE_DETACHED)
+		list_add_tail(&watch->node, &ep->watches);
+	else
+		err = -ESHUTDOWN;
+	spin_unlock_irqrestore(&ep->lock, flags);
+	return err;
+}
+
+static void l3l2q_watch_del(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&ep->lock, flags);
+	list_del(&watch->node);
+	spin_unlock_irqrestore(&ep->lock, flags);
+}
+
+static bool l3l2q_wait_look(struct l3l2q_endpoint *ep,
+			    struct l3l2q_watch *watch)
+{
+	unsigned long flags;
+	bool holds;
+
+	spin_lock_irqsave(&ep->lock, flags);
+	holds = l3l2q_watch_look(ep, watch, l3l2q_look(ep));
+	spin_unlock_irqrestore(&ep->lock, flags);
+	return holds;
+}
+
+static int l3l2q_wait_sleep(struct l3l2q_endpoint *ep,
+			    struct l3l2q_watch *watch, u64 deadline_ns)
+{
+	ktime_t deadline = min_t(u64, deadline_ns, KTIME_MAX);
+	bool expired = deadline <= ktime_get();
+	int err = 0;
+
+	for (;;) {
+		set_current_state(TASK_INTERRUPTIBLE);
+		l3l2q_arm(ep, watch->bits);
+		if (l3l2q_wait_look(ep, watch))
+			break;
+		if (expired) {
+			err = -ETIMEDOUT;
+			break;
+		}
+		if (signal_pending(current)) {
+			err = -ERESTARTSYS;
+			break;
+		}
+		l3l2q_stat_inc(ep, L3L2Q_STAT_SLEEPS);
+		expired = !schedule_hrtimeout_range(deadline == KTIME_MAX ?
+						    NULL : &deadline,
+						    current->timer_slack_ns,
+						    HRTIMER_MODE_ABS);
+	}
+	__set_current_state(TASK_RUNNING);
+	return err;
+}
+
+static int l3l2q_wait_respond(struct l3l2q_ucmd *ucmd,
+			      const struct l3l2q_watch *watch)
+{
+	struct l3l2q_wait *cmd = ucmd->cmd;
+
+	cmd->revents = watch->revents;
+	cmd->index = watch->index;
+	if (copy_to_user(u64_to_user_ptr(cmd->conditions), watch->conditions,
+			 watch->nr_conditions * sizeof(*watch->conditions)))
+		return -EFAULT;
+	return l3l2q_ucmd_respond(ucmd);
+}
+
+int l3l2q_ioctl_wait(struct l3l2q_ucmd *ucmd)
+{
+	struct l3l2q_condition conditions[L3L2Q_WAIT_MAX_CONDITIONS];
+	struct l3l2q_endpoint *ep = ucmd->ep;
+	const struct l3l2q_wait *cmd = ucmd->cmd;
+	struct l3l2q_watch watch = {
+		.bits = cmd->events | L3L2Q_EVENT_ABORT,
+		.events = cmd->events | L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP,
+		.nr_conditions = cmd->nr_conditions,
+		.conditions = conditions,
+		.task = current,
+	};
+	int err, fault;
+
+	if (!l3l2q_events_known(ep, cmd->events) ||
+	    (!cmd->events && !cmd->nr_conditions))
+		return -EINVAL;
+	err = l3l2q_wait_conditions(ep, cmd, conditions);
+	if (err)
+		return err;
+	if (cmd->nr_conditions)
+		watch.bits |= L3L2Q_ARM_COUNTER;
+
+	l3l2q_stat_inc(ep, L3L2Q_STAT_WAITS);
+	err = l3l2q_watch_add(ep, &watch);
+	if (err)
+		return err;
+	/* First without arming, which would cost the peer a KICK. */
+	if (!l3l2q_wait_look(ep, &watch))
+		err = l3l2q_wait_sleep(ep, &watch, cmd->deadline_ns);
+	l3l2q_watch_del(ep, &watch);
+
+	/* The deadline is absolute: to start over is to go on. */
+	if (err == -ERESTARTSYS)
+		return err;
+	fault = l3l2q_wait_respond(ucmd, &watch);
+	return fault ? fault : err;
+}
+
+/* ---- ARM, KICK ---------------------------------------------------------- */
+
+int l3l2q_ioctl_arm(struct l3l2q_ucmd *ucmd)
+{
+	struct l3l2q_endpoint *ep = ucmd->ep;
+	struct l3l2q_arm *cmd = ucmd->cmd;
+
+	if (!l3l2q_events_known(ep, cmd->events & ~L3L2Q_ARM_SLOTS))
+		return -EINVAL;
+
+	cmd->revents = l3l2q_arm_watches(ep, cmd->events);
+	cmd->revents |= l3l2q_look(ep) & (cmd->events | L3L2Q_EVENT_ABORT |
+					  L3L2Q_EVENT_HUP);
+	l3l2q_stat_inc(ep, L3L2Q_STAT_ARMS);
+	return l3l2q_ucmd_respond(ucmd);
+}
+
 int l3l2q_ioctl_kick(struct l3l2q_ucmd *ucmd)
 {
 	struct l3l2q_endpoint *ep = ucmd->ep;

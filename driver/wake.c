@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Who sleeps, and how they are woken.
+ *
+ * Each role has a word `armed` in its control page, which tells its peer that
+ * somebody sleeps. Three parties touch it:
+ *
+ *   a sleeper	queues itself, ors its bits in, full barrier, looks, sleeps
+ *   a waker	stores a counter, full barrier, reads the word; if it is set
+ *		calls KICK (from user space) or l3l2q_wake() (NOTIFY)
+ *   the kernel	takes the word with xchg(), which is a full barrier too, and
+ *		wakes all who may have set it
+ *
+ * Either the sleeper's look sees the waker's store or the waker sees the
+ * sleeper's bits: the two barriers make it so. The sleepers are
+ *
+ *   poll, select, epoll	on ->wq; all of them are woken and look again
+ *   WAIT and eventfds		as struct l3l2q_watch; those whose condition holds
+ *				are woken, for the others the kernel arms again
+ *
+ * so that a bit that several share cannot be lost. Somebody may be woken, or an
+ * eventfd signalled, once more than needed; never once less.
+ */
+#include <linux/eventfd.h>
+#include <linux/sched.h>
+
+#include "compat.h"
+#include "internal.h"
+
+/* ---- looking ------------------------------------------------------------ */
+
+static u32 l3l2q_look_queue(struct l3l2q_endpoint *ep)
+{
+	const struct l3l2q_region *region = ep->region;
+	const struct l3l2q_control *control = ep->control;
+	enum l3l2q_role role = ep->role, peer = l3l2q_peer_role(role);
+	u32 events = 0;
+	u32 flags;
+
+	/* The flags first: the owner releases them after what they validate. */
+	flags = smp_load_acquire(&control->consumer_flags);
+	if (l3l2q_readable(l3l2q_counter_read(region, l3l2q_ctr_tail(peer)),
+			   l3l2q_counter_read(region, l3l2q_ctr_head(peer)),
+			   flags, READ_ONCE(control->seen_tail)))
+		events |= L3L2Q_EVENT_IN;
+
+	/* Likewise. */
+	flags = smp_load_acquire(&control->producer_flags);
+	if (l3l2q_writable(l3l2q_counter_read(region, l3l2q_ctr_tail(role)),
+			   l3l2q_counter_read(region, l3l2q_ctr_head(role)),
+			   region->layout.depth, flags,
+			   READ_ONCE(control->need_head)))
+		events |= L3L2Q_EVENT_OUT;
+
+	if (l3l2q_abort_is_set(l3l2q_counter_read(region,
+						  l3l2q_ctr_abort(peer))))
+		events |= L3L2Q_EVENT_ABORT;
+	return events;
+}
+
+/**
+ * l3l2q_look() - what holds for a role at the moment
+ * @ep: which
+ *
+ * Reads counters and the role's own control page, nothing else of what users
+ * can write, and trusts neither.
+ *
+ * Return: L3L2Q_EVENT_*.
+ */
+u32 l3l2q_look(struct l3l2q_endpoint *ep)
+{
+	u32 events = 0;
+
+	/* A state is published after its abort flag: look in that order. */
+	if (l3l2q_endpoint_ended(l3l2q_peer(ep)) || l3l2q_endpoint_ended(ep) ||
+	    l3l2q_region_removed(ep->region))
+		events |= L3L2Q_EVENT_HUP;
+	if (!l3l2q_region_is_raw(ep->region))
+		events |= l3l2q_look_queue(ep);
+	return events;
+}
+
+/* ---- arming ------------------------------------------------------------- */
+
+/* User space writes this word too, by aligned 32-bit atomics. */
+static atomic_t *l3l2q_armed_word(const struct l3l2q_endpoint *ep)
+{
+	BUILD_BUG_ON(sizeof(atomic_t) != sizeof(ep->control->armed));
+	return (atomic_t *)&ep->control->armed;
+}
+
+u32 l3l2q_armed(const struct l3l2q_endpoint *ep)
+{
+	return atomic_read(l3l2q_armed_word(ep));
+}
+
+static void l3l2q_arm_word(struct l3l2q_endpoint *ep, u32 bits)
+{
+	if (~l3l2q_armed(ep) & bits)
+		atomic_or(bits, l3l2q_armed_word(ep));
+	/*
+	 * Between the bits and the look. Pairs with the one in l3l2q_wake(), and
+	 * with the fence between a counter's store and the load of `armed` in a
+	 * peer's user space. Bits that were set already need it no less.
+	 */
+	smp_mb();
+}
+
+/**
+ * l3l2q_arm() - ask the peer to wake this role
+ * @ep: which
+ * @bits: of l3l2q_control.armed
+ *
+ * The caller has queued itself and looks afterwards. Not under any lock.
+ */
+void l3l2q_arm(struct l3l2q_endpoint *ep, u32 bits)
+{
+	l3l2q_arm_word(ep, bits);
+	l3l2q_scan_add(ep);
+}
+
+/* ---- watches ------------------------------------------------------------ */
+
+/**
+ * l3l2q_watch_look() - does a watch have what it waits for
+ * @ep: whose it is, or will be; the lock is held
+ * @watch: gets the results, unless it has fired: then those stand
+ * @events: from l3l2q_look()
+ *
+ * Return: whether it has.
+ */
+bool l3l2q_watch_look(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch,
+		      u32 events)
+{
+	struct l3l2q_condition *condition;
+	u32 i;
+
+	lockdep_assert_held(&ep->lock);
+	if (watch->fired)
+		return true;
+
+	watch->revents = events & watch->events;
+	watch->index = -1;
+	for (i = 0; i < watch->nr_conditions; i++) {
+		condition = &watch->conditions[i];
+		condition->observed = l3l2q_counter_read(ep->region,
+							 condition->offset);
+		if (watch->index < 0 &&
+		    l3l2q_cmp_holds(condition->cmp, condition->observed,
+				    condition->value))
+			watch->index = i;
+	}
+	return watch->revents || watch->index >= 0;
+}
+
+/*
+ * A sleeper keeps what was seen here, for the counter may move on before it
+ * runs. Its task cannot go away: it takes the watch off the list first.
+ */
+static void l3l2q_watch_fire(struct l3l2q_endpoint *ep,
+			     struct l3l2q_watch *watch)
+{
+	lockdep_assert_held(&ep->lock);
+	if (watch->eventfd) {
+		l3l2q_stat_inc(ep, L3L2Q_STAT_SIGNALS);
+		l3l2q_eventfd_signal(watch->eventfd);
+	} else if (!watch->fired) {
+		watch->fired = true;
+		wake_up_process(watch->task);
+	}
+}
+
+/* Fire armed watches that have what they wait for; return the others' bits. */
+static u32 l3l2q_watches_fire(struct l3l2q_endpoint *ep, u32 armed)
+{
+	u32 events = l3l2q_look(ep);
+	struct l3l2q_watch *watch;
+	u32 bits = 0;
+
+	lockdep_assert_held(&ep->lock);
+	list_for_each_entry(watch, &ep->watches, node) {
+		if (!(watch->bits & armed))
+			continue;
+		if (l3l2q_watch_look(ep, watch, events))
+			l3l2q_watch_fire(ep, watch);
+		else
+			bits |= watch->bits;
+	}
+	return bits;
+}
+
+/* Which of these bits belong to watches that would fire now? */
+static u32 l3l2q_watches_ready(struct l3l2q_endpoint *ep, u32 armed)
+{
+	u32 events = l3l2q_look(ep);
+	struct l3l2q_watch *watch;
+	u32 bits = 0;
+
+	lockdep_assert_held(&ep->lock);
+	list_for_each_entry(watch, &ep->watches, node) {
+		if ((watch->bits & armed) &&
+		    l3l2q_watch_look(ep, watch, events))
+			bits |= watch->bits & armed;
+	}
+	return bits;
+}
+
+/* How many watch, for fdinfo. */
+size_t l3l2q_watches(struct l3l2q_endpoint *ep)
+{
+	unsigned long flags;
+	struct list_head *node;
+	size_t nr = 0;
+
+	spin_lock_irqsave(&ep->lock, flags);
+	list_for_each(node, &ep->watches)
+		nr++;
+	spin_unlock_irqrestore(&ep->lock, flags);
+	return nr;
+}
+
+/* ---- waking ------------------------------------------------------------- */
+
+/**
+ * l3l2q_wake() - wake a role's sleepers if there are any
+ * @ep: the role
+ * @force: even if `armed` does not say so: the role or its peer has ended
+ *
+ * The caller has stored what they wait for. Any context.
+ */
+void l3l2q_wake(struct l3l2q_endpoint *ep, bool force)
+{
+	unsigned long flags;
+	u32 armed, bits;
+
+	/*
+	 * Between what they wait for and `armed`; pairs with l3l2q_arm() and with
+	 * the fence between the store to `armed` and the look in user space.
+	 */
+	smp_mb();
+	if (!force && !l3l2q_armed(ep))
+		return;
+
+	/* Under the lock, so that the scanner never sees a watch disarmed here. */
+	spin_lock_irqsave(&ep->lock, flags);
+	armed = atomic_xchg(l3l2q_armed_word(ep), 0);
+	if (force)
+		armed = ~0u;
+	bits = l3l2q_watches_fire(ep, armed);
+	if (bits) {
+		/*
+		 * Once more, for what was stored while nothing was armed. This
+		 * leaves the bits of those that fire now set, which may signal an
+		 * eventfd twice; to clear and start over could go on for ever.
+		 */
+		l3l2q_arm_word(ep, bits);
+		l3l2q_watches_fire(ep, bits);
+	}
+	spin_unlock_irqrestore(&ep->lock, flags);
+	if (!armed)
+		return;
+
+	l3l2q_stat_inc(ep, L3L2Q_STAT_WAKEUPS);
+	/* Without a key: those who poll decide by looking. */
+	wake_up_all(&ep->wq);
+}
+
+/**
+ * l3l2q_sleepers() - is there anybody to wake, for the scanner
+ * @ep: the role; the scanner's lock is held
+ *
+ * Whoever arms queues itself first and takes the scanner's lock afterwards: if
+ * it is not seen here, it comes to the scanner once more.
+ *
+ * Return: enum l3l2q_sleepers.
+ */
+enum l3l2q_sleepers l3l2q_sleepers(struct l3l2q_endpoint *ep)
+{
+	enum l3l2q_sleepers ret = L3L2Q_SLEEPERS_NONE;
+	struct l3l2q_watch *watch;
+	unsigned long flags;
+	u32 armed;
+
+	spin_lock_irqsave(&ep->lock, flags);
+	armed = l3l2q_armed(ep);
+	list_for_each_entry(watch, &ep->watches, node) {
+		if (watch->bits & armed)
+			ret = L3L2Q_SLEEPERS_WAIT;
+	}
+	if (l3l2q_watches_ready(ep, armed))
+		ret = L3L2Q_SLEEPERS_READY;
+	spin_unlock_irqrestore(&ep->lock, flags);
+
+	/* Ordered by the scanner's lock: see above. */
+	if (!waitqueue_active(&ep->wq) || !(armed & L3L2Q_EVENT_ALL))
+		return ret;
+	if (l3l2q_look(ep) & armed)
+		return L3L2Q_SLEEPERS_READY;
+	return max(ret, L3L2Q_SLEEPERS_WAIT);
+}
+
+/**
+ * l3l2q_arm_watches() - arm, and fire at once what need not wait
+ * @ep: the role
+ * @bits: of l3l2q_control.armed
+ *
+ * Return: those of @bits whose watches fired.
+ */
+u32 l3l2q_arm_watches(struct l3l2q_endpoint *ep, u32 bits)
+{
+	unsigned long flags;
+	u32 ready;
+
+	l3l2q_arm(ep, bits);
+
+	spin_lock_irqsave(&ep->lock, flags);
+	ready = l3l2q_watches_ready(ep, bits);
+	spin_unlock_irqrestore(&ep->lock, flags);
+	/* Not here: a bit is cleared only by waking all who may have set it. */
+	if (ready)
+		l3l2q_wake(ep, false);
+	return ready;
+}
