@@ -68,6 +68,8 @@ static int l3l2q_create_check(const struct l3l2q_create *cmd)
 {
 	if (cmd->pad || cmd->role >= L3L2Q_ROLES)
 		return -EINVAL;
+	if (cmd->backend > L3L2Q_BACKEND_ASCEND)
+		return -EINVAL;
 	if (cmd->backend != L3L2Q_BACKEND_RAM)
 		return -EOPNOTSUPP;
 	if (cmd->source || cmd->source_bytes)

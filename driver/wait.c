@@ -191,6 +191,9 @@ int l3l2q_ioctl_wait(struct l3l2q_ucmd *ucmd)
 		err = l3l2q_wait_sleep(ep, &watch, cmd->deadline_ns);
 	l3l2q_watch_del(ep, &watch);
 
+	/* What ended this role is not what was waited for. */
+	if (l3l2q_endpoint_ended(ep))
+		return -ESHUTDOWN;
 	/* The deadline is absolute: to start over is to go on. */
 	if (err == -ERESTARTSYS)
 		return err;
