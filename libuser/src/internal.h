@@ -136,7 +136,7 @@ int l3l2q_ep_failed(struct l3l2q_ep *ep, int ret);
 
 /* wait.c */
 uint32_t l3l2q_ready(const struct l3l2q_ep *ep);
-uint32_t l3l2q_arm_word(struct l3l2q_ep *ep, uint32_t bits);
+void l3l2q_arm_word(struct l3l2q_ep *ep, uint32_t bits);
 void l3l2q_kick_peer(struct l3l2q_ep *ep, struct l3l2q_half *half);
 void l3l2q_count_syscall(struct l3l2q_ep *ep);
 void l3l2q_nap(struct l3l2q_ep *ep, uint64_t *nap_ns, uint64_t deadline_ns);

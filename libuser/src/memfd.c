@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Transport over a memfd, without the driver: futexes on the armed words to sleep
- * and wake, eventfds for whoever polls, a socket that tells of the peer's end.
+ * Transport over a memfd, without the driver: futexes to sleep and wake, eventfds for whoever polls, a socket that tells of the peer's end.
  *
  * The memfd holds, each on pages of its own: status, L3's control, L2's control,
  * counters, payload. It is sealed against resizing, so that no peer can make us
@@ -45,7 +44,22 @@ struct hello {
 	uint64_t counter_bytes;
 };
 
+/*
+ * Over memfd a control page goes on after what the driver knows. Sleepers wait on
+ * a count of wake-ups, not on armed: another thread may set the very bits again
+ * that a waker has just taken, and who slept on them would sleep on.
+ */
+struct page {
+	struct l3l2q_control control;
+	uint32_t wakeups;
+};
+
 /* ---- waking ------------------------------------------------------------ */
+
+static uint32_t *wakeups(struct l3l2q_control *control)
+{
+	return &container_of(control, struct page, control)->wakeups;
+}
 
 static long futex(uint32_t *word, int op, uint32_t value, const struct timespec *timeout)
 {
@@ -59,8 +73,9 @@ static void wake(struct l3l2q_ep *ep, struct l3l2q_control *control, int event)
 
 	if (!armed)
 		return;
+	__atomic_fetch_add(wakeups(control), 1, __ATOMIC_RELEASE);
 	l3l2q_count_syscall(ep);
-	futex(&control->armed, FUTEX_WAKE, INT_MAX, NULL);
+	futex(wakeups(control), FUTEX_WAKE, INT_MAX, NULL);
 	if (!(armed & ARM_POLL))
 		return;
 	l3l2q_count_syscall(ep);
@@ -110,31 +125,38 @@ static void check_hup(struct l3l2q_ep *ep)
 
 /* ---- sleeping ---------------------------------------------------------- */
 
-/* Sleep while armed is what it was, for one slice at most. */
-static void sleep_slice(struct l3l2q_ep *ep, uint32_t armed, uint64_t now, uint64_t deadline_ns)
+/* To be read before arming: a wake-up after that is seen by sleep_slice(). */
+static uint32_t wakeups_before(struct l3l2q_ep *ep)
+{
+	return __atomic_load_n(wakeups(ep->core.control), __ATOMIC_ACQUIRE);
+}
+
+/* Sleep until there was a wake-up since, for one slice at most. */
+static void sleep_slice(struct l3l2q_ep *ep, uint32_t before, uint64_t now, uint64_t deadline_ns)
 {
 	uint64_t left = deadline_ns - now < SLICE_NS ? deadline_ns - now : SLICE_NS;
 	struct timespec ts = { .tv_nsec = (long)left };
 
 	l3l2q_count_syscall(ep);
-	if (futex(&ep->core.control->armed, FUTEX_WAIT, armed, &ts) && errno == ETIMEDOUT)
+	if (futex(wakeups(ep->core.control), FUTEX_WAIT, before, &ts) && errno == ETIMEDOUT)
 		check_hup(ep);
 }
 
 static int memfd_sleep(struct l3l2q_ep *ep, uint32_t events, uint64_t deadline_ns)
 {
-	uint32_t armed, ready;
+	uint32_t before, ready;
 	uint64_t now;
 
 	for (;;) {
-		armed = l3l2q_arm_word(ep, events);
+		before = wakeups_before(ep);
+		l3l2q_arm_word(ep, events);
 		ready = l3l2q_ready(ep) & events;
 		if (ready)
 			return (int)ready;
 		now = l3l2q_now();
 		if (now >= deadline_ns)
 			return -ETIMEDOUT;
-		sleep_slice(ep, armed, now, deadline_ns);
+		sleep_slice(ep, before, now, deadline_ns);
 	}
 }
 
@@ -142,11 +164,12 @@ static int memfd_sleep_counter(struct l3l2q_ep *ep, struct l3l2q_condition *cond
 			       uint64_t deadline_ns)
 {
 	const int32_t *counter = l3l2q_core_counter(&ep->core, (uint32_t)cond->offset);
-	uint32_t armed;
+	uint32_t before;
 	uint64_t now;
 
 	for (;;) {
-		armed = l3l2q_arm_word(ep, L3L2Q_ARM_COUNTER | L3L2Q_EVENT_ABORT);
+		before = wakeups_before(ep);
+		l3l2q_arm_word(ep, L3L2Q_ARM_COUNTER | L3L2Q_EVENT_ABORT);
 		cond->observed = (int32_t)l3l2q_load_counter(counter);
 		if (l3l2q_cmp_holds(cond->cmp, cond->observed, cond->value) ||
 		    l3l2q_ready(ep) & (L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP))
@@ -154,7 +177,7 @@ static int memfd_sleep_counter(struct l3l2q_ep *ep, struct l3l2q_condition *cond
 		now = l3l2q_now();
 		if (now >= deadline_ns)
 			return -ETIMEDOUT;
-		sleep_slice(ep, armed, now, deadline_ns);
+		sleep_slice(ep, before, now, deadline_ns);
 	}
 }
 

@@ -72,15 +72,13 @@ uint32_t l3l2q_ready(const struct l3l2q_ep *ep)
  * Arm: set bits, full barrier; the caller looks next. Pairs with the barrier
  * between a counter store and the load of armed, in l3l2q_core_wants_kick().
  */
-uint32_t l3l2q_arm_word(struct l3l2q_ep *ep, uint32_t bits)
+void l3l2q_arm_word(struct l3l2q_ep *ep, uint32_t bits)
 {
 	uint32_t *armed = &ep->core.control->armed;
-	uint32_t old = read_word(armed);
 
-	if ((old & bits) != bits)
-		old = __atomic_fetch_or(armed, bits, __ATOMIC_SEQ_CST);
+	if ((read_word(armed) & bits) != bits)
+		__atomic_fetch_or(armed, bits, __ATOMIC_RELAXED);
 	l3l2q_full_barrier();
-	return old | bits;
 }
 
 void l3l2q_kick_peer(struct l3l2q_ep *ep, struct l3l2q_half *half)
