@@ -393,7 +393,8 @@ int l3l2q_wait(struct l3l2q_ep *ep, uint32_t events, int64_t timeout_ns);
  *
  * Readable, or in error, when l3l2q_arm() has something to report. On the driver
  * it is the endpoint itself, and EPOLLOUT, EPOLLPRI (abort) and EPOLLHUP work
- * too. Return: -EOPNOTSUPP on an external endpoint.
+ * too. One thread at a time arms and polls it; others may use l3l2q_wait().
+ * Return: -EOPNOTSUPP on an external endpoint.
  */
 int l3l2q_fd(struct l3l2q_ep *ep);
 

@@ -229,10 +229,8 @@ L3L2Q_API int l3l2q_abort(struct l3l2q_ep *ep)
 		return ret;
 	if (ep->raw)
 		return -EOPNOTSUPP;
-	ret = l3l2q_core_set_error(&ep->core, L3L2Q_ERR_ENDPOINT_ERROR, "abort",
-				   "aborted by this side");
-	l3l2q_store_counter(l3l2q_core_counter(&ep->core,
-					       l3l2q_ctr_abort((enum l3l2q_role)ep->core.role)), 1);
+	ret = l3l2q_core_abort(&ep->core, L3L2Q_ERR_ENDPOINT_ERROR, "abort",
+			       "aborted by this side");
 	l3l2q_ep_failed(ep, ret);
 	return 0;
 }

@@ -23,6 +23,10 @@ static int tx_done(struct l3l2q_producer *p, int ret)
 		p->kick = 0;
 		l3l2q_kick_peer(ep, &ep->tx_half);
 	}
+	if (l3l2q_unlikely(p->self_kick)) {
+		p->self_kick = 0;
+		ep->ops->kick(ep, true);
+	}
 	return l3l2q_likely(ret >= 0 || ret == -EAGAIN) ? ret : l3l2q_ep_failed(ep, ret);
 }
 
@@ -33,6 +37,10 @@ static int rx_done(struct l3l2q_consumer *c, int ret)
 	if (l3l2q_unlikely(c->kick)) {
 		c->kick = 0;
 		l3l2q_kick_peer(ep, &ep->rx_half);
+	}
+	if (l3l2q_unlikely(c->self_kick)) {
+		c->self_kick = 0;
+		ep->ops->kick(ep, true);
 	}
 	return l3l2q_likely(ret >= 0 || ret == -EAGAIN) ? ret : l3l2q_ep_failed(ep, ret);
 }
@@ -291,40 +299,24 @@ L3L2Q_API int l3l2q_read_into(struct l3l2q_consumer *c, const struct l3l2q_messa
 	return rx_done(c, l3l2q_core_read_into(c, m, body, capacity));
 }
 
-/* Releases may let sleepers of our own role get on: a full window has opened. */
-static int rx_released(struct l3l2q_consumer *c, uint32_t flags, int ret)
-{
-	struct l3l2q_ep *ep = rx_ep(c);
-
-	if (l3l2q_unlikely(flags & ~c->flags & L3L2Q_CONSUMER_HOLD)) {
-		l3l2q_full_barrier();
-		if (__atomic_load_n(&ep->core.control->armed, __ATOMIC_RELAXED) & L3L2Q_EVENT_IN &&
-		    l3l2q_ready(ep) & L3L2Q_EVENT_IN)
-			ep->ops->kick(ep, true);
-	}
-	return rx_done(c, ret);
-}
-
 L3L2Q_API int l3l2q_release(struct l3l2q_consumer *c, const struct l3l2q_message *m)
 {
-	uint32_t flags = c->flags;
 	int ret = l3l2q_core_complete(c, m);
 
 	if (!ret) {
 		l3l2q_count(&rx_ep(c)->rx_half.counts.bytes, m->nbytes);
 		l3l2q_core_retire(c);
 	}
-	return rx_released(c, flags, ret);
+	return rx_done(c, ret);
 }
 
 /* A message that does not fit its buffer goes back to the queue's head. */
 static int dequeue_fitting(struct l3l2q_consumer *c, struct l3l2q_message *m, const void *body,
 			   size_t capacity)
 {
-	uint64_t cursor = c->cursor, pos = c->pos;
-	int ret;
+	struct l3l2q_bookmark mark = l3l2q_core_bookmark(c);
+	int ret = l3l2q_core_live(c->core);
 
-	ret = l3l2q_core_live(c->core);
 	if (!ret && c->acquired != c->head)
 		ret = -EINVAL;
 	if (ret)
@@ -332,11 +324,7 @@ static int dequeue_fitting(struct l3l2q_consumer *c, struct l3l2q_message *m, co
 	ret = l3l2q_core_try_peek(c, m);
 	if (ret || !m->nbytes || (body && m->nbytes <= capacity))
 		return ret;
-	c->acquired--;
-	c->cursor = cursor;
-	c->pos = pos;
-	l3l2q_consumer_note(c);
-	m->data = NULL;
+	l3l2q_core_unpeek(c, mark);
 	return -EMSGSIZE;
 }
 
@@ -389,7 +377,6 @@ L3L2Q_API int l3l2q_peek_batch(struct l3l2q_consumer *c, struct l3l2q_message *m
 
 L3L2Q_API int l3l2q_release_batch(struct l3l2q_consumer *c, const struct l3l2q_message *m, int n)
 {
-	uint32_t flags = c->flags;
 	int i, ret = 0;
 
 	if (n < 0)
@@ -400,7 +387,7 @@ L3L2Q_API int l3l2q_release_batch(struct l3l2q_consumer *c, const struct l3l2q_m
 			l3l2q_count(&rx_ep(c)->rx_half.counts.bytes, m[i].nbytes);
 	}
 	l3l2q_core_retire(c);
-	return rx_released(c, flags, ret);
+	return rx_done(c, ret);
 }
 
 L3L2Q_API int l3l2q_drained(const struct l3l2q_consumer *c)

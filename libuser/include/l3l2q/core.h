@@ -139,15 +139,38 @@ static inline int l3l2q_core_peer_aborted(const struct l3l2q_core *core)
 	return l3l2q_abort_is_set((__s32)l3l2q_load_counter(l3l2q_core_counter(core, offset)));
 }
 
-/* Record the first error; later ones are lost. */
+/* May this caller record the first error? Later ones are lost. */
+static inline int l3l2q_core_claim_error(struct l3l2q_core *core, const char *op,
+					 const char *message)
+{
+	if (__atomic_exchange_n(&core->failing, 1, __ATOMIC_ACQ_REL))
+		return 0;
+	core->error.op = op;
+	core->error.message = message;
+	return 1;
+}
+
 static inline int l3l2q_core_set_error(struct l3l2q_core *core, __u32 kind,
 				       const char *op, const char *message)
 {
-	if (!__atomic_exchange_n(&core->failing, 1, __ATOMIC_ACQ_REL)) {
-		core->error.op = op;
-		core->error.message = message;
+	if (l3l2q_core_claim_error(core, op, message))
 		__atomic_store_n(&core->error.kind, kind, __ATOMIC_RELEASE);
-	}
+	return l3l2q_core_errno(kind);
+}
+
+/*
+ * End this side with its abort flag set. The flag is stored before the error can
+ * be seen: whoever sees the error tells the peer to look at the flag.
+ */
+static inline int l3l2q_core_abort(struct l3l2q_core *core, __u32 kind,
+				   const char *op, const char *message)
+{
+	__u32 flag = l3l2q_ctr_abort((enum l3l2q_role)core->role);
+	int first = l3l2q_core_claim_error(core, op, message);
+
+	l3l2q_store_counter(l3l2q_core_counter(core, flag), 1);
+	if (first)
+		__atomic_store_n(&core->error.kind, kind, __ATOMIC_RELEASE);
 	return l3l2q_core_errno(kind);
 }
 
@@ -167,10 +190,7 @@ static inline int l3l2q_core_poison(struct l3l2q_core *core, __u32 kind,
 {
 	if (l3l2q_core_removed(core) || l3l2q_core_peer_aborted(core))
 		return l3l2q_core_remote_abort(core, op);
-	l3l2q_core_set_error(core, kind, op, message);
-	l3l2q_store_counter(l3l2q_core_counter(core,
-					       l3l2q_ctr_abort((enum l3l2q_role)core->role)), 1);
-	return l3l2q_core_errno(kind);
+	return l3l2q_core_abort(core, kind, op, message);
 }
 
 /* A blocking form is out of time: was it the peer's abort? */
@@ -187,10 +207,21 @@ static inline int l3l2q_core_timed_out(struct l3l2q_core *core, const char *op)
  */
 static inline __u32 l3l2q_core_wants_kick(const struct l3l2q_core *core, __u32 mask)
 {
-	if (!core->peer_armed)
+	if (!core->peer_armed) /* nor does anybody sleep on our side */
 		return 0;
 	l3l2q_full_barrier();
 	return __atomic_load_n(core->peer_armed, __ATOMIC_RELAXED) & mask;
+}
+
+/*
+ * After a store to the own control page that makes readiness rise without a store
+ * of the peer's, and a full barrier: does another thread of ours sleep for it?
+ */
+static inline __u32 l3l2q_core_wants_self_kick(const struct l3l2q_core *core, __u32 events)
+{
+	if (!core->peer_armed)
+		return 0;
+	return __atomic_load_n(&core->control->armed, __ATOMIC_RELAXED) & events;
 }
 
 /**
@@ -261,7 +292,9 @@ static inline int l3l2q_core_init(struct l3l2q_core *core, enum l3l2q_role role,
  * @stopped: STOP was placed
  * @reserved: @span is active
  * @span: the active reservation
+ * @needing: the control page says so
  * @kick: the peer sleeps for what was published; the caller's to clear
+ * @self_kick: another thread of ours sleeps for room; the caller's to clear
  */
 struct l3l2q_producer {
 	struct l3l2q_core *core;
@@ -285,6 +318,7 @@ struct l3l2q_producer {
 	__u8 reserved;
 	__u8 needing;
 	__u32 kick;
+	__u32 self_kick;
 	struct l3l2q_reservation span;
 } L3L2Q_ALIGNED;
 
@@ -362,8 +396,11 @@ static inline void l3l2q_producer_need(struct l3l2q_producer *p, __u64 nbytes, _
 static inline void l3l2q_producer_need_nothing(struct l3l2q_producer *p)
 {
 	p->needing = 0;
-	if (p->core->control)
-		__atomic_store_n(&p->core->control->producer_flags, 0, __ATOMIC_RELAXED);
+	if (!p->core->control)
+		return;
+	__atomic_store_n(&p->core->control->producer_flags, 0, __ATOMIC_RELAXED);
+	l3l2q_full_barrier();
+	p->self_kick |= l3l2q_core_wants_self_kick(p->core, L3L2Q_EVENT_OUT);
 }
 
 /*
@@ -615,9 +652,11 @@ struct l3l2q_held {
  * @arena_bytes: its size
  * @window: DATA and ERROR messages that may be held
  * @flags: as stored in the control page
+ * @quiet: the control page hides what may be there until a release
  * @stopped: STOP was acquired
  * @drained: STOP was physically released
  * @kick: the peer sleeps for what was released; the caller's to clear
+ * @self_kick: another thread of ours sleeps for messages; the caller's to clear
  */
 struct l3l2q_consumer {
 	struct l3l2q_core *core;
@@ -640,7 +679,9 @@ struct l3l2q_consumer {
 	__u32 flags;
 	__u8 stopped;
 	__u8 drained;
+	__u8 quiet;
 	__u32 kick;
+	__u32 self_kick;
 } L3L2Q_ALIGNED;
 
 /* Entries for a window, and one for STOP: a power of two. */
@@ -682,10 +723,13 @@ static inline void l3l2q_consumer_note(struct l3l2q_consumer *c)
 	if (!control)
 		return;
 	if (c->window == 1) {
-		if (c->acquired != c->head)
+		c->quiet = c->acquired != c->head;
+		if (c->quiet)
 			flags |= L3L2Q_CONSUMER_HOLD;
-	} else if (l3l2q_unlikely(!c->stopped && l3l2q_consumer_window_full(c))) {
-		seen = c->tail;
+	} else {
+		c->quiet = !c->stopped && l3l2q_consumer_window_full(c);
+		if (l3l2q_unlikely(c->quiet))
+			seen = c->tail;
 	}
 	__atomic_store_n(&control->seen_tail, (__u32)seen, __ATOMIC_RELAXED);
 	if (l3l2q_unlikely(flags != c->flags)) {
@@ -897,6 +941,30 @@ static inline int l3l2q_core_try_peek(struct l3l2q_consumer *c, struct l3l2q_mes
 	return 0;
 }
 
+/* Where the consumer is, to go back to. */
+struct l3l2q_bookmark {
+	__u64 cursor;
+	__u64 pos;
+};
+
+static inline struct l3l2q_bookmark l3l2q_core_bookmark(const struct l3l2q_consumer *c)
+{
+	struct l3l2q_bookmark mark = { c->cursor, c->pos };
+
+	return mark;
+}
+
+/* Undo the last peek, of a message with a body, made since the bookmark. */
+static inline void l3l2q_core_unpeek(struct l3l2q_consumer *c, struct l3l2q_bookmark mark)
+{
+	c->acquired--;
+	c->cursor = mark.cursor;
+	c->pos = mark.pos;
+	l3l2q_consumer_note(c);
+	l3l2q_full_barrier();
+	c->self_kick |= l3l2q_core_wants_self_kick(c->core, L3L2Q_EVENT_IN);
+}
+
 /* The cached copy that a handle stands for, or NULL. */
 static inline struct l3l2q_held *l3l2q_consumer_find(struct l3l2q_consumer *c,
 						     const struct l3l2q_message *m)
@@ -966,6 +1034,8 @@ static inline int l3l2q_core_complete(struct l3l2q_consumer *c, const struct l3l
 /* Release the completed prefix: one counter store, however long it is. */
 static inline void l3l2q_core_retire(struct l3l2q_consumer *c)
 {
+	int quiet = c->quiet;
+
 	while (c->head != c->acquired && c->held[c->head & c->held_mask].released) {
 		if (l3l2q_unlikely(c->held[c->head & c->held_mask].opcode == L3L2Q_OP_STOP))
 			c->drained = 1;
@@ -974,9 +1044,11 @@ static inline void l3l2q_core_retire(struct l3l2q_consumer *c)
 	if (c->head == c->published)
 		return;
 	__atomic_store_n(&c->published, c->head, __ATOMIC_RELAXED); /* statistics read it */
+	l3l2q_consumer_note(c);
 	l3l2q_store_counter(c->head_counter, (__u32)c->head);
 	c->kick |= l3l2q_core_wants_kick(c->core, L3L2Q_ARM_HEAD);
-	l3l2q_consumer_note(c);
+	if (quiet && !c->quiet)
+		c->self_kick |= l3l2q_core_wants_self_kick(c->core, L3L2Q_EVENT_IN);
 }
 
 /* Release one message. */
