@@ -439,14 +439,6 @@ static int poll_all(struct stream *s, int64_t limit)
 	return 0;
 }
 
-/* Before our own poll we spin ourselves: go round again for so long. */
-static bool spinning(const struct stream *s, uint64_t now)
-{
-	uint64_t spin = s->opt->attr.spin_ns;
-
-	return spin != L3L2Q_SPIN_OFF && now - s->last_move < spin;
-}
-
 static int idle(struct stream *s)
 {
 	uint64_t now = clock_ns();
@@ -456,8 +448,10 @@ static int idle(struct stream *s)
 		return fail(s, EXIT_ERROR, "timeout", "no progress for %.1f s: %" PRIu64
 			    " messages sent, %" PRIu64 " came back",
 			    (double)s->opt->timeout_ns / 1e9, s->sent, s->received);
+	if (now - s->last_move < s->opt->spin_ns)
+		return 0;	/* go round again */
 	if (s->wants_input || s->abort_event >= 0)
-		return spinning(s, now) ? 0 : poll_all(s, limit);
+		return poll_all(s, limit);
 	if (limit > (int64_t)SLICE_NS)
 		limit = SLICE_NS;
 	return note_events(s, l3l2q_wait(s->ep, s->wants, limit));

@@ -15,7 +15,6 @@
 #define DEFAULT_MESSAGE		(128 * 128 * sizeof(float))
 #define DEFAULT_DEPTH		16
 #define DEFAULT_WINDOW		4
-#define DEFAULT_SPIN_NS		50000
 #define DEFAULT_TIMEOUT_NS	(10 * NSEC_PER_SEC)
 #define DEFAULT_ARENA_MAX	(16u << 20)
 
@@ -42,7 +41,8 @@ static const char help_text[] =
 "  --output-arena BYTES   for results on their way back: multiples of 64\n"
 "                         (depth messages each, at most 16M)\n"
 "  --window N             results held, hence written, at once: 1 ... depth (4)\n"
-"  --spin US|off          how long a side looks for work before it sleeps (50)\n"
+"  --spin US|off          how long a side looks for work before it sleeps; by default\n"
+"                         the library decides, learning from recent waits\n"
 "  --timeout SECONDS      give up if the worker does nothing for so long (10)\n"
 "  --verify[=OP]          compute each result again, in another way, and compare every\n"
 "                         byte; with OP instead of --op's to see the check itself fail\n"
@@ -156,14 +156,11 @@ static uint64_t parse_time(const char *option, const char *text, double unit)
 	return (uint64_t)(value * unit);
 }
 
-static uint64_t parse_spin(const char *text)
+/* We spin for as long as was asked for; then the library has no need to. */
+static void parse_spin(const char *text, struct options *opt)
 {
-	uint64_t ns;
-
-	if (!strcmp(text, "off"))
-		return L3L2Q_SPIN_OFF;
-	ns = parse_time("--spin", text, 1e3);
-	return ns ? ns : L3L2Q_SPIN_OFF;
+	opt->spin_ns = strcmp(text, "off") ? parse_time("--spin", text, 1e3) : 0;
+	opt->attr.spin_ns = L3L2Q_SPIN_OFF;
 }
 
 static void parse_op(const char *option, const char *text, struct op *op)
@@ -192,7 +189,7 @@ static void set_option(struct options *opt, int c, const char *arg)
 		if (!opt->attr.window)
 			usage("--window", arg, "must be 1 ... depth");
 		break;
-	case OPT_SPIN: opt->attr.spin_ns = parse_spin(arg); break;
+	case OPT_SPIN: parse_spin(arg, opt); break;
 	case OPT_TIMEOUT: opt->timeout_ns = parse_time("--timeout", arg, 1e9); break;
 	case OPT_VERIFY:
 		opt->verify = true;
@@ -285,7 +282,6 @@ int main(int argc, char **argv)
 			.transport = "driver",
 			.role = L3L2Q_ROLE_L3,
 			.depth = DEFAULT_DEPTH,
-			.spin_ns = DEFAULT_SPIN_NS,
 		},
 	};
 	bool other_op = false;

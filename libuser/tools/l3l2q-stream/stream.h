@@ -61,6 +61,7 @@ struct options {
 	struct l3l2q_attr attr;
 	uint64_t message;
 	uint64_t timeout_ns;
+	uint64_t spin_ns;	/* how long to look for work; 0: as the library does */
 	uint64_t kill_after;	/* 0: do not */
 	bool verify;
 	bool abort_eventfd;

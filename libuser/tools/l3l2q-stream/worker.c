@@ -26,7 +26,8 @@
 struct hello {
 	uint32_t magic;
 	uint32_t size;
-	uint64_t spin_ns;
+	uint64_t spin_ns;	/* ours */
+	uint64_t lib_spin_ns;	/* the library's */
 	struct op op;
 };
 
@@ -106,42 +107,60 @@ static void report(int sock, uint32_t kind, struct l3l2q_ep *ep, const char *for
 	socket_write(sock, &r, sizeof(r));
 }
 
-/* L3 may have nothing to send, and no room for results, as long as it likes. */
-static int next_message(struct l3l2q_consumer *in, struct l3l2q_message *m)
+/* Has this wait lasted as long as we spin? The clock is read at the first turn. */
+static bool spun(const struct hello *job, uint64_t *start)
 {
+	uint64_t now = clock_ns();
+
+	if (!*start)
+		*start = now;
+	return now - *start >= job->spin_ns;
+}
+
+/* L3 may have nothing to send, and no room for results, as long as it likes. */
+static int next_message(struct l3l2q_consumer *in, const struct hello *job,
+			struct l3l2q_message *m)
+{
+	uint64_t start = 0;
 	int ret;
 
 	do {
+		ret = l3l2q_try_peek(in, m);
+	} while (ret == -EAGAIN && !spun(job, &start));
+	while (ret == -EAGAIN || ret == -ETIMEDOUT)
 		ret = l3l2q_peek(in, m, FOREVER_NS);
-	} while (ret == -ETIMEDOUT || ret == -EINTR);
 	return ret;
 }
 
-static int next_span(struct l3l2q_producer *out, size_t nbytes, struct l3l2q_reservation *span)
+static int next_span(struct l3l2q_producer *out, const struct hello *job, size_t nbytes,
+		     struct l3l2q_reservation *span)
 {
+	uint64_t start = 0;
 	int ret;
 
 	do {
+		ret = l3l2q_try_reserve(out, nbytes, span);
+	} while (ret == -EAGAIN && !spun(job, &start));
+	while (ret == -EAGAIN || ret == -ETIMEDOUT)
 		ret = l3l2q_reserve(out, nbytes, span, FOREVER_NS);
-	} while (ret == -ETIMEDOUT || ret == -EINTR);
 	return ret;
 }
 
 /* One message: the result is computed where L3 will read it. */
-static int serve_message(struct l3l2q_producer *out, const struct op *op,
+static int serve_message(struct l3l2q_producer *out, const struct hello *job,
 			 const struct l3l2q_message *m)
 {
 	struct l3l2q_reservation span;
-	int ret = next_span(out, m->nbytes, &span);
+	int ret = next_span(out, job, m->nbytes, &span);
 
 	if (ret)
 		return ret;
 	if (m->nbytes)
-		op_apply(op, m->data, span.data, m->nbytes);
+		op_apply(&job->op, m->data, span.data, m->nbytes);
 	return l3l2q_commit(out, &span, m->opcode);
 }
 
-static int serve(struct l3l2q_ep *ep, const struct op *op)
+static int serve(struct l3l2q_ep *ep, const struct hello *job)
 {
 	struct l3l2q_consumer *in = l3l2q_ep_consumer(ep);
 	struct l3l2q_producer *out = l3l2q_ep_producer(ep);
@@ -149,11 +168,11 @@ static int serve(struct l3l2q_ep *ep, const struct op *op)
 	int ret;
 
 	while (!l3l2q_drained(in)) {
-		ret = next_message(in, &m);
+		ret = next_message(in, job, &m);
 		if (ret)
 			return ret;
 		if (m.opcode != L3L2Q_OP_STOP)
-			ret = serve_message(out, op, &m);
+			ret = serve_message(out, job, &m);
 		if (!ret)
 			ret = l3l2q_release(in, &m);
 		if (ret)
@@ -162,13 +181,13 @@ static int serve(struct l3l2q_ep *ep, const struct op *op)
 	return 0;
 }
 
-static int serve_endpoint(int sock, struct l3l2q_ep *ep, const struct op *op)
+static int serve_endpoint(int sock, struct l3l2q_ep *ep, const struct hello *job)
 {
 	struct l3l2q_error error;
 	int ret;
 
 	report(sock, REPORT_READY, ep, "ready");
-	ret = serve(ep, op);
+	ret = serve(ep, job);
 	if (!ret) {
 		report(sock, REPORT_DONE, ep, "done");
 		return EXIT_OK;
@@ -204,7 +223,7 @@ int worker_serve(int sock)
 		report(sock, REPORT_FAILED, NULL, "no endpoint came: %s", strerror(-fd));
 		return EXIT_ERROR;
 	}
-	attr.spin_ns = hello.spin_ns;
+	attr.spin_ns = hello.lib_spin_ns;
 	ret = l3l2q_attach(&ep, fd, &attr, &why);
 	if (ret) {
 		report(sock, REPORT_FAILED, NULL, "cannot attach: %s",
@@ -212,7 +231,7 @@ int worker_serve(int sock)
 		close(fd);
 		return EXIT_ERROR;
 	}
-	ret = serve_endpoint(sock, ep, &hello.op);
+	ret = serve_endpoint(sock, ep, &hello);
 	l3l2q_close(ep);
 	return ret;
 }
@@ -310,7 +329,8 @@ static int send_job(struct worker *w, struct l3l2q_ep *ep, const struct options 
 	struct hello hello = {
 		.magic = HELLO_MAGIC,
 		.size = sizeof(hello),
-		.spin_ns = opt->attr.spin_ns,
+		.spin_ns = opt->spin_ns,
+		.lib_spin_ns = opt->attr.spin_ns,
 		.op = opt->op,
 	};
 	int fd, ret;
