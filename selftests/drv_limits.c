@@ -112,7 +112,7 @@ TEST_F(size, comes_back_when_it_ends)
 	struct drv_pair p;
 	__u64 total, have = drv_meminfo("MemTotal");
 
-	/* in the end more than there is */
+	/* again and again: in the end more than there is */
 	drv_pair_close(&self->p);
 	for (total = 0; total < have && total < 64 * variant->bytes; total += variant->bytes) {
 		drv_create_init_raw(&create, variant->bytes, 64);

@@ -1,0 +1,149 @@
+#!/bin/busybox sh
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# The module's life: parameters are documented, and loading, using and removing
+# it 200 times leaves neither messages nor memory behind. In the guest, as root:
+# L3L2Q_KO is the module, and drv_module, which uses it, lies next to this.
+
+cd "$(dirname "$0")" || exit 1
+rounds=${L3L2Q_ROUNDS:-200}
+n=0
+failed=0
+
+ok() { n=$((n + 1)); echo "ok $n $1"; }
+not_ok() {
+	n=$((n + 1))
+	failed=1
+	echo "not ok $n $1"
+	shift
+	for l; do
+		echo "# $l"
+	done
+}
+
+loaded() { grep -q '^l3l2q ' /proc/modules; }
+load() { load-module "$L3L2Q_KO"; }
+unload() { rmmod l3l2q; }
+
+echo 'TAP version 13'
+if [ ! -e "$L3L2Q_KO" ]; then
+	echo '1..0 # SKIP no module: L3L2Q_KO is not set'
+	exit 4
+fi
+echo '1..5'
+
+# Something small that maps, sleeps, wakes and closes
+use() {
+	./drv_module -r module.can_be_used >/tmp/use.log 2>&1
+}
+
+# A message that is not the loader's. Levels 0 to 4 are emergency to warning.
+complaints() {
+	dmesg -r | grep -E '^<[0-9]+>' | while IFS='>' read -r level text; do
+		level=${level#<}
+		if [ $((level % 8)) -le 4 ]; then
+			case $text in
+			*l3l2q:\ loading\ out-of-tree\ module*) ;;
+			*l3l2q:\ module\ verification\ failed*) ;;
+			*'hrtimer: interrupt took'*) ;;
+			*clocksource*) ;;
+			*) echo "$text" ;;
+			esac
+		fi
+	done
+}
+
+# KiB that are free, and that the kernel holds for itself
+free() { awk '/^MemFree:/ { print $2 }' /proc/meminfo; }
+held() {
+	awk '/^(Slab|PageTables|KernelStack|Percpu|VmallocUsed):/ { s += $2 }
+		END { print s }' /proc/meminfo
+}
+
+# ---- parameters
+
+params=$(modinfo -p "$L3L2Q_KO" 2>/dev/null || modinfo "$L3L2Q_KO" | sed -n 's/^parm: *//p')
+missing=
+for p in $(strings "$L3L2Q_KO" | sed -n 's/^parmtype=\([^:]*\):.*/\1/p' | sort -u); do
+	strings "$L3L2Q_KO" | grep -q "^parm=$p:..*" || missing="$missing $p"
+done
+if [ -z "$missing" ] && strings "$L3L2Q_KO" | grep -q '^parmtype='; then
+	ok 'every parameter is documented'
+else
+	not_ok 'every parameter is documented' "without description:$missing" "$params"
+fi
+
+bad=
+for k in license description author; do
+	strings "$L3L2Q_KO" | grep -q "^$k=..*" || bad="$bad $k"
+done
+if [ -z "$bad" ]; then
+	ok 'licence, description and author are there'
+else
+	not_ok 'licence, description and author are there' "missing:$bad"
+fi
+
+# ---- loading
+
+loaded || load
+if use; then
+	ok 'a loaded module works'
+else
+	not_ok 'a loaded module works' "$(tail -n 5 /tmp/use.log)"
+fi
+
+# ---- again and again
+
+# Messages so far were judged elsewhere.
+dmesg -c >/dev/null
+error=
+round() {
+	load || { error="insmod failed in round $i"; return 1; }
+	use || { error="use failed in round $i: $(tail -n 3 /tmp/use.log)"; return 1; }
+	unload || { error="rmmod failed in round $i"; return 1; }
+}
+
+unload || error='rmmod failed though nothing was open'
+i=0
+# until ROUND
+rounds_to() {
+	while [ -z "$error" ] && [ $i -lt "$1" ]; do
+		i=$((i + 1))
+		round
+	done
+	echo 3 >/proc/sys/vm/drop_caches
+}
+
+# The first rounds fill caches. What is lost with each round shows in both
+# halves of the others; noise does not.
+rounds_to 20
+free0=$(free) held0=$(held)
+rounds_to $((20 + rounds / 2))
+free1=$(free) held1=$(held)
+rounds_to $((20 + rounds))
+free2=$(free) held2=$(held)
+loaded || load
+
+messages=$(complaints)
+if [ -n "$error" ]; then
+	not_ok "insmod, use and rmmod $rounds times without a message" "$error"
+elif [ -n "$messages" ]; then
+	not_ok "insmod, use and rmmod $rounds times without a message" "$messages"
+else
+	ok "insmod, use and rmmod $rounds times without a message"
+fi
+
+# below A B LIMIT: is one of both below?
+below() { [ "$1" -lt "$3" ] || [ "$2" -lt "$3" ]; }
+
+# less than three quarters of a page for each round
+limit=$((rounds / 2 * 3))
+echo "# KiB free: $free0, $free1, $free2; held by the kernel: $held0, $held1, $held2"
+if [ -z "$error" ] && below $((free0 - free1)) $((free1 - free2)) $limit &&
+	below $((held1 - held0)) $((held2 - held1)) $limit; then
+	ok 'no memory is lost'
+else
+	not_ok 'no memory is lost' "more than $limit KiB in each half of $rounds rounds"
+fi
+
+exit $failed
