@@ -27,4 +27,4 @@ selftests/vm/demo-native.sh
 selftests/vm/run.sh --suite demo --kernel "$kernel" --total 240 \
 	--module "build/kmod-$(cat "$kernel/version")/l3l2q.ko" --no-load \
 	--file build/bin-static/l3l2q-stream:/bin/l3l2q-stream --file "$INPUT:/input" \
-	--script selftests/vm/demo-guest.sh
+	--file selftests/vm/demo-lib.sh:/demo-lib.sh --script selftests/vm/demo-guest.sh
