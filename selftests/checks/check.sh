@@ -48,41 +48,49 @@ native() {
 	"$here/native.sh" --suite "$suite" --results "$results" "$@"
 }
 
-# with every transport that needs no module
+# over 'TRANSPORT...' DIR PROGRAM...: each program with each transport, or once
+# if its source does not care
 over() {
-	local variant=$1 t p
-	shift
+	local transports=$1 dir=$2 t p
+	shift 2
 
 	for p in "$@"; do
-		for t in memfd external; do
-			echo "L3L2Q_VARIANT=$variant L3L2Q_TRANSPORT=$t build/$variant/$p"
+		if ! grep -q L3L2Q_TRANSPORT "selftests/$p.c"; then
+			echo "$dir/$p"
+			continue
+		fi
+		for t in $transports; do
+			echo "L3L2Q_TRANSPORT=$t $dir/$p"
 		done
 	done
 }
 
 native_suites() {
-	local variant specs p limit
+	local variant specs p
 
 	for variant in plain asan tsan; do
 		title "native tests, $variant"
 		step "build-$variant" "${make[@]}" -j"$(nproc)" "tests-$variant" || continue
 		specs=()
 		for p in "${lib[@]}"; do
-			specs+=("L3L2Q_VARIANT=$variant build/$variant/$p")
+			specs+=("build/$variant/$p")
 		done
 		while read -r p; do
 			specs+=("$p")
-		done < <(over "$variant" "${proto[@]}")
-		limit=300
-		if [ ${#specs[@]} != 0 ]; then
-			native "native-$variant" --limit $limit "${specs[@]}"
+		done < <(over 'memfd external' "build/$variant" "${proto[@]}")
+		if [ "$variant" != tsan ]; then
+			p=build/$variant/l3l2q-stream
+			[ "$variant" = asan ] || p=build/bin/l3l2q-stream
+			specs+=("STREAM=$p L3L2Q_TRANSPORT=memfd selftests/stream.sh")
 		fi
+		L3L2Q_VARIANT=$variant native "native-$variant" --limit 300 "${specs[@]}"
 	done
 }
 
-# guest SUITE KERNEL LIMIT TOTAL
+# guest SUITE KERNEL LIMIT TOTAL MEMORY [VAR=VALUE...]
 guest() {
-	local suite=$1 kernel=$2 limit=$3 total=$4 specs=() p t dir
+	local suite=$1 kernel=$2 limit=$3 total=$4 mem=$5 specs=() p dir
+	shift 5
 
 	title "kselftests in a guest, $kernel kernel"
 	step "build-guest" "${make[@]}" -j"$(nproc)" lib tools tests-guest || return
@@ -93,13 +101,11 @@ guest() {
 	for p in "${drv[@]}"; do
 		specs+=("build/guest/$p")
 	done
-	for p in "${proto[@]}"; do
-		for t in driver memfd external; do
-			specs+=("L3L2Q_TRANSPORT=$t build/guest/$p")
-		done
-	done
+	while read -r p; do
+		specs+=("$* $p")
+	done < <(over 'driver memfd external' build/guest "${proto[@]}")
 	specs+=("${shell[@]}")
-	"$top/selftests/vm/run.sh" --suite "$suite" --kernel "$dir" --mem big --timeout "$limit" --total "$total" \
+	"$top/selftests/vm/run.sh" --suite "$suite" --kernel "$dir" --mem "$mem" --timeout "$limit" --total "$total" \
 		--module "build/kmod-$(cat "$dir/version")/l3l2q.ko" --results "$results" \
 		--file build/bin-static/l3l2q-stream:/bin/l3l2q-stream -- "${specs[@]}"
 }
@@ -117,17 +123,19 @@ sum() {
 		END { printf "%d passed, %d failed, %d skipped\n", p, f, s; exit f > 0 || p == 0 }' "$results"
 }
 
-# drv=() proto=() lib=() shell=()
+# drv=(...) proto=(...) lib=(...) shell=(...)
+declare -a drv proto lib shell
 eval "$("${make[@]}" print-tests)"
 
 case $what in
 check)
 	style
 	native_suites
-	guest guest-stock stock 240 900
+	guest guest-stock stock 300 900 big
 	;;
 debug)
-	guest guest-debug debug 600 2100
+	# A leak scan takes 10 s for each GiB, and there are four.
+	guest guest-debug debug 600 2100 1G L3L2Q_MESSAGES=50000
 	;;
 style)
 	style

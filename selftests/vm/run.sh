@@ -295,9 +295,17 @@ finish() {
 	return $st
 }
 
+# From the first sign of trouble on, or just the end.
 console_tail() {
-	echo "  last lines of the console ($log/console.log):"
-	tail -n 70 "$log/console.log" | tr -d '\r' | sed 's/^/       | /'
+	local at
+
+	echo "  the console ($log/console.log):"
+	at=$(grep -nE 'BUG:|WARNING:|Oops|Kernel panic|general protection' "$log/console.log" | head -n 1 | cut -d: -f1)
+	if [ -n "$at" ]; then
+		tail -n "+$at" "$log/console.log" | head -n 60
+	else
+		tail -n 30 "$log/console.log"
+	fi | tr -d '\r' | sed 's/^/       | /'
 }
 
 run_tests() {
