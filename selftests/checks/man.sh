@@ -1,0 +1,237 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# The manual pages say what the headers say, and README.md quotes the example as
+# it is. TAP. Pages are rendered by groff (package groff-base).
+
+set -u
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+cd "$top" || exit 1
+
+n=0 failed=0
+
+# tap NAME PROBLEMS: a test, passed if there are none
+tap() {
+	n=$((n + 1))
+	if [ -z "$2" ]; then
+		echo "ok $n - $1"
+	else
+		failed=$((failed + 1))
+		echo "not ok $n - $1"
+		sed 's/^/# /' <<<"$2"
+	fi
+}
+
+skip() { n=$((n + 1)); echo "ok $n - $1 # SKIP $2"; }
+
+# compare WHAT: reads header, pages, map and uapi; prints what does not agree
+compare() {
+	perl - "$1" <<'EOF'
+use strict;
+use warnings;
+
+my $what = shift;
+my $man = 'libuser/man';
+
+sub slurp {
+	my ($path) = @_;
+
+	open(my $fh, '<', $path) or do { print "$path: $!\n"; exit 0 };
+	local $/;
+	return <$fh>;
+}
+
+sub squeeze {
+	my ($text) = @_;
+
+	$text =~ s/\s+/ /g;
+	$text =~ s/^ | $//g;
+	return $text;
+}
+
+# Functions of the header: prototype, and the comment of its group.
+my (%proto, %comment);
+my $header = slurp('libuser/include/l3l2q.h');
+my ($general) = $header =~ m{^.*?\*/\s*(/\*.*?\*/)|(/\*.*?\*/)}s;
+for my $c ($header =~ m{/\*.*?\*/}sg) {
+	$general = $c if $c =~ /Return values:/;
+}
+my $group = '';
+my $text = $header;
+while ($text =~ m{\G(?:
+	(?<blank>\n[ \t]*\n) |
+	(?<comment>/\*.*?\*/) |
+	(?<proto>^(?:const[ ])?(?:struct[ ]\w+|char|int|void)[ ]\**(?<name>l3l2q_\w+)\([^;\{]*\);) |
+	.)}sxmg) {
+	if (defined $+{blank}) {
+		$group = '';
+	} elsif (defined $+{comment}) {
+		$group .= $+{comment};
+	} elsif (defined $+{proto}) {
+		$proto{$+{name}} = squeeze($+{proto});
+		$comment{$+{name}} = $group;
+	}
+}
+
+# Pages: which functions, which prototypes, which errors.
+my (%page, %shown, %errors);
+for my $file (sort glob("$man/*.3")) {
+	my ($name) = $file =~ m{([^/]+)\.3$};
+	my $roff = slurp($file);
+
+	if ($roff =~ m{^\.so man3/(\w+)\.3$}m) {
+		$page{$name} = $1;
+		next;
+	}
+	$page{$name} = $name;
+	my ($synopsis) = $roff =~ /^\.SH SYNOPSIS\n(.*?)^\.SH /sm;
+	$synopsis =~ s/\\-/-/g;
+	$synopsis =~ s/\\e/\\/g;
+	while ($synopsis =~ /^((?:const )?[a-z][\w ]*?[ *]+(l3l2q_\w+)\([^;]*\);)/mg) {
+		$shown{$name}{$2} = squeeze($1);
+	}
+	$errors{$name}{$_} = 1 for $roff =~ /\\-(E[A-Z0-9]{2,})\b/g;
+	my ($names) = $roff =~ /^\.SH NAME\n(.*?) \\- /m;
+	my $listed = join(' ', sort split(/, */, $names));
+	my $declared = join(' ', sort keys %{ $shown{$name} });
+	print "$name(3): NAME has $listed, SYNOPSIS $declared\n"
+		if $what eq 'prototypes' && $listed ne $declared;
+}
+
+if ($what eq 'prototypes') {
+	print "no function found in the header\n" unless %proto;
+	for my $f (sort keys %proto) {
+		my $p = $page{$f};
+
+		if (!defined $p) {
+			print "$f(): no page\n";
+		} elsif (!defined $shown{$p}{$f}) {
+			print "$f(): not in the synopsis of $p(3)\n";
+		} elsif ($shown{$p}{$f} ne $proto{$f}) {
+			print "$f(): header: $proto{$f}\n$f(): $p(3): $shown{$p}{$f}\n";
+		}
+	}
+	for my $p (sort keys %page) {
+		print "$p(3): no such function\n" unless $proto{$p};
+		for my $f (sort keys %{ $shown{$p} // {} }) {
+			print "$p(3): $f() is not declared\n" unless $proto{$f};
+		}
+	}
+} elsif ($what eq 'errors') {
+	my %general = map { $_ => 1 } $general =~ /-(E[A-Z0-9]{2,})\b/g;
+
+	for my $p (sort keys %shown) {
+		my %said;
+
+		for my $f (sort keys %{ $shown{$p} }) {
+			for my $e (($comment{$f} // '') =~ /-(E[A-Z0-9]{2,})\b/g) {
+				$said{$e} = 1;
+				print "$p(3): $f() can be -$e\n" unless $errors{$p}{$e};
+			}
+		}
+		for my $e (sort keys %{ $errors{$p} // {} }) {
+			print "$p(3): the header knows nothing of -$e there\n"
+				unless $said{$e} || $general{$e};
+		}
+	}
+	my $overview = slurp("$man/l3l2q.7");
+	for my $e (sort keys %general) {
+		print "l3l2q(7): -$e is missing\n" unless $overview =~ /\\-$e\b/;
+	}
+} elsif ($what eq 'exports') {
+	my $map = slurp('libuser/src/libl3l2q.map');
+	my %exported = map { $_ => 1 } $map =~ /^\s*(l3l2q_\w+);/mg;
+
+	for my $f (sort keys %exported) {
+		print "$f: exported, not declared\n" unless $proto{$f};
+	}
+	for my $f (sort keys %proto) {
+		print "$f(): declared, not exported\n" unless $exported{$f};
+	}
+} elsif ($what eq 'ioctls') {
+	my $uapi = slurp('uapi/linux/l3l2q.h');
+	my $page = slurp("$man/l3l2q.4");
+	my %known = map { $_ => 1 } grep { $_ ne 'L3L2Q_IOC_TYPE' }
+		$uapi =~ /^#define\s+(L3L2Q_IOC_\w+)\s+_IO/mg;
+	my %told = map { $_ => 1 } $page =~ /^\.BR? (L3L2Q_IOC_\w+)(?: " \*")?$/mg;
+
+	print "no ioctl found\n" unless %known;
+	for my $i (sort keys %known) {
+		print "$i: not in l3l2q(4)\n" unless $told{$i};
+	}
+	for my $i (sort keys %told) {
+		print "l3l2q(4): $i does not exist\n" unless $known{$i};
+	}
+} elsif ($what eq 'parameters') {
+	my $page = slurp("$man/l3l2q.4");
+	my ($section) = $page =~ /^\.SH MODULE PARAMETERS\n(.*?)^\.SH /sm;
+	my %told = map { $_ => 1 } $section =~ /^\.TP\n\.I (\w+)$/mg;
+	my %known;
+
+	for my $file (glob('driver/*.c')) {
+		$known{$_} = 1 for slurp($file) =~ /^module_param(?:_named)?\((\w+)/mg;
+	}
+	for my $i (sort keys %known) {
+		print "$i: not in l3l2q(4)\n" unless $told{$i};
+	}
+	for my $i (sort keys %told) {
+		print "l3l2q(4): $i does not exist\n" unless $known{$i};
+	}
+} elsif ($what eq 'options') {
+	my $source = slurp('libuser/tools/l3l2q-stream/main.c');
+	my ($help) = $source =~ /help_text\[\] =\n(.*?);\n\n/s;
+	my $page = slurp("$man/l3l2q-stream.1");
+	my ($section) = $page =~ /^\.SH OPTIONS\n(.*?)^\.SH /sm;
+	my %known = map { $_ => 1 } $help =~ /^"\s+(?:-\w, )?(--[a-z-]+)/mg;
+	my %told;
+
+	$known{$_} = 1 for qw(--help --version);
+	$section =~ s/\\-/-/g;
+	$told{$_} = 1 for map { /(--[a-z][a-z-]*)/g } $section =~ /^\.TP\n(.*)$/mg;
+	for my $i (sort keys %known) {
+		print "$i: not in l3l2q-stream(1)\n" unless $told{$i};
+	}
+	for my $i (sort keys %told) {
+		print "l3l2q-stream(1): $i does not exist\n" unless $known{$i};
+	}
+} elsif ($what eq 'readme') {
+	my $readme = slurp('README.md');
+	my $example = slurp('libuser/examples/hello.c');
+	my ($quoted) = $readme =~ /^```c\n(.*?)^```$/sm;
+
+	print "README.md has no block of C\n" unless defined $quoted;
+	print "README.md does not have libuser/examples/hello.c as it is\n"
+		if defined $quoted && $quoted ne $example;
+}
+EOF
+}
+
+echo "TAP version 13"
+tap "each function has its page, with the header's prototype" "$(compare prototypes 2>&1)"
+tap "header and pages name the same errors" "$(compare errors 2>&1)"
+tap "what is exported is declared, and the reverse" "$(compare exports 2>&1)"
+tap "each ioctl is in l3l2q(4), and the reverse" "$(compare ioctls 2>&1)"
+tap "each module parameter is in l3l2q(4), and the reverse" "$(compare parameters 2>&1)"
+tap "each option of l3l2q-stream is in its page, and the reverse" "$(compare options 2>&1)"
+tap "README.md quotes hello.c" "$(compare readme 2>&1)"
+
+# Links are followed from the directory that holds man3.
+tree=$(mktemp -d "${TMPDIR:-/tmp}/l3l2q-man.XXXXXX") || exit 1
+trap 'rm -rf "$tree"' EXIT
+for section in 1 3 4 7; do
+	ln -s "$top/libuser/man" "$tree/man$section"
+done
+if command -v groff >/dev/null; then
+	tap "pages render without a warning" "$(
+		cd "$tree" || exit
+		for page in "$top"/libuser/man/*.[1347]; do
+			groff -I . -man -Tutf8 -ww "$page" 2>&1 >/dev/null
+		done)"
+else
+	skip "pages render without a warning" "no groff (package groff-base)"
+fi
+tap "each page has its licence" "$(grep -L '^\.\\" SPDX-License-Identifier: MIT$' libuser/man/*.[1347])"
+
+echo "1..$n"
+[ "$failed" = 0 ]
