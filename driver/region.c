@@ -194,22 +194,6 @@ static void l3l2q_region_init_endpoints(struct l3l2q_region *region,
 	l3l2q_endpoint_init(region, peer, L3L2Q_PEER_ARMS);
 }
 
-/* The pages beside the backend's: status, and a control page for each role. */
-static int l3l2q_region_alloc_pages(struct l3l2q_region *region)
-{
-	enum l3l2q_role role;
-
-	region->status = l3l2q_page_alloc();
-	if (!region->status)
-		return -ENOMEM;
-	for (role = 0; role < L3L2Q_ROLES; role++) {
-		region->ep[role].control = l3l2q_page_alloc();
-		if (!region->ep[role].control)
-			return -ENOMEM;
-	}
-	return 0;
-}
-
 static void l3l2q_region_free_pages(struct l3l2q_region *region)
 {
 	enum l3l2q_role role;
@@ -219,6 +203,23 @@ static void l3l2q_region_free_pages(struct l3l2q_region *region)
 	l3l2q_page_free(region->status);
 }
 
+/* The pages beside the backend's: status, and a control page for each role. */
+static int l3l2q_region_alloc_pages(struct l3l2q_region *region)
+{
+	enum l3l2q_role role;
+
+	region->status = l3l2q_page_alloc();
+	for (role = 0; role < L3L2Q_ROLES; role++)
+		region->ep[role].control = l3l2q_page_alloc();
+
+	if (!region->status || !region->ep[L3L2Q_ROLE_L3].control ||
+	    !region->ep[L3L2Q_ROLE_L2].control) {
+		l3l2q_region_free_pages(region);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
 static u64 l3l2q_region_bytes(const struct l3l2q_layout *layout)
 {
 	return PAGE_ALIGN(layout->payload_bytes) +
@@ -226,23 +227,15 @@ static u64 l3l2q_region_bytes(const struct l3l2q_layout *layout)
 	       (1 + L3L2Q_ROLES) * PAGE_SIZE;
 }
 
-/**
- * l3l2q_region_create() - make a region
- * @cmd: a validated copy of what the user asks for
- * @layout: its sizes, within the limits, and the geometry of a queue
- *
- * Return: the region with one reference, its roles closed, or an ERR_PTR().
- */
-struct l3l2q_region *l3l2q_region_create(const struct l3l2q_create *cmd,
-					 const struct l3l2q_layout *layout)
+static struct l3l2q_region *
+l3l2q_region_alloc(const struct l3l2q_create *cmd,
+		   const struct l3l2q_layout *layout)
 {
-	static atomic64_t last_id = ATOMIC64_INIT(0);
 	struct l3l2q_region *region;
-	int err;
 
 	region = kzalloc(sizeof(*region), GFP_KERNEL_ACCOUNT);
 	if (!region)
-		return ERR_PTR(-ENOMEM);
+		return NULL;
 
 	kref_init(&region->ref);
 	init_rwsem(&region->revoke);
@@ -254,11 +247,30 @@ struct l3l2q_region *l3l2q_region_create(const struct l3l2q_create *cmd,
 	region->counter_bytes = layout->counter_bytes;
 	region->bytes = l3l2q_region_bytes(layout);
 	l3l2q_region_init_endpoints(region, cmd);
+	return region;
+}
 
-	/* No need to try, and to push everybody else out on the way. */
-	err = -ENOMEM;
-	if (region->bytes / PAGE_SIZE > totalram_pages())
-		goto err_free;
+/**
+ * l3l2q_region_create() - make a region
+ * @cmd: a validated copy of what the user asks for
+ * @layout: its sizes, within the limits, and the geometry of a queue
+ *
+ * Return: the region with one reference, its roles not opened, or an ERR_PTR().
+ */
+struct l3l2q_region *l3l2q_region_create(const struct l3l2q_create *cmd,
+					 const struct l3l2q_layout *layout)
+{
+	static atomic64_t last_id = ATOMIC64_INIT(0);
+	struct l3l2q_region *region;
+	int err;
+
+	/* Trying would push everybody else out first. */
+	if (l3l2q_region_bytes(layout) / PAGE_SIZE > totalram_pages())
+		return ERR_PTR(-ENOMEM);
+
+	region = l3l2q_region_alloc(cmd, layout);
+	if (!region)
+		return ERR_PTR(-ENOMEM);
 
 	region->user = l3l2q_user_charge(region->bytes);
 	if (IS_ERR(region->user)) {
@@ -272,7 +284,7 @@ struct l3l2q_region *l3l2q_region_create(const struct l3l2q_create *cmd,
 	}
 	err = l3l2q_region_alloc_pages(region);
 	if (err)
-		goto err_pages;
+		goto err_inode;
 	err = region->ops->alloc(region, cmd);
 	if (err)
 		goto err_pages;
@@ -282,6 +294,7 @@ struct l3l2q_region *l3l2q_region_create(const struct l3l2q_create *cmd,
 
 err_pages:
 	l3l2q_region_free_pages(region);
+err_inode:
 	l3l2q_inode_put(region->inode);
 err_uncharge:
 	l3l2q_user_uncharge(region->user, region->bytes);

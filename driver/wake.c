@@ -296,7 +296,7 @@ enum l3l2q_sleepers l3l2q_sleepers(struct l3l2q_endpoint *ep)
 		return ret;
 	if (l3l2q_look(ep) & armed)
 		return L3L2Q_SLEEPERS_READY;
-	return max(ret, L3L2Q_SLEEPERS_WAIT);
+	return ret == L3L2Q_SLEEPERS_NONE ? L3L2Q_SLEEPERS_WAIT : ret;
 }
 
 /**
