@@ -137,7 +137,7 @@ fi
 below() { [ "$1" -lt "$3" ] || [ "$2" -lt "$3" ]; }
 
 # less than three quarters of a page for each round
-limit=$((rounds / 2 * 3))
+limit=$((rounds * 3 / 2))
 echo "# KiB free: $free0, $free1, $free2; held by the kernel: $held0, $held1, $held2"
 if [ -z "$error" ] && below $((free0 - free1)) $((free1 - free2)) $limit &&
 	below $((held1 - held0)) $((held2 - held1)) $limit; then

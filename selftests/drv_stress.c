@@ -287,7 +287,7 @@ TEST_F(scribble, costs_the_other_side_nothing_but_looks)
 	ASSERT_EQ('s', drv_hear(child.sock));
 	ASSERT_EQ(0, drv_epoll_add(epfd, good->fd, EPOLLIN | EPOLLOUT | EPOLLET));
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", good->fd);
-	for (i = 0; i < 4000; i++) {
+	for (i = 0; i < 2500; i++) {
 		__u32 at = stress_rand(&state) % (L3L2Q_COUNTER_BYTES / 4) * 4;
 
 		switch (i % 11) {
@@ -542,7 +542,7 @@ FIXTURE_SETUP(chaos)
 	}
 	self->chaos.fds[i] = drv_eventfd_new();
 	self->chaos.seed = 20261122;
-	self->chaos.n = 4000;
+	self->chaos.n = 2500;
 }
 
 FIXTURE_TEARDOWN(chaos)
