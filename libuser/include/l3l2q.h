@@ -133,8 +133,8 @@ int l3l2q_open_peer(struct l3l2q_ep *ep);
  * @why: reason in words on failure, or NULL
  *
  * -EBADF, -EINVAL not such a descriptor; -EBUSY another process has attached it;
- * -ENOMEM; -EPROTO its description is not sound; -EPROTONOSUPPORT;
- * -EOPNOTSUPP a memory type this version cannot use.
+ * -ENOMEM; -EPROTO its description is not sound; -EOPNOTSUPP a memory type this
+ * version cannot use.
  */
 int l3l2q_attach(struct l3l2q_ep **ep, int fd, const struct l3l2q_attr *attr,
 		 struct l3l2q_failure *why);

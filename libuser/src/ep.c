@@ -21,7 +21,7 @@ int l3l2q_ep_alloc(struct l3l2q_ep **out, const struct l3l2q_transport *ops)
 		return -ENOMEM;
 	memset(ep, 0, sizeof(*ep));
 	ep->ops = ops;
-	ep->fd = ep->poll_fd = ep->hup_fd = ep->own_event = ep->peer_event = -1;
+	ep->fd = ep->poll_fd = ep->hup_fd = ep->peer_pidfd = ep->own_event = ep->peer_event = -1;
 	*out = ep;
 	return 0;
 }

@@ -111,6 +111,7 @@ struct l3l2q_ep {
 	int fd;				/* driver: the endpoint; memfd: the memory */
 	int poll_fd;			/* memfd: epoll over the next two */
 	int hup_fd;			/* memfd: socket to the peer */
+	int peer_pidfd;			/* memfd: the process that created the region */
 	int own_event;			/* memfd: the peer signals it */
 	int peer_event;			/* memfd: we signal it */
 };

@@ -98,29 +98,32 @@ static struct l3l2q_status *shared_status(struct l3l2q_ep *ep)
 	return ep->maps[L3L2Q_MAP_STATUS].addr;
 }
 
-/*
- * Has the socket's other end gone? Then do what the driver would: a peer that did
- * not detach is dead, and its abort flag is set in its name.
- */
-static void check_hup(struct l3l2q_ep *ep)
+/* Do what the driver would: unless it detached, its abort flag is set for it. */
+static void peer_died(struct l3l2q_ep *ep)
 {
-	struct pollfd pfd = {
-		.fd = __atomic_load_n(&ep->hup_fd, __ATOMIC_ACQUIRE),
-		.events = POLLRDHUP,
-	};
 	enum l3l2q_role peer = l3l2q_peer_role((enum l3l2q_role)ep->core.role);
 	uint32_t *state = &shared_status(ep)->state[peer];
 
-	if (pfd.fd < 0)
-		return;
-	l3l2q_count_syscall(ep);
-	if (poll(&pfd, 1, 0) <= 0 || !(pfd.revents & (POLLHUP | POLLRDHUP | POLLERR)))
-		return;
 	if (__atomic_load_n(state, __ATOMIC_ACQUIRE) >= L3L2Q_STATE_DETACHED)
 		return;
 	if (!ep->raw)
 		l3l2q_store_counter(l3l2q_core_counter(&ep->core, l3l2q_ctr_abort(peer)), 1);
 	__atomic_store_n(state, L3L2Q_STATE_DEAD, __ATOMIC_RELEASE);
+}
+
+/* Has the socket's other end, or the process there, gone? */
+static void check_hup(struct l3l2q_ep *ep)
+{
+	struct pollfd pfds[] = {
+		{ __atomic_load_n(&ep->hup_fd, __ATOMIC_ACQUIRE), POLLRDHUP, 0 },
+		{ ep->peer_pidfd, POLLIN, 0 },
+	};
+
+	if (pfds[0].fd < 0)
+		return;
+	l3l2q_count_syscall(ep);
+	if (poll(pfds, 2, 0) > 0)
+		peer_died(ep);
 }
 
 /* ---- sleeping ---------------------------------------------------------- */
@@ -232,6 +235,7 @@ static void memfd_release(struct l3l2q_ep *ep)
 		l3l2q_unmap(&ep->maps[i]);
 	l3l2q_close_fd(&ep->poll_fd);
 	l3l2q_close_fd(&ep->hup_fd);
+	l3l2q_close_fd(&ep->peer_pidfd);
 	l3l2q_close_fd(&ep->own_event);
 	l3l2q_close_fd(&ep->peer_event);
 	l3l2q_close_fd(&ep->fd);
@@ -492,6 +496,28 @@ static int check_hello(struct l3l2q_ep *ep, const struct hello *hello, struct l3
 	return 0;
 }
 
+/*
+ * A peer that was forked off holds the creator's end of the socket as well, and
+ * would keep it open for ever: watch the creator's process too. Without pidfds
+ * (before Linux 5.3) the socket has to do.
+ */
+static int watch_creator(struct l3l2q_ep *ep)
+{
+	struct ucred creator;
+	socklen_t size = sizeof(creator);
+
+	if (getsockopt(ep->hup_fd, SOL_SOCKET, SO_PEERCRED, &creator, &size))
+		return -errno;
+	if (!creator.pid || creator.pid == getpid())
+		return 0;
+	ep->peer_pidfd = (int)syscall(SYS_pidfd_open, creator.pid, 0);
+	if (ep->peer_pidfd >= 0)
+		return watch(ep, ep->peer_pidfd, EPOLLIN);
+	if (errno == ESRCH)
+		peer_died(ep);
+	return errno == ESRCH || errno == ENOSYS ? 0 : -errno;
+}
+
 /* Is the memory as large as it should be, and will it stay so? */
 static int check_memory(int fd, uint64_t total)
 {
@@ -546,6 +572,10 @@ int l3l2q_memfd_attach(struct l3l2q_ep **out, int fd, const struct l3l2q_attr *a
 	ret = start(ep, (enum l3l2q_role)hello.role, attr, why);
 	if (ret)
 		return discard(ep, ret);
+	ret = watch_creator(ep);
+	if (ret)
+		return discard(ep, l3l2q_why(why, ret, "cannot watch the creator: %s",
+					     strerror(-ret)));
 	close(fd);
 	*out = ep;
 	return 0;

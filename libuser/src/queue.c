@@ -237,7 +237,7 @@ L3L2Q_API int l3l2q_cancel(struct l3l2q_producer *p, const struct l3l2q_reservat
 
 L3L2Q_API int l3l2q_batch_begin(struct l3l2q_producer *p)
 {
-	int ret = l3l2q_core_live(p->core);
+	int ret = l3l2q_ep_live(tx_ep(p));
 
 	if (ret)
 		return ret;
@@ -249,7 +249,7 @@ L3L2Q_API int l3l2q_batch_begin(struct l3l2q_producer *p)
 
 L3L2Q_API int l3l2q_batch_publish(struct l3l2q_producer *p)
 {
-	int ret = l3l2q_core_live(p->core);
+	int ret = l3l2q_ep_live(tx_ep(p));
 
 	if (ret)
 		return ret;
