@@ -100,8 +100,6 @@ static void look_at_abort_event(struct stream *s)
 	struct pollfd pfd = { .fd = s->abort_event, .events = POLLIN };
 	eventfd_t count;
 
-	if (!strcmp(s->abort_how, "eventfd"))
-		return;
 	s->abort_how = "queue";
 	if (s->abort_event < 0 || poll(&pfd, 1, 1000) <= 0)
 		return;
@@ -428,11 +426,7 @@ static int poll_all(struct stream *s, int64_t limit)
 	ret = ppoll(fds, 4, limit == INT64_MAX ? NULL : &ts, NULL);
 	if (ret < 0 && errno != EINTR)
 		return fail(s, EXIT_ERROR, "error", "cannot poll: %s", strerror(errno));
-	if (ret > 0 && fds[2].revents) {
-		look_at_abort_event(s);
-		s->gone = true;
-	}
-	if (ret > 0 && fds[0].revents & (POLLERR | POLLHUP))
+	if (ret > 0 && (fds[2].revents || fds[0].revents & (POLLERR | POLLHUP)))
 		s->gone = true;
 	if (ret > 0 && fds[1].revents)
 		eventfd_read(stop_event, &count);

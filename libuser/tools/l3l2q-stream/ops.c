@@ -7,6 +7,8 @@
 
 #include "stream.h"
 
+#define CHECK_BLOCK 4096	/* a multiple of 4 */
+
 static bool parse_scalar(struct op *op, const char *text)
 {
 	char *end;
@@ -88,33 +90,34 @@ static void expect_f32(const unsigned char *from, float scalar, unsigned char *e
 		expected[i] = (unsigned char)(bits >> (8 * i));
 }
 
-static size_t check_f32(const struct op *op, const unsigned char *from,
-			const unsigned char *got, size_t n, unsigned char *expected)
+static void expect(const struct op *op, const unsigned char *from, unsigned char *expected,
+		   size_t n)
 {
-	unsigned char four[4];
-	size_t whole = n / 4 * 4;
+	uint8_t byte = op->kind == OP_XOR_U8 ? op->byte : 0;
+	size_t i = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		if (i < whole && i % 4 == 0)
-			expect_f32(from + i, op->scalar, four);
-		*expected = i < whole ? four[i % 4] : from[i];
-		if (got[i] != *expected)
-			return i;
-	}
-	return n;
+	if (op->kind == OP_ADD_F32)
+		for (; i + 4 <= n; i += 4)
+			expect_f32(from + i, op->scalar, expected + i);
+	for (; i < n; i++)
+		expected[i] = (unsigned char)((from[i] | byte) & ~(from[i] & byte));
 }
 
 size_t op_check(const struct op *op, const unsigned char *from, const unsigned char *got,
 		size_t n, unsigned char *expected)
 {
-	uint8_t byte = op->kind == OP_XOR_U8 ? op->byte : 0;
+	unsigned char block[CHECK_BLOCK];
+	size_t i, j, m;
 
-	if (op->kind == OP_ADD_F32)
-		return check_f32(op, from, got, n, expected);
-	for (size_t i = 0; i < n; i++) {
-		*expected = (unsigned char)((from[i] | byte) & ~(from[i] & byte));
-		if (got[i] != *expected)
-			return i;
+	for (i = 0; i < n; i += m) {
+		m = n - i < sizeof(block) ? n - i : sizeof(block);
+		expect(op, from + i, block, m);
+		if (!memcmp(block, got + i, m))
+			continue;
+		for (j = 0; block[j] == got[i + j]; j++)
+			;
+		*expected = block[j];
+		return i + j;
 	}
 	return n;
 }
