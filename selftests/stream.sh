@@ -113,7 +113,7 @@ feeds() {
 is_prefix() { head -c "$(wc -c <"$1")" "$2" | cmp - "$1"; }
 
 : >err
-dd if=/dev/urandom of=big bs=1024 count=5000 2>/dev/null
+dd if=/dev/urandom of=big bs=1024 count=3072 2>/dev/null
 printf 'an odd tail' >>big
 for size in 0 1 3 65535 65536 65537; do
 	head -c $size big >in.$size
@@ -205,7 +205,7 @@ feeds
 "$STREAM" --transport "$T" --connect sock -i fifo -o result >out 2>err &
 l3=$!
 pids="$pids $l3"
-ok 'L3 killed: it was at work' at_least result 4000000
+ok 'L3 killed: it was at work' at_least result 3000000
 kill -9 $l3
 kill $feeder
 wait $worker
@@ -238,7 +238,7 @@ interrupt() {
 	"$STREAM" --transport "$T" -i fifo -o result >out 2>err &
 	l3=$!
 	pids="$pids $l3"
-	at_least result 4000000
+	at_least result 3000000
 	kill -"$1" $l3
 	wait $l3
 	st=$?
