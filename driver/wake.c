@@ -224,7 +224,7 @@ size_t l3l2q_watches(struct l3l2q_endpoint *ep)
 /**
  * l3l2q_wake() - wake a role's sleepers if there are any
  * @ep: the role
- * @force: even if `armed` does not say so: the role or its peer has ended
+ * @force: there is an abort or a hang-up, whatever `armed` says
  *
  * The caller has stored what they wait for. Any context.
  */
@@ -244,8 +244,9 @@ void l3l2q_wake(struct l3l2q_endpoint *ep, bool force)
 	/* Under the lock, so that the scanner never sees a watch disarmed here. */
 	spin_lock_irqsave(&ep->lock, flags);
 	armed = atomic_xchg(l3l2q_armed_word(ep), 0);
+	/* Every WAIT has these, and the eventfd that is for them. */
 	if (force)
-		armed = ~0u;
+		armed |= L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP;
 	bits = l3l2q_watches_fire(ep, armed);
 	if (bits) {
 		/*
