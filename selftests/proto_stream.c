@@ -644,7 +644,7 @@ TEST_F(both, s4_7_batch)
 
 TEST_F(both, s5_release_batch_is_one_store)
 {
-	struct l3l2q_message m[4];
+	struct l3l2q_message m[8];
 	int i;
 
 	for (i = 0; i < 4; i++)
