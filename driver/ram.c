@@ -142,6 +142,10 @@ static int ram_alloc(struct l3l2q_region *region,
 	struct ram_backing *ram;
 	int err;
 
+	/* Trying would push everybody else out first. */
+	if (region->bytes / PAGE_SIZE > totalram_pages())
+		return -ENOMEM;
+
 	ram = kzalloc(sizeof(*ram), GFP_KERNEL_ACCOUNT);
 	if (!ram)
 		return -ENOMEM;

@@ -264,10 +264,6 @@ struct l3l2q_region *l3l2q_region_create(const struct l3l2q_create *cmd,
 	struct l3l2q_region *region;
 	int err;
 
-	/* Trying would push everybody else out first. */
-	if (l3l2q_region_bytes(layout) / PAGE_SIZE > totalram_pages())
-		return ERR_PTR(-ENOMEM);
-
 	region = l3l2q_region_alloc(cmd, layout);
 	if (!region)
 		return ERR_PTR(-ENOMEM);
