@@ -188,7 +188,7 @@ streams 'odd messages in odd arenas' big --input-arena 64064 --output-arena 2003
 	--window 3 --op add-f32:2
 streams 'sleeping at once' big --spin off --depth 2
 ok 'sleeping at once: it slept' [ "$(field sleeps)" -gt 0 ]
-streams 'busy' big --spin 5000000 --message 4096
+streams 'busy' big --spin 30000000 --timeout 60 --message 4096
 ok 'busy: under 0.01 system calls a message' \
 	[ "$(field messages)" -gt "$(field syscalls)00" ]
 

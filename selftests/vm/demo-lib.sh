@@ -83,8 +83,8 @@ after() {
 all_jobs() {
 	: >"$rows"
 	say
-	say 'Both sides busy: each looks for work up to a second before it sleeps.'
-	jobs busy --spin 1000000
+	say 'Both sides busy: neither sleeps, each looks for work all the time.'
+	jobs busy --spin 30000000 --timeout 60
 	say
 	say 'Both sides sleep whenever there is nothing to do.'
 	jobs sleeping --spin off
