@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -358,11 +359,36 @@ static int map_parts(struct l3l2q_ep *ep, const struct parts *parts)
 	return 0;
 }
 
-/* Take all the memory now: running out later would be a SIGBUS. */
+/* What the system could give without killing anybody for it, in bytes. */
+static uint64_t memory_left(void)
+{
+	static const char name[] = "\nMemAvailable:";
+	int fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
+	const char *at = NULL;
+	char text[1024];
+	ssize_t len = -1;
+
+	if (fd >= 0) {
+		len = read(fd, text, sizeof(text) - 1);
+		close(fd);
+	}
+	if (len > 0) {
+		text[len] = '\0';
+		at = strstr(text, name);
+	}
+	return at ? strtoull(at + sizeof(name) - 1, NULL, 10) * 1024 : UINT64_MAX;
+}
+
+/*
+ * Take all the memory now: running out later would be a SIGBUS. And not more than
+ * there is: fallocate() goes on until the OOM killer comes.
+ */
 static int make_memory(struct l3l2q_ep *ep, uint64_t total)
 {
 	struct stat st;
 
+	if (total > memory_left())
+		return -ENOMEM;
 	ep->fd = memfd_create("l3l2q", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (ep->fd < 0)
 		return -errno;
