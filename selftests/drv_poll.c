@@ -400,7 +400,7 @@ TEST_F(sleep, each_of_many_messages_wakes)
 	__u32 i;
 
 	drv_sleeper_start(_metadata, &self->s, variant->how, L2->fd, L3L2Q_EVENT_IN);
-	for (i = 1; i <= 50; i++) {
+	for (i = 1; i <= (__u32)drv_rounds(50); i++) {
 		sleep_store(_metadata, variant, L3, L3L2Q_CTR_INPUT_TAIL, i, L3L2Q_ARM_TAIL);
 		drv_sleeper_join(_metadata, &self->s);
 		ASSERT_TRUE(drv_sleeper_saw(&self->s, L3L2Q_EVENT_IN));

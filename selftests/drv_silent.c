@@ -339,7 +339,7 @@ TEST_F(timer, closing_while_it_runs_is_safe)
 	int efd = drv_eventfd_new(), i;
 	struct drv_pair p;
 
-	for (i = 0; i < 100; i++) {
+	for (i = 0; i < drv_rounds(100); i++) {
 		silent_pair(_metadata, &p, i & 1);
 		ASSERT_EQ(0, drv_eventfd(p.l3.fd, L3L2Q_EVENTFD_IN, efd));
 		if (i % 3 == 0)

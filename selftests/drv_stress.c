@@ -50,9 +50,9 @@ FIXTURE_VARIANT_ADD(bounce, et_et) { .l3 = DRV_BY_EPOLL_ET, .l2 = DRV_BY_EPOLL_E
 FIXTURE_VARIANT_ADD(bounce, eventfd_eventfd) {
 	.l3 = DRV_BY_EVENTFD, .l2 = DRV_BY_EVENTFD, .n = 3000 };
 FIXTURE_VARIANT_ADD(bounce, wait_epoll_across_2_31) {
-	.l3 = DRV_BY_WAIT, .l2 = DRV_BY_EPOLL, .n = 2000, .start = 0x7fffff00 };
+	.l3 = DRV_BY_WAIT, .l2 = DRV_BY_EPOLL, .n = 2000, .start = 0x7fffffc0 };
 FIXTURE_VARIANT_ADD(bounce, eventfd_poll_across_2_32) {
-	.l3 = DRV_BY_EVENTFD, .l2 = DRV_BY_POLL, .n = 2000, .start = 0xffffff00 };
+	.l3 = DRV_BY_EVENTFD, .l2 = DRV_BY_POLL, .n = 2000, .start = 0xffffffc0 };
 FIXTURE_VARIANT_ADD(bounce, wait_silent) {
 	.l3 = DRV_BY_WAIT, .l2 = DRV_BY_WAIT, .n = 300, .silent = true };
 FIXTURE_VARIANT_ADD(bounce, epoll_silent) {
@@ -165,8 +165,9 @@ static void bouncer_init(struct __test_metadata *_metadata, struct bouncer *b,
 
 TEST_F(bounce, no_wake_up_is_lost)
 {
-	struct bouncer l3 = { .n = variant->n, .start = variant->start, .first = true };
-	struct bouncer l2 = { .n = variant->n, .start = variant->start, .plain = variant->silent };
+	int n = drv_rounds(variant->n);
+	struct bouncer l3 = { .n = n, .start = variant->start, .first = true };
+	struct bouncer l2 = { .n = n, .start = variant->start, .plain = variant->silent };
 	struct l3l2q_stats s3, s2;
 	pthread_t threads[2];
 
@@ -178,15 +179,15 @@ TEST_F(bounce, no_wake_up_is_lost)
 	ASSERT_EQ(0, pthread_join(threads[1], NULL));
 	EXPECT_EQ(0, l3.bad);
 	EXPECT_EQ(0, l2.bad);
-	EXPECT_EQ(variant->start + (__u32)variant->n,
+	EXPECT_EQ(variant->start + (__u32)n,
 		  drv_load(&self->p.l3, L3L2Q_CTR_OUTPUT_TAIL));
-	EXPECT_EQ(variant->start + (__u32)variant->n,
+	EXPECT_EQ(variant->start + (__u32)n,
 		  drv_load(&self->p.l2, L3L2Q_CTR_INPUT_TAIL));
 	/* at most one kick a message */
 	ASSERT_EQ(0, drv_stats(self->p.l3.fd, &s3));
 	ASSERT_EQ(0, drv_stats(self->p.l2.fd, &s2));
-	EXPECT_GE(variant->n, (int)s3.kicks);
-	EXPECT_GE(variant->n, (int)s2.kicks);
+	EXPECT_GE(n, (int)s3.kicks);
+	EXPECT_GE(n, (int)s2.kicks);
 	close(l3.epfd);
 	close(l3.efd);
 	close(l2.epfd);
@@ -287,7 +288,7 @@ TEST_F(scribble, costs_the_other_side_nothing_but_looks)
 	ASSERT_EQ('s', drv_hear(child.sock));
 	ASSERT_EQ(0, drv_epoll_add(epfd, good->fd, EPOLLIN | EPOLLOUT | EPOLLET));
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", good->fd);
-	for (i = 0; i < 2500; i++) {
+	for (i = 0; i < drv_rounds(2500); i++) {
 		__u32 at = stress_rand(&state) % (L3L2Q_COUNTER_BYTES / 4) * 4;
 
 		switch (i % 11) {
@@ -542,7 +543,7 @@ FIXTURE_SETUP(chaos)
 	}
 	self->chaos.fds[i] = drv_eventfd_new();
 	self->chaos.seed = 20261122;
-	self->chaos.n = 2500;
+	self->chaos.n = drv_rounds(2500);
 }
 
 FIXTURE_TEARDOWN(chaos)
@@ -607,7 +608,7 @@ TEST_F(chaos, ends_of_every_kind_wake_sleepers_at_any_moment)
 	struct drv_pair p;
 	int round, i;
 
-	for (round = 0; round < 80; round++) {
+	for (round = 0; round < drv_rounds(80); round++) {
 		drv_pair_queue(_metadata, &p);
 		for (i = 0; i < 4; i++) {
 			/* no look at whether they sleep yet */
@@ -646,7 +647,8 @@ TEST_F(chaos, ends_of_every_kind_wake_sleepers_at_any_moment)
 
 TEST_F(chaos, eventfds_replaced_while_they_fire_do_no_harm)
 {
-	struct bouncer l3 = { .n = 3000, .first = true }, l2 = { .n = 3000 };
+	int n = drv_rounds(3000);
+	struct bouncer l3 = { .n = n, .first = true }, l2 = { .n = n };
 	pthread_t threads[2];
 	struct drv_pair p;
 	int efd[2] = { drv_eventfd_new(), drv_eventfd_new() }, i;
@@ -656,7 +658,7 @@ TEST_F(chaos, eventfds_replaced_while_they_fire_do_no_harm)
 	bouncer_init(_metadata, &l2, &p.l2, DRV_BY_WAIT);
 	ASSERT_EQ(0, pthread_create(&threads[0], NULL, bounce_main, &l3));
 	ASSERT_EQ(0, pthread_create(&threads[1], NULL, bounce_main, &l2));
-	for (i = 0; i < 3000; i++) {
+	for (i = 0; i < n; i++) {
 		EXPECT_EQ(0, drv_eventfd(p.l2.fd, L3L2Q_EVENTFD_IN, efd[i & 1]));
 		if (i % 7 == 0) {
 			EXPECT_EQ(0, drv_eventfd(p.l2.fd, L3L2Q_EVENTFD_IN, -1));

@@ -326,6 +326,14 @@ static inline __u64 drv_deadline(__u64 ms)
 	return drv_now() + ms * 1000000ull;
 }
 
+/* How often to do something: less on a debug kernel, where all takes longer. */
+static inline int drv_rounds(int n)
+{
+	const char *variant = getenv("L3L2Q_VARIANT");
+
+	return variant && strstr(variant, "debug") ? (n + 3) / 4 : n;
+}
+
 /* Watch something not happen for a while. */
 static inline void drv_observe(int ms)
 {

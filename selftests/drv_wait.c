@@ -444,7 +444,7 @@ TEST_F(wait, a_racing_notify_is_never_lost)
 	int i;
 
 	/* no look at whether it sleeps yet: any order must work */
-	for (i = 1; i <= 300; i++) {
+	for (i = 1; i <= drv_rounds(300); i++) {
 		memset(&self->s, 0, sizeof(self->s));
 		self->s.fd = L2->fd;
 		self->s.how = DRV_BY_WAIT;
