@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# check.sh check|debug|style: what "make check", "make check-debug" and "make
-# style" run. A step that fails does not stop the others; what cannot even be
+# check.sh check|debug|style|native|guest: what "make check", "make check-debug",
+# "make style" and so on run. A step that fails does not stop the others; what cannot even be
 # built counts as one failure. Prints the sum as its last line and leaves it in
 # build/results/.
 
@@ -116,6 +116,12 @@ style() {
 	native style "$here/style.sh"
 	native headers "$here/headers.sh"
 	native freestanding "$here/freestanding.sh"
+	native man "$here/man.sh"
+}
+
+models() {
+	title 'models of sleeping and waking'
+	native models "$top/selftests/models/run.sh"
 }
 
 sum() {
@@ -130,7 +136,14 @@ eval "$("${make[@]}" print-tests)"
 case $what in
 check)
 	style
+	models
 	native_suites
+	guest guest-stock stock 300 900 big
+	;;
+native)
+	native_suites
+	;;
+guest)
 	guest guest-stock stock 300 900 big
 	;;
 debug)
