@@ -36,7 +36,7 @@ export V
 MAKEFLAGS += -rR
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all help modules lib tools demo check check-debug style install uninstall clean tests kmod FORCE
+.PHONY: all help modules lib tools demo check check-debug style native guest install uninstall clean tests kmod FORCE
 
 all: modules lib tools
 
@@ -48,7 +48,7 @@ help:
 	@echo 'make demo         stream a file natively, then over the driver in a QEMU guest (INPUT=FILE)'
 	@echo 'make check        style, native tests, and kselftests in a guest on a stock kernel'
 	@echo 'make check-debug  the kselftests in a guest on a debug kernel (the first time builds it)'
-	@echo 'make style        checkpatch, sparse, W=1, cppcheck alone'
+	@echo 'make style, make native, make guest   the parts of check'
 	@echo 'make install      library, headers, tools, manual pages; the module if it was built'
 	@echo 'make uninstall    removes these, except for the module'
 	@echo 'make clean        removes everything built'
@@ -201,9 +201,10 @@ check-debug:
 	$(Q)selftests/vm/packages.sh build guest check
 	+$(Q)MAKE='$(MAKE)' selftests/checks/check.sh debug
 
-style:
+# parts of check
+style native guest: %:
 	$(Q)selftests/vm/packages.sh build guest check
-	+$(Q)MAKE='$(MAKE)' selftests/checks/check.sh style
+	+$(Q)MAKE='$(MAKE)' selftests/checks/check.sh $@
 
 # Installation. "FROM TO MODE" for each file, so that uninstall knows exactly
 # what install did.
