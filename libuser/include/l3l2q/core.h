@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The queue protocol (spec.md, sections 2 to 6), freestanding: no libc but
- * memcpy, no allocation, no system call, no global. libl3l2q is built on it; a
- * program on the AICPU includes it alone and calls it directly.
+ * The queue protocol (spec.md, sections 2 to 6), freestanding: no libc but memcpy
+ * and memset, no allocation, no system call, no global. libl3l2q is built on it; a
+ * program on the AICPU includes it alone and calls it directly. Without libgcc,
+ * compile with -mno-outline-atomics on aarch64.
  *
  * One struct l3l2q_core is an endpoint; its producer and its consumer may be
  * used by one thread each at the same time. All memory is the caller's.
