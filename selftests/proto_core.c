@@ -278,7 +278,10 @@ TEST_F(queue, s2_tail_more_than_depth_past_head_poisons)
 		ASSERT_EQ(0, send_data(self->tx, 1, i));
 		ASSERT_EQ(0, l3l2q_core_try_peek(&self->rx->c, &self->m));
 	}
+	for (; i < DEPTH; i++)
+		ASSERT_EQ(0, send_data(self->tx, 1, i));
 	*ctr(&self->w, l3l2q_ctr_tail(self->role)) = DEPTH + 1;
+	/* The next descriptor is in order, and yet. */
 	EXPECT_EQ(-EBADMSG, l3l2q_core_try_peek(&self->rx->c, &self->m));
 	EXPECT_POISONED(self->rx, L3L2Q_ERR_INVALID_DESCRIPTOR);
 }
@@ -1678,6 +1681,22 @@ TEST_F(queue, s6_first_error_sticks_for_both_directions)
 	free(payload);
 }
 
+/* Both halves may fail at once; one of them is first. */
+TEST_F(queue, s6_first_error_wins)
+{
+	struct l3l2q_core *core = &self->tx->core;
+
+	EXPECT_EQ(-EPERM, l3l2q_core_poison(core, L3L2Q_ERR_OWNERSHIP, "first", "one"));
+	EXPECT_EQ(-EBADMSG, l3l2q_core_poison(core, L3L2Q_ERR_INVALID_DESCRIPTOR, "second", "two"));
+	EXPECT_EQ(-EIO, l3l2q_core_abort(core, L3L2Q_ERR_ENDPOINT_ERROR, "third", "three"));
+	*ctr(&self->w, l3l2q_ctr_abort(self->peer)) = 1;
+	EXPECT_EQ(-ECONNABORTED, l3l2q_core_poison(core, L3L2Q_ERR_OWNERSHIP, "fourth", "four"));
+	EXPECT_EQ(L3L2Q_ERR_OWNERSHIP, core->error.kind);
+	EXPECT_STREQ("first", core->error.op);
+	EXPECT_STREQ("one", core->error.message);
+	EXPECT_EQ(-EPERM, l3l2q_core_live(core));
+}
+
 TEST_F(queue, s6_producer_error_ends_the_consumer)
 {
 	ASSERT_EQ(0, send_data(self->rx, 8, 1));
@@ -2028,8 +2047,15 @@ TEST_F(queue, design_writable)
 	ASSERT_EQ(0, take(self->rx, 8, 3));
 	EXPECT_TRUE(WRITABLE());
 	ASSERT_EQ(0, send_data(self->tx, self->arena, 9));
-	/* Sent: a free slot is enough again. */
+	/* Sent: a free slot is enough again, */
 	EXPECT_TRUE(WRITABLE());
+	ASSERT_EQ(0, take(self->rx, self->arena, 9));
+	/* and without one there is none, refused or not. */
+	for (i = 0; i < DEPTH; i++) {
+		EXPECT_TRUE(WRITABLE());
+		ASSERT_EQ(0, send_data(self->tx, 8, i));
+	}
+	EXPECT_FALSE(WRITABLE());
 }
 
 TEST_HARNESS_MAIN
