@@ -27,8 +27,6 @@ FIXTURE_VARIANT_ADD(size, over_2m) { .bytes = 2 * MIB + 1 };
 FIXTURE_VARIANT_ADD(size, odd_5m) { .bytes = 5 * MIB + 12345 };
 FIXTURE_VARIANT_ADD(size, some_64m) { .bytes = 64 * MIB };
 FIXTURE_VARIANT_ADD(size, some_256m) { .bytes = 256 * MIB };
-FIXTURE_VARIANT_ADD(size, over_1g) { .bytes = 1025 * MIB };
-FIXTURE_VARIANT_ADD(size, exactly_4g) { .bytes = 4096 * MIB };
 FIXTURE_VARIANT_ADD(size, over_4g) { .bytes = 4097 * MIB + 4096 };
 
 FIXTURE_SETUP(size)
@@ -104,24 +102,6 @@ TEST_F(size, is_zeroed_and_seen_from_both_ends)
 	ASSERT_EQ(0, err);
 	EXPECT_TRUE(size_walk((char *)self->p.l2.map[L3L2Q_MAP_PAYLOAD] + m->delta, n,
 			      SIZE_COMPARE));
-}
-
-TEST_F(size, comes_back_when_it_ends)
-{
-	struct l3l2q_create create;
-	struct drv_pair p;
-	__u64 total, have = drv_meminfo("MemTotal");
-
-	/* again and again: in the end more than there is */
-	drv_pair_close(&self->p);
-	for (total = 0; total < have && total < 64 * variant->bytes; total += variant->bytes) {
-		drv_create_init_raw(&create, variant->bytes, 64);
-		drv_pair_create(_metadata, &p, &create);
-		drv_pair_map(_metadata, &p);
-		p.l3.payload[0] = 1;
-		p.l3.payload[variant->bytes - 1] = 1;
-		drv_pair_close(&p);
-	}
 }
 
 /* ---- a large queue ----------------------------------------------------- */
@@ -370,10 +350,13 @@ TEST(a_memory_cgroups_limit_is_enomem_and_kills_nobody)
 			EXPECT_EQ(-ENOMEM, drv_create(ctx, &create));
 			EXPECT_EQ(fds, drv_count_fds());
 		}
-		/* what fits still can be had: nothing was left charged */
-		drv_create_init_raw(&create, 16 * MIB, 64);
-		fd = drv_create(ctx, &create);
-		EXPECT_LE(0, fd);
+		/* what fits still can be had, again and again: all comes back */
+		for (i = 0; i < 16; i++) {
+			drv_create_init_raw(&create, 16 * MIB, 64);
+			fd = drv_create(ctx, &create);
+			EXPECT_LE(0, fd);
+			close(fd);
+		}
 		_exit(0);
 	}
 	EXPECT_EQ(0, drv_reap(&child));
