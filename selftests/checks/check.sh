@@ -3,7 +3,8 @@
 #
 # check.sh check|debug|style|native|guest: what "make check", "make check-debug",
 # "make style" and so on run. A step that fails does not stop the others; what cannot even be
-# built counts as one failure. Prints the sum as its last line and leaves it in
+# built counts as one failure. L3L2Q_SLOW=N multiplies the time limits, for busy
+# machines. Prints the sum as its last line and leaves it in
 # build/results/.
 
 set -uo pipefail
@@ -14,6 +15,7 @@ cd "$top" || exit 1
 
 what=$1
 results=$top/build/results/$what
+slow=${L3L2Q_SLOW:-1}
 make=(env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES -u MAKELEVEL "${MAKE:-make}" -s)
 started=$(date +%s)
 
@@ -83,7 +85,7 @@ native_suites() {
 			[ "$variant" = asan ] || p=build/bin/l3l2q-stream
 			specs+=("STREAM=$p L3L2Q_TRANSPORT=memfd selftests/stream.sh")
 		fi
-		L3L2Q_VARIANT=$variant native "native-$variant" --limit 300 "${specs[@]}"
+		L3L2Q_VARIANT=$variant native "native-$variant" --limit $((300 * slow)) "${specs[@]}"
 	done
 }
 
@@ -105,7 +107,7 @@ guest() {
 		specs+=("$* $p")
 	done < <(over 'driver memfd external' build/guest "${proto[@]}")
 	specs+=("${shell[@]}")
-	"$top/selftests/vm/run.sh" --suite "$suite" --kernel "$dir" --mem "$mem" --timeout "$limit" --total "$total" \
+	"$top/selftests/vm/run.sh" --suite "$suite" --kernel "$dir" --mem "$mem" --timeout $((limit * slow)) --total $((total * slow)) \
 		--module "build/kmod-$(cat "$dir/version")/l3l2q.ko" --results "$results" \
 		--file build/bin-static/l3l2q-stream:/bin/l3l2q-stream -- "${specs[@]}"
 }
