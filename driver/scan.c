@@ -123,8 +123,11 @@ static bool l3l2q_scan_one(struct l3l2q_endpoint *ep)
 	if (ep->peer_kind != L3L2Q_PEER_SILENT || l3l2q_endpoint_ended(ep))
 		return false;
 
-	l3l2q_stat_inc(ep, L3L2Q_STAT_TIMER_TICKS);
 	sleepers = l3l2q_sleepers(ep);
+	if (sleepers == L3L2Q_SLEEPERS_NONE)
+		return false;
+
+	l3l2q_stat_inc(ep, L3L2Q_STAT_TIMER_TICKS);
 	if (sleepers == L3L2Q_SLEEPERS_READY) {
 		l3l2q_stat_inc(ep, L3L2Q_STAT_TIMER_WAKEUPS);
 		l3l2q_wake(ep, false);

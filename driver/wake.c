@@ -271,7 +271,8 @@ void l3l2q_wake(struct l3l2q_endpoint *ep, bool force)
  * @ep: the role; the scanner's lock is held
  *
  * Whoever arms queues itself first and takes the scanner's lock afterwards: if
- * it is not seen here, it comes to the scanner once more.
+ * it is not seen here, it comes to the scanner once more. If there is nobody,
+ * counters are not looked at.
  *
  * Return: enum l3l2q_sleepers.
  */
@@ -288,7 +289,7 @@ enum l3l2q_sleepers l3l2q_sleepers(struct l3l2q_endpoint *ep)
 		if (watch->bits & armed)
 			ret = L3L2Q_SLEEPERS_WAIT;
 	}
-	if (l3l2q_watches_ready(ep, armed))
+	if (ret == L3L2Q_SLEEPERS_WAIT && l3l2q_watches_ready(ep, armed))
 		ret = L3L2Q_SLEEPERS_READY;
 	spin_unlock_irqrestore(&ep->lock, flags);
 
