@@ -498,4 +498,42 @@ TEST(design_readable_writable)
 	EXPECT_TRUE(l3l2q_writable(2, 1, 4, L3L2Q_PRODUCER_NEED, 0xffffffffu));
 }
 
+/* The twelve in their order; a wrong count or no scalars touch nothing. */
+TEST(s1_scalars_are_counted_and_taken_in_order)
+{
+	struct l3l2q_region_desc region, region_before;
+	struct l3l2q_queue_desc queue, queue_before;
+	__u64 scalars[L3L2Q_SCALARS];
+	__u64 i;
+
+	for (i = 0; i < L3L2Q_SCALARS; i++)
+		scalars[i] = 100 + i;
+	memset(&region, 0x5a, sizeof(region));
+	memset(&queue, 0x5a, sizeof(queue));
+	region_before = region;
+	queue_before = queue;
+
+	EXPECT_EQ(L3L2Q_CHECK_NULL, l3l2q_scalars_parse(NULL, 12, &region, &queue));
+	EXPECT_EQ(L3L2Q_CHECK_NULL, l3l2q_scalars_parse(scalars, 12, NULL, &queue));
+	for (i = 0; i <= 13; i++) {
+		if (i != 12) {
+			EXPECT_EQ(L3L2Q_CHECK_SCALAR_COUNT,
+				  l3l2q_scalars_parse(scalars, i, &region, &queue));
+		}
+		if (i != 6) {
+			EXPECT_EQ(L3L2Q_CHECK_SCALAR_COUNT,
+				  l3l2q_scalars_parse(scalars, i, &region, NULL));
+		}
+	}
+	EXPECT_EQ(0, memcmp(&region, &region_before, sizeof(region)));
+	EXPECT_EQ(0, memcmp(&queue, &queue_before, sizeof(queue)));
+
+	EXPECT_EQ(L3L2Q_CHECK_OK, l3l2q_scalars_parse(scalars, 6, &region, NULL));
+	EXPECT_EQ(0, memcmp(&region, scalars, sizeof(region)));
+	memset(&region, 0, sizeof(region));
+	EXPECT_EQ(L3L2Q_CHECK_OK, l3l2q_scalars_parse(scalars, 12, &region, &queue));
+	EXPECT_EQ(0, memcmp(&region, scalars, sizeof(region)));
+	EXPECT_EQ(0, memcmp(&queue, scalars + 6, sizeof(queue)));
+}
+
 TEST_HARNESS_MAIN

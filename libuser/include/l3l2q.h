@@ -181,7 +181,8 @@ int l3l2q_detach(struct l3l2q_ep *ep);
 /**
  * l3l2q_abort() - end this side with its abort flag set
  *
- * The peer sees -ECONNABORTED; here every later call returns -EIO.
+ * The peer sees -ECONNABORTED; here every later call returns -EIO. -EOPNOTSUPP on
+ * a raw region, which has no flag.
  */
 int l3l2q_abort(struct l3l2q_ep *ep);
 

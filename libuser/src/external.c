@@ -108,6 +108,7 @@ static int check_unused(const struct l3l2q_ep *ep, struct l3l2q_failure *why)
 L3L2Q_API int l3l2q_attach_external(struct l3l2q_ep **out, const struct l3l2q_external *ext,
 				    const struct l3l2q_attr *attr, struct l3l2q_failure *why)
 {
+	__u64 scalars[L3L2Q_SCALARS];
 	struct l3l2q_ep *ep;
 	int ret;
 
@@ -121,8 +122,8 @@ L3L2Q_API int l3l2q_attach_external(struct l3l2q_ep **out, const struct l3l2q_ex
 	ret = l3l2q_ep_alloc(&ep, &l3l2q_external);
 	if (ret)
 		return l3l2q_why(why, ret, "no memory for an endpoint");
-	memcpy(&ep->region, ext->scalars, sizeof(ep->region));
-	memcpy(&ep->queue, ext->scalars + L3L2Q_REGION_SCALARS, sizeof(ep->queue));
+	memcpy(scalars, ext->scalars, sizeof(scalars));
+	l3l2q_scalars_parse(scalars, L3L2Q_SCALARS, &ep->region, &ep->queue);
 	ep->memory = ext->memory;
 	ret = l3l2q_ep_start(ep, (enum l3l2q_role)ext->role, ext->payload, ext->counters, attr, why);
 	if (!ret)

@@ -315,6 +315,42 @@ l3l2q_queue_check(const struct l3l2q_region_desc *region,
 	return L3L2Q_CHECK_OK;
 }
 
+/**
+ * l3l2q_scalars_parse() - take apart what an L2 task was handed
+ * @scalars: the scalars
+ * @count: how many: 6 for a raw region, 12 for a queue
+ * @region: result, untouched on failure
+ * @queue: result, untouched on failure; NULL for a raw region
+ *
+ * Return: L3L2Q_CHECK_OK, _NULL or _SCALAR_COUNT; what they say is not checked.
+ */
+static inline enum l3l2q_check
+l3l2q_scalars_parse(const __u64 *scalars, __u64 count,
+		    struct l3l2q_region_desc *region,
+		    struct l3l2q_queue_desc *queue)
+{
+	if (!scalars || !region)
+		return L3L2Q_CHECK_NULL;
+	if (count != (queue ? L3L2Q_SCALARS : L3L2Q_REGION_SCALARS))
+		return L3L2Q_CHECK_SCALAR_COUNT;
+
+	region->magic_version = scalars[0];
+	region->region_id = scalars[1];
+	region->payload_base = scalars[2];
+	region->payload_bytes = scalars[3];
+	region->counter_base = scalars[4];
+	region->counter_bytes = scalars[5];
+	if (!queue)
+		return L3L2Q_CHECK_OK;
+	queue->magic_version = scalars[6];
+	queue->depth = scalars[7];
+	queue->input_arena_bytes = scalars[8];
+	queue->output_arena_bytes = scalars[9];
+	queue->payload_bytes = scalars[10];
+	queue->counter_bytes = scalars[11];
+	return L3L2Q_CHECK_OK;
+}
+
 /* May [offset, offset + nbytes) of a payload range be accessed? */
 static inline enum l3l2q_check
 l3l2q_payload_check(__u64 payload_bytes, __u64 offset, __u64 nbytes)
