@@ -447,7 +447,8 @@ enum l3l2q_eventfd_kind {
  *
  * Registering arms it. It is signalled once its condition holds, at once if it
  * holds already, and then not again until it is armed again: by registering,
- * by ARM, or by setting its bit in the control page.
+ * by ARM, or by setting its bit in the control page, as a poll or a WAIT for the
+ * same event does too.
  * ENOENT: nothing to remove. EBADF, EINVAL: not an eventfd.
  */
 struct l3l2q_eventfd {
