@@ -6,7 +6,12 @@
 # L3L2Q_KO is the module, and drv_module, which uses it, lies next to this.
 
 cd "$(dirname "$0")" || exit 1
-rounds=${L3L2Q_ROUNDS:-200}
+# A debug kernel takes seconds for each round, holds on to what was freed, and
+# scans for leaks itself.
+case ${L3L2Q_VARIANT-} in
+*debug*) debug=1 rounds=${L3L2Q_ROUNDS:-40} warm=10 ;;
+*) debug=0 rounds=${L3L2Q_ROUNDS:-200} warm=20 ;;
+esac
 n=0
 failed=0
 
@@ -116,11 +121,11 @@ rounds_to() {
 
 # The first rounds fill caches. What is lost with each round shows in both
 # halves of the others; noise does not.
-rounds_to 20
+rounds_to $warm
 free0=$(free) held0=$(held)
-rounds_to $((20 + rounds / 2))
+rounds_to $((warm + rounds / 2))
 free1=$(free) held1=$(held)
-rounds_to $((20 + rounds))
+rounds_to $((warm + rounds))
 free2=$(free) held2=$(held)
 loaded || load
 
@@ -139,7 +144,10 @@ below() { [ "$1" -lt "$3" ] || [ "$2" -lt "$3" ]; }
 # less than three quarters of a page for each round
 limit=$((rounds * 3 / 2))
 echo "# KiB free: $free0, $free1, $free2; held by the kernel: $held0, $held1, $held2"
-if [ -z "$error" ] && below $((free0 - free1)) $((free1 - free2)) $limit &&
+if [ -z "$error" ] && [ $debug = 1 ]; then
+	n=$((n + 1))
+	echo "ok $n no memory is lost # SKIP a debug kernel keeps freed memory; the scan for leaks judges"
+elif [ -z "$error" ] && below $((free0 - free1)) $((free1 - free2)) $limit &&
 	below $((held1 - held0)) $((held2 - held1)) $limit; then
 	ok 'no memory is lost'
 else
