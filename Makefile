@@ -231,7 +231,7 @@ install: lib tools
 	$(Q)[ -n '$(DESTDIR)' ] || ldconfig 2>/dev/null || :
 	+$(Q)if [ -n '$(KRELEASE)' ] && [ -e '$(KMOD)/l3l2q.ko' ]; then \
 		echo '  INSTALL l3l2q.ko for $(KRELEASE)'; \
-		$(KMAKE) INSTALL_MOD_PATH='$(DESTDIR)' modules_install; \
+		$(KMAKE) INSTALL_MOD_PATH='$(DESTDIR)' CONFIG_MODULE_SIG_ALL= modules_install; \
 	else \
 		echo '  no module was built for $(KDIR): not installed'; \
 	fi

@@ -19,7 +19,7 @@ for group in "$@"; do
 	guest) want+=(qemu-system-x86 cpio perl-base) ;;
 	check)
 		want+=(g++ perl bc flex bison libelf-dev kmod sparse cppcheck
-			gcc-aarch64-linux-gnu pkg-config groff-base spin)
+			gcc-aarch64-linux-gnu linux-libc-dev-arm64-cross pkg-config groff-base spin)
 		;;
 	*)
 		say "unknown group $group"
