@@ -43,16 +43,16 @@ FIXTURE_VARIANT(bounce)
 	bool silent;
 };
 
-FIXTURE_VARIANT_ADD(bounce, wait_wait) { .l3 = DRV_BY_WAIT, .l2 = DRV_BY_WAIT, .n = 3000 };
-FIXTURE_VARIANT_ADD(bounce, poll_poll) { .l3 = DRV_BY_POLL, .l2 = DRV_BY_POLL, .n = 3000 };
-FIXTURE_VARIANT_ADD(bounce, epoll_epoll) { .l3 = DRV_BY_EPOLL, .l2 = DRV_BY_EPOLL, .n = 3000 };
-FIXTURE_VARIANT_ADD(bounce, et_et) { .l3 = DRV_BY_EPOLL_ET, .l2 = DRV_BY_EPOLL_ET, .n = 3000 };
+FIXTURE_VARIANT_ADD(bounce, wait_wait) { .l3 = DRV_BY_WAIT, .l2 = DRV_BY_WAIT, .n = 1000 };
+FIXTURE_VARIANT_ADD(bounce, poll_poll) { .l3 = DRV_BY_POLL, .l2 = DRV_BY_POLL, .n = 1000 };
+FIXTURE_VARIANT_ADD(bounce, epoll_epoll) { .l3 = DRV_BY_EPOLL, .l2 = DRV_BY_EPOLL, .n = 1000 };
+FIXTURE_VARIANT_ADD(bounce, et_et) { .l3 = DRV_BY_EPOLL_ET, .l2 = DRV_BY_EPOLL_ET, .n = 1000 };
 FIXTURE_VARIANT_ADD(bounce, eventfd_eventfd) {
-	.l3 = DRV_BY_EVENTFD, .l2 = DRV_BY_EVENTFD, .n = 3000 };
+	.l3 = DRV_BY_EVENTFD, .l2 = DRV_BY_EVENTFD, .n = 1000 };
 FIXTURE_VARIANT_ADD(bounce, wait_epoll_across_2_31) {
-	.l3 = DRV_BY_WAIT, .l2 = DRV_BY_EPOLL, .n = 2000, .start = 0x7fffffc0 };
+	.l3 = DRV_BY_WAIT, .l2 = DRV_BY_EPOLL, .n = 1000, .start = 0x7fffffc0 };
 FIXTURE_VARIANT_ADD(bounce, eventfd_poll_across_2_32) {
-	.l3 = DRV_BY_EVENTFD, .l2 = DRV_BY_POLL, .n = 2000, .start = 0xffffffc0 };
+	.l3 = DRV_BY_EVENTFD, .l2 = DRV_BY_POLL, .n = 1000, .start = 0xffffffc0 };
 FIXTURE_VARIANT_ADD(bounce, wait_silent) {
 	.l3 = DRV_BY_WAIT, .l2 = DRV_BY_WAIT, .n = 300, .silent = true };
 FIXTURE_VARIANT_ADD(bounce, epoll_silent) {
@@ -647,7 +647,7 @@ TEST_F(chaos, ends_of_every_kind_wake_sleepers_at_any_moment)
 
 TEST_F(chaos, eventfds_replaced_while_they_fire_do_no_harm)
 {
-	int n = drv_rounds(3000);
+	int n = drv_rounds(1000);
 	struct bouncer l3 = { .n = n, .first = true }, l2 = { .n = n };
 	pthread_t threads[2];
 	struct drv_pair p;
