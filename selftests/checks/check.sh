@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # check.sh check|debug|style|native|guest: what "make check", "make check-debug",
-# "make style" and so on run. A step that fails does not stop the others; what cannot even be
-# built counts as one failure. L3L2Q_SLOW=N multiplies the time limits, for busy
-# machines. Prints the sum as its last line and leaves it in
-# build/results/.
+# "make style" and so on run. A step that fails does not stop the others; what
+# cannot even be built counts as one failure. Prints the sum as its last line and
+# leaves it in build/results/. L3L2Q_SLOW=N multiplies the time limits, for busy
+# machines.
 
 set -uo pipefail
 
