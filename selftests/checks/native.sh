@@ -10,6 +10,8 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
+# shellcheck source=selftests/checks/spec.sh
+. "$here/spec.sh"
 suite=native results='' limit=300
 
 while [ $# -gt 0 ]; do
@@ -39,21 +41,6 @@ fi
 export ASAN_OPTIONS=${ASAN_OPTIONS-detect_stack_use_after_return=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS-print_stacktrace=1}
 export TSAN_OPTIONS=${TSAN_OPTIONS-halt_on_error=1:die_after_fork=0:second_deadlock_stack=1}
-
-name_of() {
-	local w n=
-
-	for w in $1; do
-		case $w in
-		L3L2Q_TRANSPORT=*) n="$n ${w#*=}" ;;
-		*=*) ;;
-		*)
-			echo "$(basename "$w")$n"
-			return
-			;;
-		esac
-	done
-}
 
 run_all() {
 	local spec name out t0 st

@@ -33,6 +33,8 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
+# shellcheck source=selftests/checks/spec.sh
+. "$here/../checks/spec.sh"
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/l3l2q
 qpid='' work=''
 
@@ -145,22 +147,6 @@ big_mem() {
 	else
 		echo 1G
 	fi
-}
-
-# name_of SPEC: what the summary calls a test
-name_of() {
-	local w n=
-
-	for w in $1; do
-		case $w in
-		L3L2Q_TRANSPORT=*) n="$n ${w#*=}" ;;
-		*=*) ;;
-		*)
-			echo "$(basename "$w")$n"
-			return
-			;;
-		esac
-	done
 }
 
 main() {
