@@ -259,8 +259,6 @@ int l3l2q_driver_create(struct l3l2q_ep **ep, const char *path, const struct l3l
 	ret = driver_start(ep, fd, attr, why);
 	if (ret)
 		close(fd);
-	else
-		(*ep)->creator = true;
 	return ret;
 }
 

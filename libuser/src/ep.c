@@ -336,7 +336,7 @@ L3L2Q_API void l3l2q_ep_stats(const struct l3l2q_ep *ep, struct l3l2q_ep_stats *
 		.kicks = sum3(ep, offsetof(struct l3l2q_counts, kicks)),
 		.sleeps = sum3(ep, offsetof(struct l3l2q_counts, sleeps)),
 		.spins = sum3(ep, offsetof(struct l3l2q_counts, spins)),
-		.syscalls = sum3(ep, offsetof(struct l3l2q_counts, syscalls)),
+		.syscalls = __atomic_load_n(&ep->syscalls, __ATOMIC_RELAXED),
 	};
 }
 

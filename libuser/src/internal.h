@@ -71,7 +71,6 @@ struct l3l2q_counts {
 	uint64_t kicks;
 	uint64_t sleeps;
 	uint64_t spins;
-	uint64_t syscalls;
 };
 
 /* One thread's half of an endpoint, beside the core's. */
@@ -101,12 +100,13 @@ struct l3l2q_ep {
 	struct l3l2q_map maps[L3L2Q_MAPS];
 	struct l3l2q_map books;
 	uint64_t spin_ns;
+	uint64_t syscalls;		/* by any thread, atomically */
 	uint32_t window;
 	uint32_t memory;
 	uint32_t abort_told;
 	bool raw;
 	bool silent;
-	bool creator;
+	bool creator;			/* memfd: may open the peer */
 	bool peer_opened;
 	int fd;				/* driver: the endpoint; memfd: the memory */
 	int poll_fd;			/* memfd: epoll over the next two */

@@ -90,7 +90,7 @@ void l3l2q_kick_peer(struct l3l2q_ep *ep, struct l3l2q_half *half)
 /* A system call made for somebody, by whichever thread. */
 void l3l2q_count_syscall(struct l3l2q_ep *ep)
 {
-	__atomic_fetch_add(&ep->any_half.counts.syscalls, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&ep->syscalls, 1, __ATOMIC_RELAXED);
 }
 
 /* Sleep a little, longer each time, where nobody would wake us. */
