@@ -11,6 +11,11 @@
  * shorter one than first released is EINVAL; results are cut or zero-extended
  * to the caller's size. Unknown flags and non-zero padding are EINVAL.
  * Fields marked "out" are ignored on input.
+ *
+ * When a region's memory goes away (its device or its provider does), every
+ * ioctl on its endpoints becomes ENODEV, poll says EPOLLHUP and, with a queue,
+ * EPOLLERR; mappings stay usable but show the counters as last seen, with the
+ * peer's abort flag set, and nothing of the payload.
  */
 #ifndef _UAPI_LINUX_L3L2Q_H
 #define _UAPI_LINUX_L3L2Q_H
@@ -186,7 +191,9 @@ struct l3l2q_query {
  * @free_bytes: out: what is left of it
  * @vectors: out: interrupt vectors
  * @numa_node: out: or -1
- * @name: out: NUL-terminated
+ * @name: out: NUL-terminated; "pci:" and this is a transport of the library
+ * @memory: out: enum l3l2q_memory, the effective one
+ * @pad: out: 0
  */
 struct l3l2q_query_device {
 	__u32 size;
@@ -198,6 +205,8 @@ struct l3l2q_query_device {
 	__u32 vectors;
 	__s32 numa_node;
 	__u8 name[32];
+	__u32 memory;
+	__u32 pad;
 };
 
 /* ---- CREATE ------------------------------------------------------------ */
@@ -212,6 +221,7 @@ enum l3l2q_backend {
 #define L3L2Q_CREATE_NUMA	  (1u << 0)	/* allocate on numa_node */
 #define L3L2Q_CREATE_REGION_V3	  (1u << 1)	/* scalars say region version 3.0 */
 #define L3L2Q_CREATE_SILENT_PEER  (1u << 2)	/* the other role only loads and stores */
+#define L3L2Q_CREATE_COHERENT	  (1u << 3)	/* cached memory, which device and CPUs snoop */
 
 /**
  * struct l3l2q_create - make a region and an endpoint of it
@@ -224,14 +234,25 @@ enum l3l2q_backend {
  * @output_arena_bytes: queue geometry, 0 if raw
  * @payload_bytes: raw: size of the payload range; 0 with geometry
  * @counter_bytes: raw: size of the counter range, a multiple of 4; 0 with geometry
- * @source: what the backend takes the memory from; 0 for RAM
- * @source_bytes: its length; 0 for RAM
+ * @source: what the backend takes the memory from. RAM: 0. PCI: the index of a
+ *	window, as QUERY_DEVICE takes it. DMABUF: a descriptor. ASCEND: a device
+ *	address of the calling process
+ * @source_bytes: ASCEND: how much there is at @source, from which the region is
+ *	carved; else 0
  * @region_id: out: unique while the module is loaded, never 0
  * @fd: out: the endpoint, close-on-exec
  * @pad: 0
  *
- * EINVAL bad geometry or sizes; EFBIG over max_region_bytes; EDQUOT over
- * max_user_bytes; ENOMEM; EOPNOTSUPP no such backend here; EMFILE, ENFILE.
+ * DMABUF takes only buffers that the caller declares coherent, by
+ * L3L2Q_CREATE_COHERENT. ASCEND maps device memory write-combining without that
+ * flag, cached with it. With DMABUF and ASCEND the payload is at the source's
+ * first byte and the counters begin at the next page boundary after it.
+ *
+ * EINVAL bad geometry, sizes or source, or depth 1 on memory that is not cached;
+ * EFBIG over max_region_bytes; EDQUOT over max_user_bytes; ENOMEM; ENOSPC no room
+ * in the window or the source; ENODEV no such window, or its driver is not
+ * loaded; EOPNOTSUPP no such backend here, or memory it cannot use; EBADF not a
+ * dma-buf; EMFILE, ENFILE.
  */
 struct l3l2q_create {
 	__u32 size;
@@ -464,8 +485,12 @@ struct l3l2q_eventfd {
 };
 
 /*
- * KICK: wake the peer if it is armed. With L3L2Q_KICK_SELF as its argument:
- * wake other sleepers of one's own role, after a change to one's control page.
+ * KICK: wake the peer if it is armed, and ring its device if it has one. With
+ * L3L2Q_KICK_SELF as its argument: wake other sleepers of one's own role, after a
+ * change to one's control page.
+ *
+ * Doorbells and interrupts of a device have vectors: in both directions a region
+ * uses number region_id % vectors.
  */
 #define L3L2Q_KICK_SELF		(1u << 0)
 
@@ -473,7 +498,7 @@ struct l3l2q_eventfd {
 
 /**
  * struct l3l2q_set_polling - say how the peer behaves
- * @peer_kind: L3L2Q_PEER_ARMS or L3L2Q_PEER_SILENT
+ * @peer_kind: enum l3l2q_peer_kind; _RINGS only where there are interrupts
  * @min_ns: first polling period for a silent peer; 0: module default
  * @max_ns: period it stretches to while nothing happens; 0: module default
  * @pad: 0
@@ -505,6 +530,8 @@ struct l3l2q_set_polling {
  * @timer_wakeups: wake-ups that came of it
  * @faults: page faults on this endpoint's mappings
  * @region_bytes: memory of the region, all of it
+ * @interrupts: times an interrupt looked for sleepers of this role
+ * @doorbells: times the device was rung for this role
  */
 struct l3l2q_stats {
 	__u32 size;
@@ -521,16 +548,20 @@ struct l3l2q_stats {
 	__aligned_u64 timer_wakeups;
 	__aligned_u64 faults;
 	__aligned_u64 region_bytes;
+	__aligned_u64 interrupts;
+	__aligned_u64 doorbells;
 };
 
 /* ---- EXPORT_DMABUF ----------------------------------------------------- */
 
 /**
- * struct l3l2q_export_dmabuf - hand the payload to another driver
+ * struct l3l2q_export_dmabuf - hand the memory to another driver
  * @fd: out: a dma-buf, close-on-exec
  * @pad: 0
  *
- * EOPNOTSUPP unless L3L2Q_FEATURE_EXPORT and the backend can.
+ * It holds the payload and, from the next page boundary on, the counters: what
+ * CREATE takes with DMABUF. EOPNOTSUPP unless L3L2Q_FEATURE_EXPORT and the backend
+ * can, which RAM does.
  */
 struct l3l2q_export_dmabuf {
 	__u32 size;
@@ -572,7 +603,7 @@ L3L2Q_ABI_ASSERT(l3l2q_query, poll_min_ns, 60);
 L3L2Q_ABI_ASSERT(l3l2q_query, poll_max_ns, 64);
 L3L2Q_ABI_ASSERT(l3l2q_query, pad, 68);
 
-L3L2Q_ABI_ASSERT_SIZE(l3l2q_query_device, 72);
+L3L2Q_ABI_ASSERT_SIZE(l3l2q_query_device, 80);
 L3L2Q_ABI_ASSERT(l3l2q_query_device, size, 0);
 L3L2Q_ABI_ASSERT(l3l2q_query_device, flags, 4);
 L3L2Q_ABI_ASSERT(l3l2q_query_device, index, 8);
@@ -582,6 +613,8 @@ L3L2Q_ABI_ASSERT(l3l2q_query_device, free_bytes, 24);
 L3L2Q_ABI_ASSERT(l3l2q_query_device, vectors, 32);
 L3L2Q_ABI_ASSERT(l3l2q_query_device, numa_node, 36);
 L3L2Q_ABI_ASSERT(l3l2q_query_device, name, 40);
+L3L2Q_ABI_ASSERT(l3l2q_query_device, memory, 72);
+L3L2Q_ABI_ASSERT(l3l2q_query_device, pad, 76);
 
 L3L2Q_ABI_ASSERT_SIZE(l3l2q_create, 88);
 L3L2Q_ABI_ASSERT(l3l2q_create, size, 0);
@@ -683,7 +716,7 @@ L3L2Q_ABI_ASSERT(l3l2q_set_polling, min_ns, 12);
 L3L2Q_ABI_ASSERT(l3l2q_set_polling, max_ns, 16);
 L3L2Q_ABI_ASSERT(l3l2q_set_polling, pad, 20);
 
-L3L2Q_ABI_ASSERT_SIZE(l3l2q_stats, 104);
+L3L2Q_ABI_ASSERT_SIZE(l3l2q_stats, 120);
 L3L2Q_ABI_ASSERT(l3l2q_stats, size, 0);
 L3L2Q_ABI_ASSERT(l3l2q_stats, flags, 4);
 L3L2Q_ABI_ASSERT(l3l2q_stats, notifies, 8);
@@ -698,6 +731,8 @@ L3L2Q_ABI_ASSERT(l3l2q_stats, timer_ticks, 72);
 L3L2Q_ABI_ASSERT(l3l2q_stats, timer_wakeups, 80);
 L3L2Q_ABI_ASSERT(l3l2q_stats, faults, 88);
 L3L2Q_ABI_ASSERT(l3l2q_stats, region_bytes, 96);
+L3L2Q_ABI_ASSERT(l3l2q_stats, interrupts, 104);
+L3L2Q_ABI_ASSERT(l3l2q_stats, doorbells, 112);
 
 L3L2Q_ABI_ASSERT_SIZE(l3l2q_export_dmabuf, 16);
 L3L2Q_ABI_ASSERT(l3l2q_export_dmabuf, size, 0);
