@@ -5,6 +5,8 @@
  * and whatever it says leads to a wake-up at most.
  */
 #include <linux/errno.h>
+#include <linux/io.h>
+#include <linux/rcupdate.h>
 
 #include "internal.h"
 
@@ -19,8 +21,18 @@
  */
 s32 l3l2q_counter_read(const struct l3l2q_region *region, u64 offset)
 {
+	const struct l3l2q_words *words;
+	s32 value;
+
+	rcu_read_lock();
+	words = rcu_dereference(region->words);
 	/* Pairs with l3l2q_counter_write() and with releases in user space. */
-	return smp_load_acquire(&region->counters[offset / sizeof(s32)]);
+	if (words->io)
+		value = readl(words->io + offset / sizeof(s32));
+	else
+		value = smp_load_acquire(&words->mem[offset / sizeof(s32)]);
+	rcu_read_unlock();
+	return value;
 }
 
 /**
@@ -33,8 +45,20 @@ s32 l3l2q_counter_read(const struct l3l2q_region *region, u64 offset)
  */
 void l3l2q_counter_write(struct l3l2q_region *region, u64 offset, s32 value)
 {
+	const struct l3l2q_words *words;
+
+	rcu_read_lock();
+	words = rcu_dereference(region->words);
 	/* Pairs with l3l2q_counter_read() and with acquires in user space. */
-	smp_store_release(&region->counters[offset / sizeof(s32)], value);
+	if (words->io) {
+		/* On both sides: neither may linger in a write buffer. */
+		wmb();
+		writel(value, words->io + offset / sizeof(s32));
+		wmb();
+	} else {
+		smp_store_release(&words->mem[offset / sizeof(s32)], value);
+	}
+	rcu_read_unlock();
 }
 
 static int l3l2q_counter_access(const struct l3l2q_region *region, u64 offset)
@@ -93,7 +117,7 @@ int l3l2q_ioctl_notify(struct l3l2q_ucmd *ucmd)
 	l3l2q_counter_write(region, cmd->offset, value);
 
 	/* Threads of one's own role may wait for one's own counters. */
-	l3l2q_wake(l3l2q_peer(ep), false);
+	l3l2q_wake_peer(ep, false);
 	l3l2q_wake(ep, false);
 
 	l3l2q_stat_inc(ep, L3L2Q_STAT_NOTIFIES);

@@ -18,7 +18,7 @@ static int l3l2q_ioctl_query(struct l3l2q_ucmd *ucmd)
 		.size = sizeof(*cmd),
 		.uapi_version = L3L2Q_UAPI_VERSION,
 		.uapi_oldest = L3L2Q_UAPI_OLDEST,
-		.features = L3L2Q_FEATURE_RAM,
+		.features = l3l2q_backend_features(),
 		.max_region_bytes = l3l2q_max_region_bytes(),
 		.max_counter_bytes = L3L2Q_RAW_COUNTER_MAX,
 		.max_user_bytes = l3l2q_max_user_bytes(),
@@ -64,15 +64,10 @@ static int l3l2q_create_raw(const struct l3l2q_create *cmd,
 	return 0;
 }
 
-static int l3l2q_create_check(const struct l3l2q_create *cmd)
+static int l3l2q_create_check(const struct l3l2q_create *cmd,
+			      const struct l3l2q_backend_ops *ops)
 {
-	if (cmd->pad || cmd->role >= L3L2Q_ROLES)
-		return -EINVAL;
-	if (cmd->backend > L3L2Q_BACKEND_ASCEND)
-		return -EINVAL;
-	if (cmd->backend != L3L2Q_BACKEND_RAM)
-		return -EOPNOTSUPP;
-	if (cmd->source || cmd->source_bytes)
+	if (cmd->pad || cmd->role >= L3L2Q_ROLES || cmd->flags & ~ops->flags)
 		return -EINVAL;
 
 	if (!(cmd->flags & L3L2Q_CREATE_NUMA))
@@ -86,11 +81,14 @@ static int l3l2q_create_check(const struct l3l2q_create *cmd)
 static int l3l2q_ioctl_create(struct l3l2q_ucmd *ucmd)
 {
 	struct l3l2q_create *cmd = ucmd->cmd;
+	const struct l3l2q_backend_ops *ops = l3l2q_backend(cmd->backend);
 	struct l3l2q_region *region;
 	struct l3l2q_layout layout;
 	int err;
 
-	err = l3l2q_create_check(cmd);
+	if (IS_ERR(ops))
+		return PTR_ERR(ops);
+	err = l3l2q_create_check(cmd, ops);
 	if (err)
 		return err;
 	if (cmd->depth)
@@ -102,7 +100,7 @@ static int l3l2q_ioctl_create(struct l3l2q_ucmd *ucmd)
 	if (layout.payload_bytes > l3l2q_max_region_bytes())
 		return -EFBIG;
 
-	region = l3l2q_region_create(cmd, &layout);
+	region = l3l2q_region_create(cmd, &layout, ops);
 	if (IS_ERR(region))
 		return PTR_ERR(region);
 
@@ -120,8 +118,8 @@ static const struct l3l2q_ioctl l3l2q_ctx_ioctls[] = {
 			    l3l2q_ioctl_query_device),
 	[_IOC_NR(L3L2Q_IOC_CREATE)] =
 		L3L2Q_IOCTL(l3l2q_create, 88, L3L2Q_CREATE_NUMA |
-			    L3L2Q_CREATE_REGION_V3 | L3L2Q_CREATE_SILENT_PEER,
-			    false, l3l2q_ioctl_create),
+			    L3L2Q_CREATE_REGION_V3 | L3L2Q_CREATE_SILENT_PEER |
+			    L3L2Q_CREATE_COHERENT, false, l3l2q_ioctl_create),
 };
 
 static long l3l2q_ctx_ioctl(struct file *file, unsigned int cmd,

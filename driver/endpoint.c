@@ -57,7 +57,7 @@ int l3l2q_endpoint_end(struct l3l2q_endpoint *ep, u32 state)
 	if (mm)
 		mmdrop(mm);
 
-	l3l2q_wake(l3l2q_peer(ep), true);
+	l3l2q_wake_peer(ep, true);
 	/* Others may sleep on this very role; its eventfds are for the peer's. */
 	l3l2q_eventfds_drop(ep);
 	l3l2q_wake(ep, true);
@@ -116,7 +116,7 @@ static int l3l2q_ioctl_info(struct l3l2q_ucmd *ucmd)
 		.size = sizeof(*cmd),
 		.role = ep->role,
 		.backend = region->ops->id,
-		.memory = region->ops->memory,
+		.memory = region->memory,
 		.peer_kind = READ_ONCE(ep->peer_kind),
 		.state = l3l2q_endpoint_state(ep),
 		.peer_state = l3l2q_endpoint_state(peer),
@@ -145,9 +145,11 @@ static int l3l2q_ioctl_info(struct l3l2q_ucmd *ucmd)
 	l3l2q_info_map(ep, &map[L3L2Q_MAP_PEER_CONTROL],
 		       l3l2q_control_part(peer));
 
-	/* Not addresses, but distinct, aligned and not zero. */
-	cmd->region.payload_base = map[L3L2Q_MAP_PAYLOAD].offset;
-	cmd->region.counter_base = map[L3L2Q_MAP_COUNTERS].offset;
+	/* Without a device not addresses, but distinct, aligned and not zero. */
+	cmd->region.payload_base = region->payload_base ?:
+				   map[L3L2Q_MAP_PAYLOAD].offset;
+	cmd->region.counter_base = region->counter_base ?:
+				   map[L3L2Q_MAP_COUNTERS].offset;
 	return l3l2q_ucmd_respond(ucmd);
 }
 
@@ -189,6 +191,8 @@ static int l3l2q_ioctl_stats(struct l3l2q_ucmd *ucmd)
 			atomic64_read(&stats[L3L2Q_STAT_TIMER_WAKEUPS]),
 		.faults = atomic64_read(&stats[L3L2Q_STAT_FAULTS]),
 		.region_bytes = ep->region->bytes,
+		.interrupts = atomic64_read(&stats[L3L2Q_STAT_INTERRUPTS]),
+		.doorbells = atomic64_read(&stats[L3L2Q_STAT_DOORBELLS]),
 	};
 	return l3l2q_ucmd_respond(ucmd);
 }
@@ -254,6 +258,12 @@ static const char * const l3l2q_state_names[] = {
 	[L3L2Q_STATE_DEAD] = "dead",
 };
 
+static const char * const l3l2q_memory_names[] = {
+	[L3L2Q_MEMORY_CACHED] = "cached",
+	[L3L2Q_MEMORY_WC] = "write-combining",
+	[L3L2Q_MEMORY_DEVICE] = "device",
+};
+
 static const char * const l3l2q_peer_kind_names[] = {
 	[L3L2Q_PEER_ARMS] = "arms",
 	[L3L2Q_PEER_RINGS] = "rings",
@@ -277,6 +287,8 @@ static const char * const l3l2q_stat_names[] = {
 	[L3L2Q_STAT_TIMER_TICKS] = "timer-ticks",
 	[L3L2Q_STAT_TIMER_WAKEUPS] = "timer-wakeups",
 	[L3L2Q_STAT_FAULTS] = "faults",
+	[L3L2Q_STAT_INTERRUPTS] = "interrupts",
+	[L3L2Q_STAT_DOORBELLS] = "doorbells",
 };
 
 static void l3l2q_show_queue(struct seq_file *m,
@@ -304,6 +316,7 @@ static void l3l2q_endpoint_show_fdinfo(struct seq_file *m, struct file *file)
 
 	seq_printf(m, "l3l2q-region:\t%llu\n", region->id);
 	seq_printf(m, "l3l2q-backend:\t%s\n", region->ops->name);
+	seq_printf(m, "l3l2q-memory:\t%s\n", l3l2q_memory_names[region->memory]);
 	seq_printf(m, "l3l2q-bytes:\t%llu\n", region->bytes);
 	seq_printf(m, "l3l2q-payload-bytes:\t%llu\n", region->payload_bytes);
 	seq_printf(m, "l3l2q-counter-bytes:\t%u\n", region->counter_bytes);

@@ -65,7 +65,7 @@ enum l3l2q_part {
 
 /* ---- statistics --------------------------------------------------------- */
 
-/* In the order of struct l3l2q_stats. */
+/* In the order of struct l3l2q_stats, but for its region_bytes. */
 enum l3l2q_stat {
 	L3L2Q_STAT_NOTIFIES,
 	L3L2Q_STAT_KICKS,
@@ -78,6 +78,8 @@ enum l3l2q_stat {
 	L3L2Q_STAT_TIMER_TICKS,
 	L3L2Q_STAT_TIMER_WAKEUPS,
 	L3L2Q_STAT_FAULTS,
+	L3L2Q_STAT_INTERRUPTS,
+	L3L2Q_STAT_DOORBELLS,
 	L3L2Q_STATS_NR
 };
 
@@ -195,26 +197,58 @@ struct l3l2q_endpoint {
 /* ---- regions ------------------------------------------------------------ */
 
 /**
+ * struct l3l2q_words - the counter range as the kernel reaches it
+ * @mem: in memory, cached, or
+ * @io: in a device
+ */
+struct l3l2q_words {
+	s32 *mem;
+	s32 __iomem *io;
+};
+
+/**
  * struct l3l2q_backend_ops - where a region's payload and counters come from
  * @id: enum l3l2q_backend
  * @name: for people
- * @memory: enum l3l2q_memory of its mappings
- * @alloc: take zeroed memory for l3l2q_region.payload_bytes and .counter_bytes,
- *	set .counters, .scanner and .backing; may sleep
- * @free: undo @alloc; may sleep
- * @payload_pfn: page frame of the payload's page @index
- * @counters_pfn: page frame of the counters' page @index
+ * @feature: L3L2Q_FEATURE_*
+ * @flags: L3L2Q_CREATE_* that CREATE takes
+ * @foreign: the memory is somebody else's: nobody is charged for it, and it can
+ *	be revoked
+ * @init: at module load; may be NULL
+ * @exit: undo @init; may be NULL
+ * @alloc: validate l3l2q_create.source and .source_bytes; take zeroed memory for
+ *	l3l2q_region.payload_bytes and .counter_bytes; set .live, .scanner and
+ *	.backing, and where the defaults are wrong .memory, .payload_base,
+ *	.counter_base and .peer_kind. Once .live is set the memory may be revoked,
+ *	even before this returns. May sleep
+ * @free: undo @alloc, also when the memory was revoked; may sleep
+ * @payload_pfn: page frame of the payload's page @index; under .revoke
+ * @counters_pfn: page frame of the counters' page @index; under .revoke
+ * @mmap: have the memory's owner map @pgoff pages from its start on; NULL where
+ *	the two above are there. Such a role is attached by its own control page
+ * @ring: ring the device for this region; in any context, never once revoked;
+ *	NULL if there is no doorbell
+ * @lost: a counter in a device reads as all ones: if the device is gone, see to
+ *	it that it gets removed, and return true; in any context; may be NULL
  */
 struct l3l2q_backend_ops {
 	u32 id;
 	const char *name;
-	u32 memory;
+	u64 feature;
+	u32 flags;
+	bool foreign;
+	int (*init)(void);
+	void (*exit)(void);
 	int (*alloc)(struct l3l2q_region *region, const struct l3l2q_create *cmd);
 	void (*free)(struct l3l2q_region *region);
 	unsigned long (*payload_pfn)(struct l3l2q_region *region,
 				     unsigned long index);
 	unsigned long (*counters_pfn)(struct l3l2q_region *region,
 				      unsigned long index);
+	int (*mmap)(struct l3l2q_region *region, struct vm_area_struct *vma,
+		    unsigned long pgoff);
+	void (*ring)(struct l3l2q_region *region);
+	bool (*lost)(struct l3l2q_region *region);
 };
 
 /**
@@ -227,14 +261,28 @@ struct l3l2q_backend_ops {
  * @scanner: that of its backend or device
  * @inode: whose mapping all of its files use: unmapping hits nobody else
  * @user: who is charged for it
- * @bytes: how much is charged
+ * @charged: how much is charged
+ * @bytes: how much memory it is
  * @payload_bytes: size of the payload range
  * @counter_bytes: size of the counter range
+ * @payload_base: the payload's address as the device sees it, or 0
+ * @counter_base: the counters' address as the device sees it, or 0
+ * @memory: enum l3l2q_memory of payload and counters
+ * @peer_kind: enum l3l2q_peer_kind: how the creator's peer behaves if the creator
+ *	does not say; _RINGS if there are interrupts
  * @layout: of the queue; depth 0 in a raw region
- * @counters: the counter range, for l3l2q_counter_read() and _write() only
+ * @words: &.live or, once revoked, &.tomb_words; under RCU, for
+ *	l3l2q_counter_read() and _write() only
+ * @live: the counter range
+ * @tomb_words: what is left of it
  * @status: the page that all read and only the kernel writes
- * @revoke: faults hold it for reading, so that the backing memory can be
- *	replaced under them
+ * @revoke: faults hold it for reading, so that the memory can be replaced under
+ *	them
+ * @revoked: has been replaced; written under @revoke
+ * @tomb_counters: of a foreign region: what takes the counters' place, in a
+ *	copy for each role
+ * @tomb_payload: of a foreign region: the page that takes the place of each of
+ *	the payload's
  * @ep: the roles
  */
 struct l3l2q_region {
@@ -246,13 +294,23 @@ struct l3l2q_region {
 	struct l3l2q_scanner *scanner;
 	struct inode *inode;
 	struct l3l2q_user *user;
+	u64 charged;
 	u64 bytes;
 	u64 payload_bytes;
 	u32 counter_bytes;
+	u64 payload_base;
+	u64 counter_base;
+	u32 memory;
+	u32 peer_kind;
 	struct l3l2q_layout layout;
-	s32 *counters;
+	struct l3l2q_words __rcu *words;
+	struct l3l2q_words live;
+	struct l3l2q_words tomb_words;
 	struct l3l2q_status *status;
 	struct rw_semaphore revoke;
+	bool revoked;
+	s32 *tomb_counters[L3L2Q_ROLES];
+	void *tomb_payload;
 	struct l3l2q_endpoint ep[L3L2Q_ROLES];
 };
 
@@ -290,16 +348,46 @@ static inline void l3l2q_stat_inc(struct l3l2q_endpoint *ep,
 }
 
 /* region.c */
-struct l3l2q_region *l3l2q_region_create(const struct l3l2q_create *cmd,
-					 const struct l3l2q_layout *layout);
+struct l3l2q_region *
+l3l2q_region_create(const struct l3l2q_create *cmd,
+		    const struct l3l2q_layout *layout,
+		    const struct l3l2q_backend_ops *ops);
+bool l3l2q_region_get(struct l3l2q_region *region);
 void l3l2q_region_put(struct l3l2q_region *region);
 u64 l3l2q_max_region_bytes(void);
 u64 l3l2q_max_user_bytes(void);
 
+/* revoke.c */
+int l3l2q_tomb_alloc(struct l3l2q_region *region);
+void l3l2q_tomb_free(struct l3l2q_region *region);
+unsigned long l3l2q_tomb_pfn(const struct l3l2q_endpoint *ep,
+			     enum l3l2q_part part, unsigned long index);
+void l3l2q_region_revoke(struct l3l2q_region *region);
+bool l3l2q_region_live(const struct l3l2q_region *region);
+
+/* backend.c */
+extern struct l3l2q_scanner l3l2q_host_scanner;	/* of all that is no device */
+const struct l3l2q_backend_ops *l3l2q_backend(u32 id);
+u64 l3l2q_backend_features(void);
+int l3l2q_backends_init(void);
+void l3l2q_backends_exit(void);
+
 /* ram.c */
 extern const struct l3l2q_backend_ops l3l2q_ram_ops;
-int l3l2q_ram_init(void);
-void l3l2q_ram_exit(void);
+
+/* pci.c */
+extern const struct l3l2q_backend_ops l3l2q_pci_ops;
+u32 l3l2q_pci_nr_devices(void);
+int l3l2q_pci_query_device(struct l3l2q_query_device *cmd);
+
+/* dmabuf.c */
+extern const struct l3l2q_backend_ops l3l2q_dmabuf_ops;
+
+/* export.c */
+int l3l2q_export(struct l3l2q_region *region, s32 *fd);
+
+/* ascend.c */
+extern const struct l3l2q_backend_ops l3l2q_ascend_ops;
 
 /* ---- ioctls ------------------------------------------------------------- */
 
@@ -391,6 +479,8 @@ bool l3l2q_watch_look(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch,
 void l3l2q_arm(struct l3l2q_endpoint *ep, u32 bits);
 u32 l3l2q_arm_watches(struct l3l2q_endpoint *ep, u32 bits);
 void l3l2q_wake(struct l3l2q_endpoint *ep, bool force);
+void l3l2q_wake_peer(struct l3l2q_endpoint *ep, bool force);
+void l3l2q_interrupt(struct l3l2q_region *region);
 enum l3l2q_sleepers l3l2q_sleepers(struct l3l2q_endpoint *ep);
 
 /* wait.c */
@@ -411,6 +501,7 @@ void l3l2q_scanner_fini(struct l3l2q_scanner *scanner);
 void l3l2q_scan_init(struct l3l2q_endpoint *ep, u32 peer_kind);
 void l3l2q_scan_add(struct l3l2q_endpoint *ep);
 void l3l2q_scan_del(struct l3l2q_endpoint *ep);
+void l3l2q_scan_peer_attached(struct l3l2q_endpoint *ep);
 int l3l2q_ioctl_set_polling(struct l3l2q_ucmd *ucmd);
 
 #endif /* _L3L2Q_INTERNAL_H */

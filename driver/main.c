@@ -21,19 +21,19 @@ static int __init l3l2q_init(void)
 {
 	int err;
 
-	err = l3l2q_ram_init();
+	err = l3l2q_backends_init();
 	if (err)
 		return err;
 	err = misc_register(&l3l2q_misc);
 	if (err)
-		l3l2q_ram_exit();
+		l3l2q_backends_exit();
 	return err;
 }
 
 static void __exit l3l2q_exit(void)
 {
 	misc_deregister(&l3l2q_misc);
-	l3l2q_ram_exit();
+	l3l2q_backends_exit();
 }
 
 module_init(l3l2q_init);

@@ -50,6 +50,11 @@ u64 l3l2q_part_length(const struct l3l2q_region *region, enum l3l2q_part part)
 	return 0;
 }
 
+static bool l3l2q_part_is_memory(enum l3l2q_part part)
+{
+	return part == L3L2Q_PART_PAYLOAD || part == L3L2Q_PART_COUNTERS;
+}
+
 static unsigned long l3l2q_part_pfn(struct l3l2q_region *region,
 				    enum l3l2q_part part, unsigned long index)
 {
@@ -92,14 +97,20 @@ static bool l3l2q_part_writable(const struct l3l2q_endpoint *ep,
 
 static vm_fault_t l3l2q_map_page(struct vm_area_struct *vma, pgoff_t pgoff)
 {
-	struct l3l2q_endpoint *ep = vma->vm_private_data;
 	unsigned long address = vma->vm_start +
 				((pgoff - vma->vm_pgoff) << PAGE_SHIFT);
+	enum l3l2q_part part = l3l2q_pgoff_part(pgoff);
+	unsigned long index = l3l2q_pgoff_index(pgoff);
+	struct l3l2q_endpoint *ep = vma->vm_private_data;
+	struct l3l2q_region *region = ep->region;
 
+	lockdep_assert_held(&region->revoke);
+	if (region->revoked && l3l2q_part_is_memory(part))
+		return vmf_insert_pfn_prot(vma, address,
+					   l3l2q_tomb_pfn(ep, part, index),
+					   vm_get_page_prot(vma->vm_flags));
 	return vmf_insert_pfn(vma, address,
-			      l3l2q_part_pfn(ep->region,
-					     l3l2q_pgoff_part(pgoff),
-					     l3l2q_pgoff_index(pgoff)));
+			      l3l2q_part_pfn(region, part, index));
 }
 
 static vm_fault_t l3l2q_vm_fault(struct vm_fault *vmf)
@@ -131,7 +142,20 @@ static const struct vm_operations_struct l3l2q_vm_ops = {
 
 /* ---- attachment --------------------------------------------------------- */
 
-/* The first mapping of the counters attaches; only its mm may map them again. */
+/*
+ * Mapping this part attaches. The counters, as a rule; where their mapping is
+ * somebody else's, the own control page, which no user can do without either.
+ */
+static bool l3l2q_part_attaches(const struct l3l2q_endpoint *ep,
+				enum l3l2q_part part)
+{
+	if (!ep->region->ops->mmap)
+		return part == L3L2Q_PART_COUNTERS;
+	return part == (ep->role == L3L2Q_ROLE_L3 ? L3L2Q_PART_CONTROL_L3
+						  : L3L2Q_PART_CONTROL_L2);
+}
+
+/* The first such mapping attaches; only its mm may make another one. */
 static int l3l2q_attach(struct l3l2q_endpoint *ep, struct mm_struct *mm)
 {
 	unsigned long flags;
@@ -156,11 +180,13 @@ static int l3l2q_attach(struct l3l2q_endpoint *ep, struct mm_struct *mm)
 		break;
 	}
 	spin_unlock_irqrestore(&ep->lock, flags);
+	if (!err)
+		l3l2q_scan_peer_attached(l3l2q_peer(ep));
 	return err;
 }
 
 /* A mapping was split or is being moved. */
-static void l3l2q_counters_open(struct vm_area_struct *vma)
+static void l3l2q_attached_open(struct vm_area_struct *vma)
 {
 	struct l3l2q_endpoint *ep = vma->vm_private_data;
 	unsigned long flags;
@@ -172,7 +198,7 @@ static void l3l2q_counters_open(struct vm_area_struct *vma)
 }
 
 /* The last one without DETACH: exit, exec, a signal, munmap. The role is dead. */
-static void l3l2q_counters_close(struct vm_area_struct *vma)
+static void l3l2q_attached_close(struct vm_area_struct *vma)
 {
 	struct l3l2q_endpoint *ep = vma->vm_private_data;
 	unsigned long flags;
@@ -186,9 +212,9 @@ static void l3l2q_counters_close(struct vm_area_struct *vma)
 		l3l2q_endpoint_end(ep, L3L2Q_STATE_DEAD);
 }
 
-static const struct vm_operations_struct l3l2q_counters_vm_ops = {
-	.open = l3l2q_counters_open,
-	.close = l3l2q_counters_close,
+static const struct vm_operations_struct l3l2q_attached_vm_ops = {
+	.open = l3l2q_attached_open,
+	.close = l3l2q_attached_close,
 	.fault = l3l2q_vm_fault,
 };
 
@@ -216,6 +242,31 @@ static int l3l2q_mmap_check(const struct l3l2q_endpoint *ep,
 	return 0;
 }
 
+/* On x86 what the memory was registered as counts instead, and is the same. */
+static pgprot_t l3l2q_memory_prot(const struct l3l2q_region *region,
+				  pgprot_t prot)
+{
+	switch (region->memory) {
+	case L3L2Q_MEMORY_WC:
+		return pgprot_writecombine(prot);
+	case L3L2Q_MEMORY_DEVICE:
+		return pgprot_noncached(prot);
+	default:
+		return prot;
+	}
+}
+
+/* The mapping becomes the owner's, which has the counters after the payload. */
+static int l3l2q_mmap_foreign(struct l3l2q_region *region,
+			      struct vm_area_struct *vma)
+{
+	unsigned long pgoff = l3l2q_pgoff_index(vma->vm_pgoff);
+
+	if (l3l2q_pgoff_part(vma->vm_pgoff) == L3L2Q_PART_COUNTERS)
+		pgoff += PAGE_ALIGN(region->payload_bytes) >> PAGE_SHIFT;
+	return region->ops->mmap(region, vma, pgoff);
+}
+
 int l3l2q_endpoint_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct l3l2q_endpoint *ep = file->private_data;
@@ -229,18 +280,25 @@ int l3l2q_endpoint_mmap(struct file *file, struct vm_area_struct *vma)
 
 	if (!l3l2q_part_writable(ep, part))
 		clear |= VM_MAYWRITE;
+	l3l2q_vm_flags_mod(vma, VM_DONTEXPAND | VM_DONTDUMP | VM_DONTCOPY,
+			   clear);
+	if (l3l2q_part_is_memory(part)) {
+		if (ep->region->ops->mmap)
+			return l3l2q_mmap_foreign(ep->region, vma);
+		vma->vm_page_prot = l3l2q_memory_prot(ep->region,
+						      vma->vm_page_prot);
+	}
 	/* VM_IO also keeps MADV_DOFORK from undoing VM_DONTCOPY. */
-	l3l2q_vm_flags_mod(vma, VM_PFNMAP | VM_IO | VM_DONTEXPAND |
-			   VM_DONTDUMP | VM_DONTCOPY, clear);
+	l3l2q_vm_flags_mod(vma, VM_PFNMAP | VM_IO, 0);
 	vma->vm_private_data = ep;
 	vma->vm_ops = &l3l2q_vm_ops;
-	if (part != L3L2Q_PART_COUNTERS)
+	if (!l3l2q_part_attaches(ep, part))
 		return 0;
 
 	/* Last, for nobody calls ->close if this function fails. */
 	err = l3l2q_attach(ep, vma->vm_mm);
 	if (err)
 		return err;
-	vma->vm_ops = &l3l2q_counters_vm_ops;
+	vma->vm_ops = &l3l2q_attached_vm_ops;
 	return 0;
 }

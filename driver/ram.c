@@ -18,8 +18,6 @@
 #define RAM_CHUNK_ORDER	(ilog2(SZ_2M) - PAGE_SHIFT)
 #define RAM_CHUNK_PAGES	BIT(RAM_CHUNK_ORDER)
 
-static struct l3l2q_scanner ram_scanner;
-
 /**
  * struct ram_chunk - up to 2 MiB of a payload
  * @whole: all of it in one piece, or NULL and
@@ -142,6 +140,8 @@ static int ram_alloc(struct l3l2q_region *region,
 	struct ram_backing *ram;
 	int err;
 
+	if (cmd->source || cmd->source_bytes)
+		return -EINVAL;
 	/* Trying would push everybody else out first. */
 	if (region->bytes / PAGE_SIZE > totalram_pages())
 		return -ENOMEM;
@@ -154,20 +154,20 @@ static int ram_alloc(struct l3l2q_region *region,
 	ram->nr_pages = DIV_ROUND_UP(region->payload_bytes, PAGE_SIZE);
 
 	err = -ENOMEM;
-	region->counters = __vmalloc(PAGE_ALIGN(region->counter_bytes),
+	region->live.mem = __vmalloc(PAGE_ALIGN(region->counter_bytes),
 				     L3L2Q_GFP_USER);
-	if (!region->counters)
+	if (!region->live.mem)
 		goto err_free;
 	err = ram_payload_alloc(ram);
 	if (err)
 		goto err_counters;
 
 	region->backing = ram;
-	region->scanner = &ram_scanner;
+	region->scanner = &l3l2q_host_scanner;
 	return 0;
 
 err_counters:
-	vfree(region->counters);
+	vfree(region->live.mem);
 err_free:
 	kfree(ram);
 	return err;
@@ -178,7 +178,7 @@ static void ram_free(struct l3l2q_region *region)
 	struct ram_backing *ram = region->backing;
 
 	ram_payload_free(ram);
-	vfree(region->counters);
+	vfree(region->live.mem);
 	kfree(ram);
 }
 
@@ -196,25 +196,17 @@ static unsigned long ram_payload_pfn(struct l3l2q_region *region,
 static unsigned long ram_counters_pfn(struct l3l2q_region *region,
 				      unsigned long index)
 {
-	return vmalloc_to_pfn((void *)region->counters + index * PAGE_SIZE);
+	return vmalloc_to_pfn((void *)region->live.mem + index * PAGE_SIZE);
 }
 
 const struct l3l2q_backend_ops l3l2q_ram_ops = {
 	.id = L3L2Q_BACKEND_RAM,
 	.name = "ram",
-	.memory = L3L2Q_MEMORY_CACHED,
+	.feature = L3L2Q_FEATURE_RAM | L3L2Q_FEATURE_EXPORT,
+	.flags = L3L2Q_CREATE_NUMA | L3L2Q_CREATE_REGION_V3 |
+		 L3L2Q_CREATE_SILENT_PEER,
 	.alloc = ram_alloc,
 	.free = ram_free,
 	.payload_pfn = ram_payload_pfn,
 	.counters_pfn = ram_counters_pfn,
 };
-
-int l3l2q_ram_init(void)
-{
-	return l3l2q_scanner_init(&ram_scanner);
-}
-
-void l3l2q_ram_exit(void)
-{
-	l3l2q_scanner_fini(&ram_scanner);
-}

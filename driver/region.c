@@ -170,7 +170,7 @@ static void l3l2q_page_free(void *page)
 }
 
 static void l3l2q_endpoint_init(struct l3l2q_region *region,
-				enum l3l2q_role role, u32 peer_kind)
+				enum l3l2q_role role)
 {
 	struct l3l2q_endpoint *ep = &region->ep[role];
 
@@ -179,19 +179,7 @@ static void l3l2q_endpoint_init(struct l3l2q_region *region,
 	spin_lock_init(&ep->lock);
 	INIT_LIST_HEAD(&ep->watches);
 	init_waitqueue_head(&ep->wq);
-	l3l2q_scan_init(ep, peer_kind);
-}
-
-static void l3l2q_region_init_endpoints(struct l3l2q_region *region,
-					const struct l3l2q_create *cmd)
-{
-	enum l3l2q_role peer = l3l2q_peer_role(cmd->role);
-
-	l3l2q_endpoint_init(region, cmd->role,
-			    cmd->flags & L3L2Q_CREATE_SILENT_PEER ?
-			    L3L2Q_PEER_SILENT : L3L2Q_PEER_ARMS);
-	region->ep[cmd->role].creator = true;
-	l3l2q_endpoint_init(region, peer, L3L2Q_PEER_ARMS);
+	l3l2q_scan_init(ep, L3L2Q_PEER_ARMS);
 }
 
 static void l3l2q_region_free_pages(struct l3l2q_region *region)
@@ -201,13 +189,24 @@ static void l3l2q_region_free_pages(struct l3l2q_region *region)
 	for (role = 0; role < L3L2Q_ROLES; role++)
 		l3l2q_page_free(region->ep[role].control);
 	l3l2q_page_free(region->status);
+	if (region->ops->foreign)
+		l3l2q_tomb_free(region);
 }
 
-/* The pages beside the backend's: status, and a control page for each role. */
+/*
+ * The pages beside the backend's: status, a control page for each role, and what
+ * is left if the memory goes away.
+ */
 static int l3l2q_region_alloc_pages(struct l3l2q_region *region)
 {
 	enum l3l2q_role role;
+	int err;
 
+	if (region->ops->foreign) {
+		err = l3l2q_tomb_alloc(region);
+		if (err)
+			return err;
+	}
 	region->status = l3l2q_page_alloc();
 	for (role = 0; role < L3L2Q_ROLES; role++)
 		region->ep[role].control = l3l2q_page_alloc();
@@ -220,18 +219,26 @@ static int l3l2q_region_alloc_pages(struct l3l2q_region *region)
 	return 0;
 }
 
-static u64 l3l2q_region_bytes(const struct l3l2q_layout *layout)
+/* Pages that are the kernel's own whatever the backend. */
+static u64 l3l2q_region_own_bytes(const struct l3l2q_region *region)
 {
-	return PAGE_ALIGN(layout->payload_bytes) +
-	       PAGE_ALIGN(layout->counter_bytes) +
-	       (1 + L3L2Q_ROLES) * PAGE_SIZE;
+	u64 bytes = (1 + L3L2Q_ROLES) * PAGE_SIZE;
+
+	if (region->ops->foreign)
+		bytes += PAGE_SIZE +
+			 L3L2Q_ROLES * PAGE_ALIGN(region->counter_bytes);
+	return bytes;
 }
 
 static struct l3l2q_region *
 l3l2q_region_alloc(const struct l3l2q_create *cmd,
-		   const struct l3l2q_layout *layout)
+		   const struct l3l2q_layout *layout,
+		   const struct l3l2q_backend_ops *ops)
 {
+	static atomic64_t last_id = ATOMIC64_INIT(0);
 	struct l3l2q_region *region;
+	enum l3l2q_role role;
+	u64 own;
 
 	region = kzalloc(sizeof(*region), GFP_KERNEL_ACCOUNT);
 	if (!region)
@@ -239,36 +246,67 @@ l3l2q_region_alloc(const struct l3l2q_create *cmd,
 
 	kref_init(&region->ref);
 	init_rwsem(&region->revoke);
+	region->id = atomic64_inc_return(&last_id);
 	region->version = cmd->flags & L3L2Q_CREATE_REGION_V3 ?
 			  L3L2Q_REGION_V3 : L3L2Q_REGION_V2;
-	region->ops = &l3l2q_ram_ops;
+	region->ops = ops;
 	region->layout = *layout;
 	region->payload_bytes = layout->payload_bytes;
 	region->counter_bytes = layout->counter_bytes;
-	region->bytes = l3l2q_region_bytes(layout);
-	l3l2q_region_init_endpoints(region, cmd);
+	RCU_INIT_POINTER(region->words, &region->live);
+
+	own = l3l2q_region_own_bytes(region);
+	region->bytes = PAGE_ALIGN(region->payload_bytes) +
+			PAGE_ALIGN(region->counter_bytes) + own;
+	region->charged = ops->foreign ? own : region->bytes;
+	for (role = 0; role < L3L2Q_ROLES; role++)
+		l3l2q_endpoint_init(region, role);
+	region->ep[cmd->role].creator = true;
 	return region;
+}
+
+/* Take the memory; return 0 or -errno, and nothing is held. */
+static int l3l2q_region_fill(struct l3l2q_region *region,
+			     const struct l3l2q_create *cmd)
+{
+	int err;
+
+	err = region->ops->alloc(region, cmd);
+	if (err)
+		return err;
+	/* Both rings in one line: a device's write-back undoes what we wrote. */
+	if (region->memory != L3L2Q_MEMORY_CACHED &&
+	    region->layout.depth == 1) {
+		region->ops->free(region);
+		return -EINVAL;
+	}
+	region->ep[cmd->role].peer_kind =
+		cmd->flags & L3L2Q_CREATE_SILENT_PEER ? L3L2Q_PEER_SILENT
+						      : region->peer_kind;
+	return 0;
 }
 
 /**
  * l3l2q_region_create() - make a region
- * @cmd: a validated copy of what the user asks for
+ * @cmd: a copy of what the user asks for, validated but for its source
  * @layout: its sizes, within the limits, and the geometry of a queue
+ * @ops: its backend
  *
  * Return: the region with one reference, its roles not opened, or an ERR_PTR().
  */
-struct l3l2q_region *l3l2q_region_create(const struct l3l2q_create *cmd,
-					 const struct l3l2q_layout *layout)
+struct l3l2q_region *
+l3l2q_region_create(const struct l3l2q_create *cmd,
+		    const struct l3l2q_layout *layout,
+		    const struct l3l2q_backend_ops *ops)
 {
-	static atomic64_t last_id = ATOMIC64_INIT(0);
 	struct l3l2q_region *region;
 	int err;
 
-	region = l3l2q_region_alloc(cmd, layout);
+	region = l3l2q_region_alloc(cmd, layout, ops);
 	if (!region)
 		return ERR_PTR(-ENOMEM);
 
-	region->user = l3l2q_user_charge(region->bytes);
+	region->user = l3l2q_user_charge(region->charged);
 	if (IS_ERR(region->user)) {
 		err = PTR_ERR(region->user);
 		goto err_free;
@@ -281,11 +319,9 @@ struct l3l2q_region *l3l2q_region_create(const struct l3l2q_create *cmd,
 	err = l3l2q_region_alloc_pages(region);
 	if (err)
 		goto err_inode;
-	err = region->ops->alloc(region, cmd);
+	err = l3l2q_region_fill(region, cmd);
 	if (err)
 		goto err_pages;
-
-	region->id = atomic64_inc_return(&last_id);
 	return region;
 
 err_pages:
@@ -293,10 +329,21 @@ err_pages:
 err_inode:
 	l3l2q_inode_put(region->inode);
 err_uncharge:
-	l3l2q_user_uncharge(region->user, region->bytes);
+	l3l2q_user_uncharge(region->user, region->charged);
 err_free:
 	kfree(region);
 	return ERR_PTR(err);
+}
+
+/**
+ * l3l2q_region_get() - take a reference to a region that may be going
+ * @region: which; its memory cannot be freed at the moment
+ *
+ * Return: false if it is going, and its backend's free is yet to come.
+ */
+bool l3l2q_region_get(struct l3l2q_region *region)
+{
+	return kref_get_unless_zero(&region->ref);
 }
 
 static void l3l2q_region_release(struct kref *ref)
@@ -307,7 +354,7 @@ static void l3l2q_region_release(struct kref *ref)
 	region->ops->free(region);
 	l3l2q_region_free_pages(region);
 	l3l2q_inode_put(region->inode);
-	l3l2q_user_uncharge(region->user, region->bytes);
+	l3l2q_user_uncharge(region->user, region->charged);
 	kfree(region);
 }
 

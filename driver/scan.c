@@ -192,6 +192,23 @@ void l3l2q_scan_init(struct l3l2q_endpoint *ep, u32 peer_kind)
 	ep->max_ns = poll_max_us * NSEC_PER_USEC;
 }
 
+/**
+ * l3l2q_scan_peer_attached() - the peer has turned out to be a process
+ * @ep: whose peer
+ *
+ * It arms, then, unless it was said not to.
+ */
+void l3l2q_scan_peer_attached(struct l3l2q_endpoint *ep)
+{
+	struct l3l2q_scanner *scanner = ep->region->scanner;
+	unsigned long flags;
+
+	spin_lock_irqsave(&scanner->lock, flags);
+	if (ep->peer_kind == L3L2Q_PEER_RINGS)
+		WRITE_ONCE(ep->peer_kind, L3L2Q_PEER_ARMS);
+	spin_unlock_irqrestore(&scanner->lock, flags);
+}
+
 int l3l2q_ioctl_set_polling(struct l3l2q_ucmd *ucmd)
 {
 	const struct l3l2q_set_polling *cmd = ucmd->cmd;
@@ -201,8 +218,10 @@ int l3l2q_ioctl_set_polling(struct l3l2q_ucmd *ucmd)
 	struct l3l2q_scanner *scanner = ep->region->scanner;
 	unsigned long flags;
 
-	if (cmd->pad || (cmd->peer_kind != L3L2Q_PEER_ARMS &&
-			 cmd->peer_kind != L3L2Q_PEER_SILENT))
+	if (cmd->pad || cmd->peer_kind > L3L2Q_PEER_SILENT)
+		return -EINVAL;
+	if (cmd->peer_kind == L3L2Q_PEER_RINGS &&
+	    ep->region->peer_kind != L3L2Q_PEER_RINGS)
 		return -EINVAL;
 	if (min_ns < l3l2q_scan_lowest_ns() ||
 	    max_ns > l3l2q_scan_highest_ns() || min_ns > max_ns)

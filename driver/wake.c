@@ -75,9 +75,21 @@ u32 l3l2q_look(struct l3l2q_endpoint *ep)
 	if (l3l2q_endpoint_ended(l3l2q_peer(ep)) || l3l2q_endpoint_ended(ep) ||
 	    l3l2q_region_removed(ep->region))
 		events |= L3L2Q_EVENT_HUP;
-	if (!l3l2q_region_is_raw(ep->region))
-		events |= l3l2q_look_queue(ep);
+	if (l3l2q_region_is_raw(ep->region))
+		return events;
+	events |= l3l2q_look_queue(ep);
+	if (l3l2q_region_removed(ep->region))
+		events |= L3L2Q_EVENT_ABORT;
 	return events;
+}
+
+/* Devices are no processors of this machine: to them smp_mb() says nothing. */
+static void l3l2q_full_barrier(const struct l3l2q_region *region)
+{
+	if (region->live.io)
+		mb();
+	else
+		smp_mb();
 }
 
 /* ---- arming ------------------------------------------------------------- */
@@ -103,7 +115,7 @@ static void l3l2q_arm_word(struct l3l2q_endpoint *ep, u32 bits)
 	 * with the fence between a counter's store and the load of `armed` in a
 	 * peer's user space. Bits that were set already need it no less.
 	 */
-	smp_mb();
+	l3l2q_full_barrier(ep->region);
 }
 
 /**
@@ -237,7 +249,7 @@ void l3l2q_wake(struct l3l2q_endpoint *ep, bool force)
 	 * Between what they wait for and `armed`; pairs with l3l2q_arm() and with
 	 * the fence between the store to `armed` and the look in user space.
 	 */
-	smp_mb();
+	l3l2q_full_barrier(ep->region);
 	if (!force && !l3l2q_armed(ep))
 		return;
 
@@ -264,6 +276,48 @@ void l3l2q_wake(struct l3l2q_endpoint *ep, bool force)
 	l3l2q_stat_inc(ep, L3L2Q_STAT_WAKEUPS);
 	/* Without a key: those who poll decide by looking. */
 	wake_up_all(&ep->wq);
+}
+
+/* Ring the device for this role, unless it is gone or there is none. */
+static void l3l2q_ring(struct l3l2q_endpoint *ep)
+{
+	struct l3l2q_region *region = ep->region;
+
+	if (READ_ONCE(ep->peer_kind) != L3L2Q_PEER_RINGS)
+		return;
+	rcu_read_lock();
+	if (l3l2q_region_live(region)) {
+		l3l2q_stat_inc(ep, L3L2Q_STAT_DOORBELLS);
+		region->ops->ring(region);
+	}
+	rcu_read_unlock();
+}
+
+/**
+ * l3l2q_wake_peer() - wake the other side, be it a process or a device
+ * @ep: the role that has something to tell
+ * @force: as for l3l2q_wake()
+ */
+void l3l2q_wake_peer(struct l3l2q_endpoint *ep, bool force)
+{
+	l3l2q_wake(l3l2q_peer(ep), force);
+	l3l2q_ring(ep);
+}
+
+/**
+ * l3l2q_interrupt() - the device has something to tell
+ * @region: about which; held by the caller
+ *
+ * Any context.
+ */
+void l3l2q_interrupt(struct l3l2q_region *region)
+{
+	enum l3l2q_role role;
+
+	for (role = 0; role < L3L2Q_ROLES; role++) {
+		l3l2q_stat_inc(&region->ep[role], L3L2Q_STAT_INTERRUPTS);
+		l3l2q_wake(&region->ep[role], false);
+	}
 }
 
 /**

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory that goes away under a region: its device is removed, or its owner
+ * wants it back. What takes its place was put aside at CREATE, so that this
+ * cannot fail and nobody gets a SIGBUS: counters as last seen, with the abort
+ * flag of each role's peer set, and an empty page repeated for the payload.
+ */
+#include <linux/io.h>
+#include <linux/mm.h>
+#include <linux/rcupdate.h>
+#include <linux/vmalloc.h>
+
+#include "internal.h"
+
+/**
+ * l3l2q_tomb_free() - undo l3l2q_tomb_alloc(), all of it or a part
+ * @region: whose
+ */
+void l3l2q_tomb_free(struct l3l2q_region *region)
+{
+	enum l3l2q_role role;
+
+	for (role = 0; role < L3L2Q_ROLES; role++)
+		vfree(region->tomb_counters[role]);
+	free_page((unsigned long)region->tomb_payload);
+}
+
+/**
+ * l3l2q_tomb_alloc() - put aside what replaces a region's memory
+ * @region: a foreign one
+ *
+ * Return: 0 or -ENOMEM, and nothing is held.
+ */
+int l3l2q_tomb_alloc(struct l3l2q_region *region)
+{
+	enum l3l2q_role role;
+
+	region->tomb_payload = (void *)__get_free_page(L3L2Q_GFP_USER);
+	for (role = 0; role < L3L2Q_ROLES; role++)
+		region->tomb_counters[role] =
+			__vmalloc(PAGE_ALIGN(region->counter_bytes),
+				  L3L2Q_GFP_USER);
+
+	if (!region->tomb_payload || !region->tomb_counters[L3L2Q_ROLE_L3] ||
+	    !region->tomb_counters[L3L2Q_ROLE_L2]) {
+		l3l2q_tomb_free(region);
+		return -ENOMEM;
+	}
+	/* The kernel has no role; l3l2q_look() does without the abort flags. */
+	region->tomb_words.mem = region->tomb_counters[L3L2Q_ROLE_L3];
+	return 0;
+}
+
+/**
+ * l3l2q_tomb_pfn() - what to map of a revoked region
+ * @ep: for whom
+ * @part: its payload or its counters
+ * @index: which page
+ *
+ * Return: a page frame of ordinary memory.
+ */
+unsigned long l3l2q_tomb_pfn(const struct l3l2q_endpoint *ep,
+			     enum l3l2q_part part, unsigned long index)
+{
+	const struct l3l2q_region *region = ep->region;
+	void *counters = region->tomb_counters[ep->role];
+
+	if (part == L3L2Q_PART_COUNTERS)
+		return vmalloc_to_pfn(counters + index * PAGE_SIZE);
+	return PHYS_PFN(virt_to_phys(region->tomb_payload));
+}
+
+/* All ones may be a value, or a device that is not there any more. */
+static s32 l3l2q_counter_last(struct l3l2q_region *region, u64 offset)
+{
+	s32 value = l3l2q_counter_read(region, offset);
+
+	if (value == -1 && region->ops->lost && region->ops->lost(region))
+		return 0;
+	return value;
+}
+
+static void l3l2q_tomb_fill(struct l3l2q_region *region)
+{
+	u64 offset;
+
+	for (offset = 0; offset < region->counter_bytes; offset += sizeof(s32)) {
+		s32 value = l3l2q_counter_last(region, offset);
+		enum l3l2q_role role;
+
+		for (role = 0; role < L3L2Q_ROLES; role++)
+			region->tomb_counters[role][offset / sizeof(s32)] = value;
+	}
+	if (l3l2q_region_is_raw(region))
+		return;
+	region->tomb_counters[L3L2Q_ROLE_L3]
+			     [l3l2q_ctr_abort(L3L2Q_ROLE_L2) / sizeof(s32)] = 1;
+	region->tomb_counters[L3L2Q_ROLE_L2]
+			     [l3l2q_ctr_abort(L3L2Q_ROLE_L3) / sizeof(s32)] = 1;
+}
+
+/**
+ * l3l2q_region_revoke() - let go of a region's memory
+ * @region: which, held by the caller; a foreign one
+ *
+ * No mapping shows the memory afterwards, and everybody who slept has been told.
+ * Kernel readers may still be at it: once synchronize_rcu() returns, nobody
+ * touches it any more. A second call does nothing. May sleep, for neither user
+ * space nor anything that allocates memory.
+ */
+void l3l2q_region_revoke(struct l3l2q_region *region)
+{
+	enum l3l2q_role role;
+
+	down_write(&region->revoke);
+	if (region->revoked) {
+		up_write(&region->revoke);
+		return;
+	}
+	/* Before the mappings change: who copied sees it and drops the copy. */
+	smp_store_release(&region->status->removed, 1);
+	unmap_mapping_range(region->inode->i_mapping, 0, 0, 1);
+	l3l2q_tomb_fill(region);
+	region->revoked = true;
+	rcu_assign_pointer(region->words, &region->tomb_words);
+	up_write(&region->revoke);
+
+	for (role = 0; role < L3L2Q_ROLES; role++)
+		l3l2q_wake(&region->ep[role], true);
+}
+
+/**
+ * l3l2q_region_live() - is a region's memory still there
+ * @region: which
+ *
+ * Return: whether it is, and stays until rcu_read_unlock().
+ */
+bool l3l2q_region_live(const struct l3l2q_region *region)
+{
+	RCU_LOCKDEP_WARN(!rcu_read_lock_held(), "l3l2q: memory may go away");
+	return rcu_access_pointer(region->words) == &region->live;
+}
