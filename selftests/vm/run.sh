@@ -12,6 +12,11 @@
 #   --kernel K          stock (default), debug, or a result directory of kernel.sh
 #   --module 'F.ko [P=V...]'  copy to /lib/modules and insmod before the tests;
 #                       group access for every /dev/l3l2q* (may be repeated)
+#   --module-file F.ko  copy to /lib/modules for tests that insmod it themselves;
+#                       NAME_KO in their environment is its path (may be repeated)
+#   --npu ID[:SIZE[:ARGS]]  a PCI function with SIZE (default 64M) of NPU memory,
+#                       and l3l2q-npusim with ARGS as the NPU behind it: a new one
+#                       for each run (may be repeated). The guest can unplug it.
 #   --no-load           with --script: leave the insmod to the script, which may
 #                       call load-module
 #   --file SRC:DST      copy a file, keeping its mode (may be repeated)
@@ -26,8 +31,21 @@
 #   --qemu ARG          one more argument for qemu (may be repeated)
 #
 # In the guest: users l3 and l2 (in group l3l2q), mallory (not in it); L3L2Q_KO
-# names the module, L3L2Q_VARIANT is guest or guest-debug. L3L2Q_ACCEL=tcg|kvm
-# decides about KVM instead of the probe.
+# names the module, L3L2Q_VARIANT is guest or guest-debug, L3L2Q_NPUS are the IDs.
+# L3L2Q_ACCEL=tcg|kvm decides about KVM instead of the probe, NPUSIM=FILE is another
+# l3l2q-npusim.
+#
+# On QEMU's monitor, which each l3l2q-npusim has, "device_del ID" unplugs a function.
+# Once the guest has let go of it, these plug it in again; either of the first two
+# may complain:
+#
+#	chardev-remove ID
+#	chardev-remove ID.again
+#	chardev-add socket,id=ID.again,path=ID.sock
+#	device_add ivshmem-doorbell,id=ID,vectors=2,chardev=ID.again
+#
+# (QEMU takes no name again that its command line had, and waits for ever for a
+# greeting on a connection that already had one.)
 
 set -euo pipefail
 
@@ -36,7 +54,10 @@ top=$(cd "$here/../.." && pwd)
 # shellcheck source=selftests/checks/spec.sh
 . "$here/../checks/spec.sh"
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/l3l2q
-qpid='' work=''
+npusim=${NPUSIM:-$top/build/bin/l3l2q-npusim}
+vectors=2
+qpid='' work='' npu_rc=0
+declare -A npus=()
 
 say() { echo "run.sh: $*" >&2; }
 die() { say "$*"; exit 2; }
@@ -46,6 +67,9 @@ cleanup() {
 	if [ -n "$qpid" ]; then
 		kill -TERM "$qpid" 2>/dev/null || true
 		wait "$qpid" 2>/dev/null || true
+	fi
+	if [ ${#npus[@]} != 0 ]; then
+		kill -KILL "${npus[@]}" 2>/dev/null || true
 	fi
 	if [ -n "$work" ]; then
 		rm -rf "$work"
@@ -74,7 +98,7 @@ boot() {
 	esac
 	# timeout passes the signals it gets on to qemu
 	exec timeout -k 10 --foreground "$limit" qemu-system-x86_64 "$@" \
-		-smp 2 -m "$mem" -nodefaults -no-user-config -display none -monitor none \
+		-smp 2 -m "$mem" -nodefaults -no-user-config -display none \
 		-no-reboot -kernel "$kernel" -initrd "$initrd" -append "$append"
 }
 
@@ -151,12 +175,14 @@ big_mem() {
 
 main() {
 	local kernel=stock mem=1G timeout=120 total=900 suite=guest results='' log='' append='' script='' load=1
-	local -a modules=() files=() tests=() qemu=()
+	local -a modules=() extra=() npu=() files=() tests=() qemu=()
 
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--kernel) kernel=$2; shift 2 ;;
 		--module) modules+=("$2"); shift 2 ;;
+		--module-file) extra+=("$2"); shift 2 ;;
+		--npu) npu+=("$2"); shift 2 ;;
 		--no-load) load=0; shift ;;
 		--file) files+=("$2"); shift 2 ;;
 		--script) script=$2; shift 2 ;;
@@ -178,7 +204,8 @@ main() {
 	fi
 	log=${log:-$top/build/log/$suite}
 	mkdir -p "$log" "$cache"
-	rm -f "$log"/{console,output}.log
+	log=$(realpath "$log")
+	rm -f "$log"/{console,output,npu-*}.log
 	work=$(mktemp -d "${TMPDIR:-/tmp}/l3l2q-vm.XXXXXX")
 
 	local kdir busybox how variant=guest cmdline
@@ -220,6 +247,12 @@ main() {
 			echo "${m#* }" >"$root$w.param"
 		fi
 	done
+	for m in "${extra[@]}"; do
+		cp "$m" "$root/lib/modules/"
+		w=$(basename "$m" .ko)
+		w=${w^^}
+		echo "export ${w//-/_}_KO=/lib/modules/$(basename "$m")" >>"$root/etc/rig.conf"
+	done
 	for t in "${files[@]}"; do
 		dst=$root/${t##*:}
 		mkdir -p "$(dirname "$dst")"
@@ -257,11 +290,12 @@ main() {
 		echo "L3L2Q_VARIANT=$variant"
 		echo "RIG_MODULES='$list'"
 		echo "RIG_LOAD=$load"
+		echo "L3L2Q_NPUS='$(for t in "${npu[@]}"; do echo "${t%%:*}"; done | xargs)'"
 		if [ -n "$script" ]; then
 			install -m 755 "$script" "$root/$(basename "$script")"
 			echo "RIG_SCRIPT=/$(basename "$script")"
 		fi
-	} >"$root/etc/rig.conf"
+	} >>"$root/etc/rig.conf"
 	pack "$root" "$work/initrd"
 	rm -rf "$root"
 
@@ -275,8 +309,59 @@ main() {
 	fi
 }
 
+# start_npu ID[:SIZE[:ARGS]]: the program, and what QEMU is to be told
+start_npu() {
+	local id size args line fd
+
+	[ -x "$npusim" ] || die "no $npusim: make tools"
+	IFS=: read -r id size args <<<"$1"
+	size=$(numfmt --from=iec "${size:-64M}")
+	mkfifo "$work/$id.ready"
+	exec {fd}<>"$work/$id.ready"
+	# shellcheck disable=SC2086
+	(cd "$work" && exec "$npusim" --socket "$id.sock" --size "$size" --vectors $vectors \
+		--monitor "$id.monitor" --log "$log/npu-$id.log" $args) \
+		</dev/null >"$work/$id.ready" 2>"$log/npu-$id.err.log" &
+	npus[$id]=$!
+	line=
+	read -r -t 30 -u "$fd" line || true
+	if [ "$line" != ready ]; then
+		cat "$log/npu-$id.err.log" >&2
+		die "$id: l3l2q-npusim did not get ready"
+	fi
+	qemu+=(-chardev "socket,id=$id,path=$id.sock" -device "ivshmem-doorbell,id=$id,vectors=$vectors,chardev=$id"
+		-chardev "socket,id=$id.monitor,path=$id.monitor,server=on,wait=off"
+		-mon "chardev=$id.monitor,mode=readline")
+}
+
+# An NPU may end when it is told to, but not by a signal that is not ours.
+stop_npus() {
+	local id st bad=0
+
+	for id in "${!npus[@]}"; do
+		st=0
+		# one that is gone already keeps the status that it had
+		kill -TERM "${npus[$id]}" 2>/dev/null || true
+		wait "${npus[$id]}" || st=$?
+		unset "npus[$id]"
+		if [ $st -gt 128 ] && [ $st != $((128 + 15)) ]; then
+			say "$id: l3l2q-npusim was killed by signal $((st - 128)), see $log/npu-$id.err.log"
+			bad=1
+		elif grep -qE 'ERROR: (Address|Leak)Sanitizer|runtime error: ' "$log/npu-$id.err.log"; then
+			say "$id: a sanitizer complained about l3l2q-npusim, see $log/npu-$id.err.log"
+			bad=1
+		fi
+	done
+	return $bad
+}
+
 start() {
-	(boot "$how" "$kdir/vmlinuz" "$work/initrd" "$mem" "$cmdline" "$total" \
+	local t
+
+	for t in "${npu[@]}"; do
+		start_npu "$t"
+	done
+	(cd "$work" && boot "$how" "$kdir/vmlinuz" "$work/initrd" "$mem" "$cmdline" "$total" \
 		-serial "file:$log/console.log" "$@" "${qemu[@]}") </dev/null &
 	qpid=$!
 }
@@ -287,6 +372,7 @@ finish() {
 
 	wait "$qpid" || st=$?
 	qpid=
+	stop_npus || npu_rc=1
 	return $st
 }
 
@@ -320,6 +406,12 @@ run_tests() {
 		console_tail
 		rc=1
 	fi
+	if [ $npu_rc != 0 ]; then
+		rc=1
+		if [ -n "$results" ]; then
+			echo "$suite-npu 0 1 0" >>"$results"
+		fi
+	fi
 	return $rc
 }
 
@@ -340,6 +432,9 @@ run_script() {
 	if ! { tr -d '\r' <"$log/console.log"; echo '@@ done'; } |
 		"$here/../checks/tapsum.pl" --suite "$suite" --allow "$here/klog.allow" >"$work/klog"; then
 		cat "$work/klog"
+		rc=1
+	fi
+	if [ $npu_rc != 0 ]; then
 		rc=1
 	fi
 	return "$rc"
