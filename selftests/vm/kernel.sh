@@ -5,10 +5,12 @@
 # tree. The last line on stdout is the directory that holds the result.
 #
 #   kernel.sh stock    Debian's 6.1 cloud kernel: vmlinuz, kdir (KDIR= for
-#                      modules), modules, version
+#                      modules), modules, version, arch (as uname -m)
 #   kernel.sh debug    linux-source-6.12 with debug.config: the same, no modules
 #   kernel.sh source   kselftest headers and checkpatch.pl of linux-source-6.12
 #   kernel.sh busybox  busybox-static, for hosts whose busybox is not static
+#   kernel.sh stock-arm64, busybox-arm64   the same for aarch64 guests; modules
+#                      for them are built here, with a cross compiler
 #
 # Any of them is safe to run twice at a time and to kill half-way: it builds
 # in a temporary directory and renames it in place at the end.
@@ -20,6 +22,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/l3l2q
 jobs=${L3L2Q_JOBS:-$(nproc)}
 source_pkg=linux-source-6.12
+# what apt is told when it is about another architecture than the host's
+foreign=()
 tmp=''
 result=''
 
@@ -45,12 +49,36 @@ as_root() {
 
 # The newest version that apt would install.
 candidate() {
-	apt-cache policy "$1" | sed -n 's/^ *Candidate: //p' | grep -v '(none)' || true
+	apt-cache "${foreign[@]}" policy "$1" | sed -n 's/^ *Candidate: //p' | grep -v '(none)' || true
 }
 
 refresh() {
+	if [ ${#foreign[@]} != 0 ]; then
+		refresh_foreign
+		return
+	fi
 	say "refreshing the package lists (apt-get update)"
 	as_root apt-get -qq update >&2 || say "apt-get update failed; going on with the lists as they are"
+}
+
+# Ask about another architecture: the host's sources, but lists and a cache of
+# our own, so that nothing changes for the host.
+ask_for() {
+	local d=$cache/apt-$1
+
+	mkdir -p "$d/lists/partial" "$d/cache/archives/partial"
+	foreign=(-o "APT::Architecture=$1" -o "APT::Architectures=$1" -o Dir::State::status=/dev/null
+		-o "Dir::State::lists=$d/lists" -o "Dir::Cache=$d/cache")
+	if [ ! -e "$d/updated" ] || [ /var/lib/apt/lists -nt "$d/updated" ]; then
+		refresh_foreign
+		touch "$d/updated"
+	fi
+}
+
+refresh_foreign() {
+	say "fetching the package lists for another architecture"
+	timeout 900 apt-get -qq -o APT::Sandbox::User="$(id -un)" "${foreign[@]}" update >&2 ||
+		say "apt-get update failed; going on with what there is"
 }
 
 need_version() {
@@ -91,7 +119,7 @@ publish() {
 # The sandbox user cannot write below a private HOME; say so beforehand and
 # apt does not complain.
 download() {
-	(cd "$1" && timeout 900 apt-get -qq -o APT::Sandbox::User="$(id -un)" download "$2" >&2)
+	(cd "$1" && timeout 900 apt-get -qq -o APT::Sandbox::User="$(id -un)" "${foreign[@]}" download "$2" >&2)
 }
 
 # fetch PKG VERSION DIR: download and unpack without installing.
@@ -111,27 +139,35 @@ fetch() {
 
 # The one real package that a metapackage stands for.
 depends() {
-	apt-cache depends "$1=$2" | sed -n "s/^ *Depends: \\($3[^ ]*\\)\$/\\1/p" | head -n 1
+	apt-cache "${foreign[@]}" depends "$1=$2" | sed -n "s/^ *Depends: \\($3[^ ]*\\)\$/\\1/p" | head -n 1
 }
 
+# do_stock [ARCHITECTURE]
 do_stock() {
-	local meta ver image headers out rel
+	local arch=${1-} name=stock${1:+-$1} meta ver image headers out rel
 
-	meta=$(need_version linux-image-cloud-amd64)
-	image=$(depends linux-image-cloud-amd64 "$meta" linux-image-)
-	[ -n "$image" ] || die "linux-image-cloud-amd64 depends on no linux-image package"
+	if [ -n "$arch" ]; then
+		lock "apt-$arch"
+		ask_for "$arch"
+	else
+		arch=$(dpkg --print-architecture)
+	fi
+	meta=linux-image-cloud-$arch
+	ver=$(need_version "$meta")
+	image=$(depends "$meta" "$ver" linux-image-)
+	[ -n "$image" ] || die "$meta depends on no linux-image package"
 	rel=${image#linux-image-}
 	headers=linux-headers-$rel
 	ver=$(need_version "$image")
-	out=$cache/stock-$ver
+	out=$cache/$name-$ver
 
 	if [ ! -e "$out/version" ]; then
-		lock stock
+		lock "$name"
 	fi
 	if [ ! -e "$out/version" ]; then
 		local root common kbuild d
 
-		begin stock
+		begin "$name"
 		root=$tmp/root
 		fetch "$image" "$ver" "$root"
 		fetch "$headers" "$(need_version "$headers")" "$root"
@@ -141,7 +177,9 @@ do_stock() {
 			die "$headers: unexpected dependencies"
 		fi
 		fetch "$common" "$ver" "$root"
-		fetch "$kbuild" "$ver" "$root"
+		# these are programs that run here
+		foreign=()
+		fetch "$kbuild" "$(need_version "$kbuild")" "$root"
 
 		# The headers name each other by their installed place.
 		d=$root/usr/src/$headers
@@ -161,15 +199,25 @@ do_stock() {
 		ln -s "root/lib/modules/$rel" "$tmp/modules"
 		rm -rf "${root:?}/usr/share"
 		echo "$rel" >"$tmp/version"
+		machine "$arch" >"$tmp/arch"
 		publish "$out"
-		prune stock "$out"
+		prune "$name" "$out"
 	fi
 	result=$out
 }
 
+# Debian's name of an architecture in the kernel's words
+machine() {
+	case $1 in
+	amd64) echo x86_64 ;;
+	arm64) echo aarch64 ;;
+	*) echo "$1" ;;
+	esac
+}
+
 # Keep the newest results of a kind, not every version there ever was.
 prune() {
-	find "$cache" -mindepth 1 -maxdepth 1 -type d -name "$1-*" ! -path "$2" \
+	find "$cache" -mindepth 1 -maxdepth 1 -type d -name "$1-[0-9]*" ! -path "$2" \
 		-mtime +14 -exec rm -rf {} +
 }
 
@@ -213,15 +261,19 @@ do_source() {
 }
 
 do_busybox() {
-	local ver out
+	local arch=${1-} name=busybox${1:+-$1} ver out
 
+	if [ -n "$arch" ]; then
+		lock "apt-$arch"
+		ask_for "$arch"
+	fi
 	ver=$(need_version busybox-static)
-	out=$cache/busybox-$ver
+	out=$cache/$name-$ver
 	if [ ! -e "$out/version" ]; then
-		lock busybox
+		lock "$name"
 	fi
 	if [ ! -e "$out/version" ]; then
-		begin busybox
+		begin "$name"
 		fetch busybox-static "$ver" "$tmp/deb"
 		cp "$(find "$tmp/deb" -type f -name busybox -path '*bin*' | head -n 1)" "$tmp/busybox"
 		rm -rf "$tmp/deb"
@@ -280,6 +332,7 @@ do_debug() {
 		kmake bzImage modules
 		cp "$src/arch/x86/boot/bzImage" "$tmp/vmlinuz"
 		cp "$src/include/config/kernel.release" "$tmp/version.new"
+		uname -m >"$tmp/arch"
 
 		# What module builds need is headers, makefiles, and tools.
 		rm -rf "$src"/{Documentation,LICENSES,drivers,sound,samples,fs,net,vmlinux*}
@@ -334,6 +387,8 @@ remembered() {
 	debug) do_debug ;;
 	source) do_source ;;
 	busybox) do_busybox ;;
+	stock-*) do_stock "${1#*-}" ;;
+	busybox-*) do_busybox "${1#*-}" ;;
 	esac
 	printf '%s\n%s\n' "$key" "$result" >"$mark.$$"
 	mv "$mark.$$" "$mark"
@@ -342,7 +397,7 @@ remembered() {
 
 main() {
 	case ${1-} in
-	stock | debug | source | busybox) remembered "$1" ;;
+	stock | debug | source | busybox | stock-arm64 | busybox-arm64) remembered "$1" ;;
 	*)
 		sed -n "/^#   kernel.sh/,/^# Any/{/^#  /s/^#  //p}" "${BASH_SOURCE[0]}" >&2
 		exit 2

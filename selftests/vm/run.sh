@@ -9,7 +9,8 @@
 #   TEST                a static program or a script of ours, copied in; leading
 #                       VAR=value words go to its environment, further words are
 #                       its arguments: 'L3L2Q_TRANSPORT=driver build/proto_x -v'
-#   --kernel K          stock (default), debug, or a result directory of kernel.sh
+#   --kernel K          stock (default), debug, stock-arm64, or a result directory of
+#                       kernel.sh; tests and modules have to be for its machine
 #   --module 'F.ko [P=V...]'  copy to /lib/modules and insmod before the tests;
 #                       group access for every /dev/l3l2q* (may be repeated)
 #   --module-file F.ko  copy to /lib/modules for tests that insmod it themselves;
@@ -42,7 +43,7 @@
 #	chardev-remove ID
 #	chardev-remove ID.again
 #	chardev-add socket,id=ID.again,path=ID.sock
-#	device_add ivshmem-doorbell,id=ID,vectors=2,chardev=ID.again
+#	device_add ivshmem-doorbell,id=ID,vectors=2,chardev=ID.again,bus=ID.port
 #
 # (QEMU takes no name again that its command line had, and waits for ever for a
 # greeting on a connection that already had one.)
@@ -91,13 +92,21 @@ boot() {
 	local accel=$1 kernel=$2 initrd=$3 mem=$4 append=$5 limit=$6
 	shift 6
 
-	case $accel in
-	kvm) set -- -accel kvm -cpu host "$@" ;;
+	case $arch-$accel in
+	x86_64-kvm) set -- -M q35 -cpu host "$@" ;;
 	# With 5-level page tables a KASAN kernel trips over itself in early boot.
-	*) set -- -accel tcg,thread=multi -cpu max,la57=off "$@" ;;
+	x86_64-*) set -- -M q35 -cpu max,la57=off "$@" ;;
+	aarch64-kvm) set -- -M virt,gic-version=host -cpu host "$@" ;;
+	aarch64-*) set -- -M virt,gic-version=3 -cpu max,pauth-impdef=on "$@" ;;
+	*) die "no guests for $arch" ;;
 	esac
+	if [ "$accel" = kvm ]; then
+		set -- -accel kvm "$@"
+	else
+		set -- -accel tcg,thread=multi "$@"
+	fi
 	# timeout passes the signals it gets on to qemu
-	exec timeout -k 10 --foreground "$limit" qemu-system-x86_64 "$@" \
+	exec timeout -k 10 --foreground "$limit" "qemu-system-$arch" "$@" \
 		-smp 2 -m "$mem" -nodefaults -no-user-config -display none \
 		-no-reboot -kernel "$kernel" -initrd "$initrd" -append "$append"
 }
@@ -111,11 +120,11 @@ accel() {
 		echo "$L3L2Q_ACCEL"
 		return
 	fi
-	if [ ! -w /dev/kvm ] || [ ! -r /dev/kvm ]; then
+	if [ "$arch" != "$(uname -m)" ] || [ ! -w /dev/kvm ] || [ ! -r /dev/kvm ]; then
 		echo tcg
 		return
 	fi
-	key="$(uname -r) $(cat /proc/sys/kernel/random/boot_id) $(qemu-system-x86_64 --version | head -n 1)"
+	key="$(uname -r) $(cat /proc/sys/kernel/random/boot_id) $("qemu-system-$arch" --version | head -n 1)"
 	if [ "$(head -n 1 "$mark" 2>/dev/null)" != "$key" ]; then
 		say "probing whether KVM boots a kernel (at most 20 s)"
 		dir=$work/probe
@@ -124,7 +133,7 @@ accel() {
 		printf '#!/bin/busybox sh\n/bin/busybox poweroff -f\n' >"$dir/root/init"
 		chmod 755 "$dir/root/init"
 		pack "$dir/root" "$dir/initrd"
-		if (boot kvm "$(stock_kernel)/vmlinuz" "$dir/initrd" 512M "console=ttyS0 quiet panic=-1" 20 \
+		if (boot kvm "$(stock_kernel)/vmlinuz" "$dir/initrd" 512M "console=$console quiet panic=-1" 20 \
 			</dev/null >"$dir/log" 2>&1); then
 			ok=yes
 		fi
@@ -144,6 +153,10 @@ stock_kernel() { "$here/kernel.sh" stock | tail -n 1; }
 busybox_path() {
 	local b
 
+	if [ "$arch" != "$(uname -m)" ]; then
+		echo "$("$here/kernel.sh" busybox-arm64 | tail -n 1)/busybox"
+		return
+	fi
 	b=$(command -v busybox || true)
 	if [ -n "$b" ] && ! grep -aq 'ld-linux' "$b"; then
 		echo "$b"
@@ -156,7 +169,9 @@ busybox_path() {
 # so, the kernel falls back to a clock that costs a trap for each look. Its own
 # calibration, and its check that timer interrupts arrive, fail on a busy host.
 clock_args() {
-	[ "$1" = tcg ] || return 0
+	if [ "$1" != tcg ] || [ "$arch" != x86_64 ]; then
+		return
+	fi
 	[ "$(uname -m)" = x86_64 ] || { echo no_timer_check; return; }
 	cc -O2 -o "$work/tsc-khz" "$here/tsc-khz.c"
 	echo "tsc=reliable tsc_early_khz=$("$work/tsc-khz") no_timer_check"
@@ -208,12 +223,20 @@ main() {
 	rm -f "$log"/{console,output,npu-*}.log
 	work=$(mktemp -d "${TMPDIR:-/tmp}/l3l2q-vm.XXXXXX")
 
-	local kdir busybox how variant=guest cmdline
+	local kdir arch console port busybox how variant=guest cmdline
+	local -a serial
 	case $kernel in
-	stock | debug) kdir=$("$here/kernel.sh" "$kernel" | tail -n 1) ;;
+	stock | debug | stock-arm64) kdir=$("$here/kernel.sh" "$kernel" | tail -n 1) ;;
 	*) kdir=$kernel ;;
 	esac
 	[ -e "$kdir/vmlinuz" ] || die "no kernel in $kdir"
+	# one made before there were others was for this machine
+	arch=$(cat "$kdir/arch" 2>/dev/null || uname -m)
+	# The first port is the console's, the second ours.
+	case $arch in
+	x86_64) console=ttyS0 port=ttyS1 serial=(-serial chardev:out) ;;
+	*) console=ttyAMA0 port=ttyS0 serial=(-device pci-serial,chardev=out) ;;
+	esac
 	busybox=$(busybox_path)
 	how=$(accel)
 
@@ -290,6 +313,7 @@ main() {
 		echo "L3L2Q_VARIANT=$variant"
 		echo "RIG_MODULES='$list'"
 		echo "RIG_LOAD=$load"
+		echo "RIG_PORT=$port"
 		echo "L3L2Q_NPUS='$(for t in "${npu[@]}"; do echo "${t%%:*}"; done | xargs)'"
 		if [ -n "$script" ]; then
 			install -m 755 "$script" "$root/$(basename "$script")"
@@ -299,7 +323,7 @@ main() {
 	pack "$root" "$work/initrd"
 	rm -rf "$root"
 
-	cmdline="console=ttyS0 loglevel=5 log_buf_len=4M panic=-1 oops=panic $(clock_args "$how")"
+	cmdline="console=$console loglevel=5 log_buf_len=4M panic=-1 oops=panic $(clock_args "$how")"
 	cmdline="$cmdline rcupdate.rcu_cpu_stall_timeout=120 watchdog_thresh=60 $append"
 
 	if [ -n "$script" ]; then
@@ -329,7 +353,9 @@ start_npu() {
 		cat "$log/npu-$id.err.log" >&2
 		die "$id: l3l2q-npusim did not get ready"
 	fi
-	qemu+=(-chardev "socket,id=$id,path=$id.sock" -device "ivshmem-doorbell,id=$id,vectors=$vectors,chardev=$id"
+	qemu+=(-device "pcie-root-port,id=$id.port,chassis=${#npus[@]},slot=${#npus[@]}"
+		-chardev "socket,id=$id,path=$id.sock"
+		-device "ivshmem-doorbell,id=$id,vectors=$vectors,chardev=$id,bus=$id.port"
 		-chardev "socket,id=$id.monitor,path=$id.monitor,server=on,wait=off"
 		-mon "chardev=$id.monitor,mode=readline")
 }
@@ -396,7 +422,7 @@ run_tests() {
 	"$here/../checks/tapsum.pl" --suite "$suite" --allow "$here/klog.allow" \
 		${results:+--results "$results"} < <(tee "$log/output.log" <"$fifo") &
 	local sum=$!
-	start -chardev stdio,id=out,signal=off -serial chardev:out >"$fifo"
+	start -chardev stdio,id=out,signal=off "${serial[@]}" >"$fifo"
 	finish || st=$?
 	wait "$sum" || rc=$?
 	if [ $st = 124 ]; then
@@ -418,7 +444,7 @@ run_tests() {
 run_script() {
 	local st=0 rc
 
-	start -chardev "stdio,id=out,signal=off,logfile=$log/output.log" -serial chardev:out
+	start -chardev "stdio,id=out,signal=off,logfile=$log/output.log" "${serial[@]}"
 	finish || st=$?
 	if [ $st = 124 ]; then
 		say "the guest took longer than $total s"
