@@ -36,7 +36,7 @@ export V
 MAKEFLAGS += -rR
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all help modules lib tools demo check check-debug style native guest install uninstall clean tests kmod FORCE
+.PHONY: all help modules lib tools demo check check-debug style native guest install uninstall clean tests kmod kmod-tests FORCE
 
 all: modules lib tools
 
@@ -68,7 +68,9 @@ help:
 # not include/config/kernel.release, which Debian leaves at the upstream version
 KRELEASE = $(shell sed -n 's/^.define UTS_RELEASE "\(.*\)"/\1/p' $(KDIR)/include/generated/utsrelease.h 2>/dev/null)
 KMOD = $(BUILD)/kmod-$(KRELEASE)$(KMOD_SUFFIX)
-KMAKE = $(MAKE) $(if $(filter 1,$(V)),,-s) -C $(KDIR) M=$(abspath $(KMOD)) \
+KMOD_KEY = $(KDIR) $(ARCH) $(CROSS_COMPILE) $(KMOD_ARGS)
+# kmake TREE
+kmake = $(MAKE) $(if $(filter 1,$(V)),,-s) -C $(KDIR) M=$(abspath $(1)) \
 	$(if $(ARCH),ARCH=$(ARCH)) $(if $(CROSS_COMPILE),CROSS_COMPILE=$(CROSS_COMPILE)) $(KMOD_ARGS)
 
 modules: kmod
@@ -78,8 +80,8 @@ modules: kmod
 # kmod: the module without the link
 kmod:
 	@[ -n '$(KRELEASE)' ] || { echo 'no prepared kernel headers in $(KDIR): set KDIR='; exit 1; } >&2
-	$(Q)selftests/checks/link-tree.sh $(KMOD) '$(KDIR) $(ARCH) $(CROSS_COMPILE) $(KMOD_ARGS)'
-	+$(Q)$(KMAKE) modules
+	$(Q)selftests/checks/link-tree.sh $(KMOD) '$(KMOD_KEY)' . Kbuild driver uapi
+	+$(Q)$(call kmake,$(KMOD)) modules
 
 # Library
 
@@ -231,7 +233,7 @@ install: lib tools
 	$(Q)[ -n '$(DESTDIR)' ] || ldconfig 2>/dev/null || :
 	+$(Q)if [ -n '$(KRELEASE)' ] && [ -e '$(KMOD)/l3l2q.ko' ]; then \
 		echo '  INSTALL l3l2q.ko for $(KRELEASE)'; \
-		$(KMAKE) INSTALL_MOD_PATH='$(DESTDIR)' CONFIG_MODULE_SIG_ALL= modules_install; \
+		$(call kmake,$(KMOD)) INSTALL_MOD_PATH='$(DESTDIR)' CONFIG_MODULE_SIG_ALL= modules_install; \
 	else \
 		echo '  no module was built for $(KDIR): not installed'; \
 	fi

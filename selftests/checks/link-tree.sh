@@ -1,14 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# link-tree.sh DIR KEY: make or refresh DIR, a tree of links to the module's
-# source in which kbuild can put its objects. Objects made for another KEY
-# (kernel tree, architecture, arguments) go first.
+# link-tree.sh DIR KEY FROM PATH...: make or refresh DIR, a tree of links to a
+# module's source, PATH... below FROM, in which kbuild can put its objects. Objects
+# made for another KEY (kernel tree, architecture, arguments) go first.
 
 set -euo pipefail
 
-dir=$1 key=$2
-top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+dir=$1 key=$2 from=$(cd "$3" && pwd)
+shift 3
 
 if [ -e "$dir" ] && [ "$(cat "$dir/.key" 2>/dev/null)" != "$key" ]; then
 	rm -rf "$dir"
@@ -16,10 +16,10 @@ fi
 mkdir -p "$dir"
 echo "$key" >"$dir/.key"
 
-(cd "$top" && find Kbuild driver uapi -type f \
+(cd "$from" && find "$@" -type f \
 	\( -name Kbuild -o -name '*.[chS]' -o -name '*.mk' \) ! -name '*.mod.c' -print) |
 	while read -r f; do
 		mkdir -p "$dir/$(dirname "$f")"
-		[ "$dir/$f" -ef "$top/$f" ] || ln -sfn "$top/$f" "$dir/$f"
+		[ "$dir/$f" -ef "$from/$f" ] || ln -sfn "$from/$f" "$dir/$f"
 	done
 find "$dir" -xtype l -delete
