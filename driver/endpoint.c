@@ -197,12 +197,14 @@ static int l3l2q_ioctl_stats(struct l3l2q_ucmd *ucmd)
 	return l3l2q_ucmd_respond(ucmd);
 }
 
+#ifndef CONFIG_DMA_SHARED_BUFFER
 static int l3l2q_ioctl_export_dmabuf(struct l3l2q_ucmd *ucmd)
 {
 	const struct l3l2q_export_dmabuf *cmd = ucmd->cmd;
 
 	return cmd->pad ? -EINVAL : -EOPNOTSUPP;
 }
+#endif
 
 static const struct l3l2q_ioctl l3l2q_endpoint_ioctls[] = {
 	[_IOC_NR(L3L2Q_IOC_INFO)] =

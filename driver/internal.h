@@ -37,6 +37,7 @@
 #error "l3l2q: the L3-L2 wire format is little-endian"
 #endif
 
+struct device;
 struct eventfd_ctx;
 struct l3l2q_region;
 struct l3l2q_user;
@@ -347,6 +348,9 @@ static inline void l3l2q_stat_inc(struct l3l2q_endpoint *ep,
 	atomic64_inc(&ep->stats[stat]);
 }
 
+/* main.c */
+struct device *l3l2q_device(void);
+
 /* region.c */
 struct l3l2q_region *
 l3l2q_region_create(const struct l3l2q_create *cmd,
@@ -382,9 +386,6 @@ int l3l2q_pci_query_device(struct l3l2q_query_device *cmd);
 
 /* dmabuf.c */
 extern const struct l3l2q_backend_ops l3l2q_dmabuf_ops;
-
-/* export.c */
-int l3l2q_export(struct l3l2q_region *region, s32 *fd);
 
 /* ascend.c */
 extern const struct l3l2q_backend_ops l3l2q_ascend_ops;
@@ -492,6 +493,11 @@ int l3l2q_ioctl_kick(struct l3l2q_ucmd *ucmd);
 /* eventfd.c */
 void l3l2q_eventfds_drop(struct l3l2q_endpoint *ep);
 int l3l2q_ioctl_eventfd(struct l3l2q_ucmd *ucmd);
+
+/* export.c */
+#ifdef CONFIG_DMA_SHARED_BUFFER
+int l3l2q_ioctl_export_dmabuf(struct l3l2q_ucmd *ucmd);
+#endif
 
 /* scan.c */
 u32 l3l2q_scan_lowest_ns(void);

@@ -17,6 +17,12 @@ static struct miscdevice l3l2q_misc = {
 	.mode = 0660,
 };
 
+/* The module's own device, from the first CREATE until the last region is gone. */
+struct device *l3l2q_device(void)
+{
+	return l3l2q_misc.this_device;
+}
+
 static int __init l3l2q_init(void)
 {
 	int err;

@@ -202,7 +202,11 @@ static unsigned long ram_counters_pfn(struct l3l2q_region *region,
 const struct l3l2q_backend_ops l3l2q_ram_ops = {
 	.id = L3L2Q_BACKEND_RAM,
 	.name = "ram",
+#ifdef CONFIG_DMA_SHARED_BUFFER
 	.feature = L3L2Q_FEATURE_RAM | L3L2Q_FEATURE_EXPORT,
+#else
+	.feature = L3L2Q_FEATURE_RAM,
+#endif
 	.flags = L3L2Q_CREATE_NUMA | L3L2Q_CREATE_REGION_V3 |
 		 L3L2Q_CREATE_SILENT_PEER,
 	.alloc = ram_alloc,
