@@ -35,11 +35,11 @@ struct side {
 };
 
 int freestanding_attach(struct side *s, enum l3l2q_role role, const __u64 scalars[L3L2Q_SCALARS],
-			void *payload, void *counters);
-int freestanding_run(void);
+			void *payload, void *counters, __u32 memory);
+int freestanding_run(__u32 memory);
 
 int freestanding_attach(struct side *s, enum l3l2q_role role, const __u64 scalars[L3L2Q_SCALARS],
-			void *payload, void *counters)
+			void *payload, void *counters, __u32 memory)
 {
 	struct l3l2q_region_desc region;
 	struct l3l2q_queue_desc queue;
@@ -58,6 +58,8 @@ int freestanding_attach(struct side *s, enum l3l2q_role role, const __u64 scalar
 	queue.payload_bytes = scalars[10];
 	queue.counter_bytes = scalars[11];
 	ret = l3l2q_core_init(&s->core, role, &region, &queue, payload, counters);
+	if (!ret)
+		ret = l3l2q_core_set_memory(&s->core, memory);
 	if (ret)
 		return ret;
 	if (l3l2q_producer_memory(s->core.layout.depth) > sizeof(s->starts) ||
@@ -145,7 +147,7 @@ static int stop_and_fail(struct side *l3, struct side *l2)
 	return l3l2q_core_peek(&l3->c, &m, 1000, tick, &now) == -ECONNABORTED ? 0 : 6;
 }
 
-int freestanding_run(void)
+int freestanding_run(__u32 memory)
 {
 	static struct gm gm;
 	static struct side l3, l2;
@@ -157,9 +159,12 @@ int freestanding_run(void)
 	__u64 i;
 	int ret;
 
-	ret = freestanding_attach(&l3, L3L2Q_ROLE_L3, scalars, gm.payload, gm.counters);
+	__builtin_memset(&gm, 0, sizeof(gm));
+	ret = freestanding_attach(&l3, L3L2Q_ROLE_L3, scalars, gm.payload, gm.counters,
+				  memory);
 	if (!ret)
-		ret = freestanding_attach(&l2, L3L2Q_ROLE_L2, scalars, gm.payload, gm.counters);
+		ret = freestanding_attach(&l2, L3L2Q_ROLE_L2, scalars, gm.payload, gm.counters,
+				  memory);
 	for (i = 0; !ret && i < 1000; i++) {
 		ret = send(&l3, (__u8)i, i * 7 % (ARENA + 1));
 		if (!ret)
@@ -197,7 +202,8 @@ __attribute__((force_align_arg_pointer))
 #endif
 void _start(void)
 {
-	long ret = freestanding_run() ? 1 : 0;
+	long ret = freestanding_run(L3L2Q_MEMORY_CACHED) || freestanding_run(L3L2Q_MEMORY_WC) ||
+		   freestanding_run(L3L2Q_MEMORY_DEVICE);
 
 	for (;;) {
 #if defined(__x86_64__)

@@ -23,6 +23,7 @@ FIXTURE(queue) {
 FIXTURE_VARIANT(queue) {
 	enum l3l2q_role role;
 	uint64_t window;
+	uint32_t memory;
 };
 
 FIXTURE_VARIANT_ADD(queue, input) {
@@ -41,13 +42,30 @@ FIXTURE_VARIANT_ADD(queue, output_window) {
 	.role = L3L2Q_ROLE_L2, .window = 3,
 };
 
+/* The same over write-combining and device memory, as far as code can tell. */
+FIXTURE_VARIANT_ADD(queue, input_wc) {
+	.role = L3L2Q_ROLE_L3, .window = 1, .memory = L3L2Q_MEMORY_WC,
+};
+
+FIXTURE_VARIANT_ADD(queue, output_window_wc) {
+	.role = L3L2Q_ROLE_L2, .window = 3, .memory = L3L2Q_MEMORY_WC,
+};
+
+FIXTURE_VARIANT_ADD(queue, input_window_device) {
+	.role = L3L2Q_ROLE_L3, .window = 3, .memory = L3L2Q_MEMORY_DEVICE,
+};
+
+FIXTURE_VARIANT_ADD(queue, output_device) {
+	.role = L3L2Q_ROLE_L2, .window = 1, .memory = L3L2Q_MEMORY_DEVICE,
+};
+
 static bool start_over(FIXTURE_DATA(queue) *self, const FIXTURE_VARIANT(queue) *variant)
 {
 	if (self->w.payload)
 		world_free(&self->w);
 	self->role = variant->role;
 	self->peer = l3l2q_peer_role(variant->role);
-	if (!world_make(&self->w, DEPTH, IN_ARENA, OUT_ARENA, variant->window))
+	if (!world_make_of(&self->w, variant->memory, DEPTH, IN_ARENA, OUT_ARENA, variant->window))
 		return false;
 	self->tx = &self->w.side[self->role];
 	self->rx = &self->w.side[self->peer];
@@ -353,7 +371,7 @@ TEST_F(queue, s3_stop_bytes)
 static struct world *watched;
 static bool published_too_early;
 
-static void watching_copy(void *to, const void *from, __u64 nbytes)
+static void watching_copy(const struct l3l2q_core *core, void *to, const void *from, __u64 nbytes)
 {
 	struct l3l2q_desc *slot = slot_of(watched, L3L2Q_ROLE_L3, 0);
 	struct l3l2q_desc *slot2 = slot_of(watched, L3L2Q_ROLE_L2, 0);
@@ -361,7 +379,7 @@ static void watching_copy(void *to, const void *from, __u64 nbytes)
 	if (slot->seq == 1 || slot2->seq == 1 || *ctr(watched, L3L2Q_CTR_INPUT_TAIL) ||
 	    *ctr(watched, L3L2Q_CTR_OUTPUT_TAIL))
 		published_too_early = true;
-	memcpy(to, from, nbytes);
+	l3l2q_core_copy(core, to, from, nbytes);
 }
 
 TEST_F(queue, s3_body_before_descriptor_before_tail)
@@ -476,10 +494,10 @@ TEST_F(queue, s4_1_full_ring_changes_nothing)
 
 static int copies;
 
-static void counting_copy(void *to, const void *from, __u64 nbytes)
+static void counting_copy(const struct l3l2q_core *core, void *to, const void *from, __u64 nbytes)
 {
 	copies++;
-	memcpy(to, from, nbytes);
+	l3l2q_core_copy(core, to, from, nbytes);
 }
 
 TEST_F(queue, s5_nothing_is_copied_before_it_is_certain)
@@ -1785,6 +1803,61 @@ TEST_F(queue, s6_removed_delivers_nothing)
 	self->w.removed = 1;
 	EXPECT_EQ(-ECONNABORTED, l3l2q_core_peek(&self->rx->c, &self->m, 5000, fake_now, &clock));
 	EXPECT_REMOTE(self->rx);
+
+	/* Zeroes in place of the second half of a descriptor are no message. */
+	ASSERT_TRUE(start_over(self, variant));
+	ASSERT_EQ(0, send_data(self->tx, 8, 1));
+	slot_of(&self->w, self->role, 0)->payload_offset = 0;
+	slot_of(&self->w, self->role, 0)->payload_nbytes = 0;
+	self->w.removed = 1;
+	EXPECT_EQ(-ECONNABORTED, l3l2q_core_try_peek(&self->rx->c, &self->m));
+	EXPECT_REMOTE(self->rx);
+	/* Nor are zeroes in place of all of it. */
+	ASSERT_TRUE(start_over(self, variant));
+	ASSERT_EQ(0, send_data(self->tx, 8, 1));
+	memset(slot_of(&self->w, self->role, 0), 0, sizeof(struct l3l2q_desc));
+	self->w.removed = 1;
+	EXPECT_EQ(-ECONNABORTED, l3l2q_core_try_peek(&self->rx->c, &self->m));
+	EXPECT_REMOTE(self->rx);
+}
+
+/* Bytes that went nowhere were not sent. */
+TEST_F(queue, s6_removed_takes_nothing)
+{
+	struct l3l2q_reservation r;
+
+	self->w.removed = 1;
+	EXPECT_EQ(-ECONNABORTED, send_data(self->tx, 8, 1));
+	EXPECT_REMOTE(self->tx);
+	EXPECT_EQ(0, tail(&self->w, self->role));
+
+	ASSERT_TRUE(start_over(self, variant));
+	ASSERT_EQ(0, l3l2q_core_try_reserve(&self->tx->p, 8, &r));
+	self->w.removed = 1;
+	EXPECT_EQ(-ECONNABORTED, l3l2q_core_commit(&self->tx->p, &r, L3L2Q_OP_DATA));
+	EXPECT_REMOTE(self->tx);
+	EXPECT_EQ(0, tail(&self->w, self->role));
+}
+
+/* A device that has gone reads as all ones: its end, not a broken protocol. */
+TEST_F(queue, s6_all_ones_is_a_device_that_has_gone)
+{
+	*ctr(&self->w, l3l2q_ctr_tail(self->role)) = -1;
+	*ctr(&self->w, l3l2q_ctr_abort(self->role)) = -1;
+	if (variant->memory == L3L2Q_MEMORY_CACHED) {
+		EXPECT_EQ(-EBADMSG, l3l2q_core_try_peek(&self->rx->c, &self->m));
+		EXPECT_EQ(1, flag(&self->w, self->peer));
+	} else {
+		EXPECT_EQ(-ECONNABORTED, l3l2q_core_try_peek(&self->rx->c, &self->m));
+		EXPECT_REMOTE(self->rx);
+	}
+}
+
+TEST_F(queue, s2_depth_1_needs_cached_memory)
+{
+	world_free(&self->w);
+	EXPECT_EQ(variant->memory == L3L2Q_MEMORY_CACHED,
+		  world_make_of(&self->w, variant->memory, 1, 64, 64, 1));
 }
 
 TEST_F(queue, s6_application_error_is_a_message)

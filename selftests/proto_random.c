@@ -27,10 +27,10 @@ struct traffic {
 };
 
 static bool traffic_make(struct traffic *t, enum l3l2q_role role, uint64_t depth, uint64_t arena,
-			 uint64_t window, uint64_t start, uint64_t seed)
+			 uint64_t window, uint64_t start, uint64_t seed, uint32_t memory)
 {
 	memset(t, 0, sizeof(*t));
-	if (!world_make(&t->w, depth, arena, arena, window))
+	if (!world_make_of(&t->w, memory, depth, arena, arena, window))
 		return false;
 	world_start_at(&t->w, start);
 	t->role = role;
@@ -240,6 +240,7 @@ FIXTURE(traffic) {
 FIXTURE_VARIANT(traffic) {
 	enum l3l2q_role role;
 	uint64_t depth, arena, window, start;
+	uint32_t memory;
 };
 
 /* Just below 2^31, 2^32, and 2^32 a second time. */
@@ -257,11 +258,21 @@ FIXTURE_VARIANT_ADD(traffic, input_depth_1) { L3L2Q_ROLE_L3, 1, 64, 1, BELOW_2_3
 FIXTURE_VARIANT_ADD(traffic, output_depth_1) { L3L2Q_ROLE_L2, 1, 192, 1, BELOW_2_31 };
 FIXTURE_VARIANT_ADD(traffic, input_depth_2) { L3L2Q_ROLE_L3, 2, 64, 2, BELOW_2_33 };
 FIXTURE_VARIANT_ADD(traffic, output_deep) { L3L2Q_ROLE_L2, 1024, 1u << 20, 512, BELOW_2_33 };
+FIXTURE_VARIANT_ADD(traffic, input_wc) {
+	L3L2Q_ROLE_L3, 8, 4160, 4, BELOW_2_31, L3L2Q_MEMORY_WC
+};
+FIXTURE_VARIANT_ADD(traffic, output_wc) {
+	L3L2Q_ROLE_L2, 2, 1984, 1, BELOW_2_32, L3L2Q_MEMORY_WC
+};
+FIXTURE_VARIANT_ADD(traffic, input_device) {
+	L3L2Q_ROLE_L3, 16, 320, 16, BELOW_2_33, L3L2Q_MEMORY_DEVICE
+};
 
 FIXTURE_SETUP(traffic)
 {
 	ASSERT_TRUE(traffic_make(&self->t, variant->role, variant->depth, variant->arena,
-				 variant->window, variant->start, variant->start ^ variant->depth));
+				 variant->window, variant->start, variant->start ^ variant->depth,
+				 variant->memory));
 }
 
 FIXTURE_TEARDOWN(traffic)

@@ -204,6 +204,7 @@ struct side {
 };
 
 struct world {
+	uint32_t memory;	/* enum l3l2q_memory that both sides take it for */
 	struct l3l2q_layout l;
 	struct l3l2q_region_desc region;
 	struct l3l2q_queue_desc queue;
@@ -243,6 +244,8 @@ static inline bool side_make(struct world *w, enum l3l2q_role role, uint64_t win
 
 	if (l3l2q_core_init(&s->core, role, &w->region, &w->queue, w->payload, w->counters))
 		return false;
+	if (l3l2q_core_set_memory(&s->core, w->memory))
+		return false;
 	s->core.removed = &w->removed;
 	s->core.control = w->control[role];
 	s->core.peer_armed = &w->control[l3l2q_peer_role(role)]->armed;
@@ -253,12 +256,13 @@ static inline bool side_make(struct world *w, enum l3l2q_role role, uint64_t win
 }
 
 /* Payload bytes start undefined: filled with what no body and no descriptor is. */
-static inline bool world_make(struct world *w, uint64_t depth, uint64_t in, uint64_t out,
-			      uint64_t window)
+static inline bool world_make_of(struct world *w, uint32_t memory, uint64_t depth, uint64_t in,
+				 uint64_t out, uint64_t window)
 {
 	int role;
 
 	memset(w, 0, sizeof(*w));
+	w->memory = memory;
 	if (l3l2q_layout_make(depth, in, out, &w->l))
 		return false;
 	scalars_make(&w->region, &w->queue, &w->l);
@@ -269,6 +273,12 @@ static inline bool world_make(struct world *w, uint64_t depth, uint64_t in, uint
 	for (role = 0; role < L3L2Q_ROLES; role++)
 		w->control[role] = calloc(1, sizeof(*w->control[role]));
 	return side_make(w, L3L2Q_ROLE_L3, window) && side_make(w, L3L2Q_ROLE_L2, window);
+}
+
+static inline bool world_make(struct world *w, uint64_t depth, uint64_t in, uint64_t out,
+			      uint64_t window)
+{
+	return world_make_of(w, L3L2Q_MEMORY_CACHED, depth, in, out, window);
 }
 
 static inline void world_free(struct world *w)

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: MIT
 /* Sending and receiving: the core's try forms, and blocking forms over them. */
-#include <string.h>
-
 #include "internal.h"
 
 static struct l3l2q_ep *tx_ep(struct l3l2q_producer *p)
@@ -85,7 +83,7 @@ struct gather {
 	int count;
 };
 
-static void copy_gather(void *to, const void *arg, __u64 nbytes)
+static void copy_gather(const struct l3l2q_core *core, void *to, const void *arg, __u64 nbytes)
 {
 	const struct gather *gather = arg;
 	char *at = to;
@@ -97,7 +95,7 @@ static void copy_gather(void *to, const void *arg, __u64 nbytes)
 		if (n > nbytes)
 			n = (size_t)nbytes;
 		if (n)
-			memcpy(at, gather->iov[i].iov_base, n);
+			l3l2q_core_copy(core, at, gather->iov[i].iov_base, n);
 		at += n;
 		nbytes -= n;
 	}

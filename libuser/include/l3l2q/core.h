@@ -26,6 +26,7 @@
 
 #include <linux/errno.h>
 #include <linux/l3l2q.h>
+#include <l3l2q/memory.h>
 #include <l3l2q/types.h>
 
 #define L3L2Q_CACHE_LINE 64
@@ -37,7 +38,8 @@
 
 /*
  * A counter store publishes all writes before it; a counter load orders all
- * reads after it. Each pairs with the other on the far side.
+ * reads after it. Each pairs with the other on the far side. These are for cached
+ * memory; l3l2q_core_store() and l3l2q_core_load() are for any.
  */
 static inline void l3l2q_store_counter(__s32 *counter, __u32 value)
 {
@@ -80,9 +82,12 @@ static inline void l3l2q_relax(void)
  * @counters: first byte of the counter range, 64-byte aligned
  * @removed: word that is non-zero once the memory is gone, or NULL
  * @control: own control page, or NULL where nobody sleeps
- * @peer_armed: the peer's armed word, or NULL
+ * @peer_armed: the peer's armed word, or NULL; a word of ones for a peer that is
+ *	to be told always
  * @layout: where things lie
  * @role: enum l3l2q_role
+ * @memory: enum l3l2q_memory of payload and counters
+ * @path: enum l3l2q_path
  * @failing: claimed by whoever records the first error
  * @error: the first error; its kind is stored last
  */
@@ -95,6 +100,8 @@ struct l3l2q_core {
 	struct l3l2q_layout layout;
 	__u64 region_id;
 	__u32 role;
+	__u32 memory;
+	__u32 path;
 	__u32 failing;
 	struct l3l2q_error error;
 };
@@ -102,6 +109,40 @@ struct l3l2q_core {
 static inline __s32 *l3l2q_core_counter(const struct l3l2q_core *core, __u32 offset)
 {
 	return (__s32 *)(void *)(core->counters + offset);
+}
+
+static inline void l3l2q_core_store(const struct l3l2q_core *core, __s32 *counter, __u32 value)
+{
+	if (l3l2q_likely(core->memory == L3L2Q_MEMORY_CACHED))
+		l3l2q_store_counter(counter, value);
+	else
+		l3l2q_publish_uncached(core->memory, counter, value);
+}
+
+static inline __u32 l3l2q_core_load(const struct l3l2q_core *core, const __s32 *counter)
+{
+	if (l3l2q_likely(core->memory == L3L2Q_MEMORY_CACHED))
+		return l3l2q_load_counter(counter);
+	return l3l2q_observe_uncached(counter);
+}
+
+/* Copy a body into the arena, or out of it. */
+static inline void l3l2q_core_copy(const struct l3l2q_core *core, void *to, const void *from,
+				   __u64 nbytes)
+{
+	if (l3l2q_likely(core->memory == L3L2Q_MEMORY_CACHED))
+		__builtin_memcpy(to, from, nbytes);
+	else
+		l3l2q_copy_to(core->path, to, from, nbytes);
+}
+
+static inline void l3l2q_core_copy_out(const struct l3l2q_core *core, void *to,
+				       const void *from, __u64 nbytes)
+{
+	if (l3l2q_likely(core->memory == L3L2Q_MEMORY_CACHED))
+		__builtin_memcpy(to, from, nbytes);
+	else
+		l3l2q_copy_from(core->path, to, from, nbytes);
 }
 
 static inline int l3l2q_core_errno(__u32 kind)
@@ -128,16 +169,37 @@ static inline int l3l2q_core_live(const struct l3l2q_core *core)
 	return l3l2q_core_errno(kind);
 }
 
+/* Is the memory gone? What was read of it before this may have been stand-ins. */
 static inline int l3l2q_core_removed(const struct l3l2q_core *core)
 {
-	return core->removed && __atomic_load_n(core->removed, __ATOMIC_ACQUIRE);
+	if (!core->removed)
+		return 0;
+	l3l2q_load_barrier();
+	return __atomic_load_n(core->removed, __ATOMIC_ACQUIRE) != 0;
+}
+
+static inline __s32 l3l2q_core_peer_flag(const struct l3l2q_core *core)
+{
+	__u32 offset = l3l2q_ctr_abort(l3l2q_peer_role((enum l3l2q_role)core->role));
+
+	return (__s32)l3l2q_core_load(core, l3l2q_core_counter(core, offset));
 }
 
 static inline int l3l2q_core_peer_aborted(const struct l3l2q_core *core)
 {
-	__u32 offset = l3l2q_ctr_abort(l3l2q_peer_role((enum l3l2q_role)core->role));
+	return l3l2q_abort_is_set(l3l2q_core_peer_flag(core));
+}
 
-	return l3l2q_abort_is_set((__s32)l3l2q_load_counter(l3l2q_core_counter(core, offset)));
+/*
+ * Has the memory or the peer ended, whatever else seems wrong? A device that no
+ * longer answers reads as all ones, which nobody stores in a flag.
+ */
+static inline int l3l2q_core_peer_gone(const struct l3l2q_core *core)
+{
+	__s32 flag = l3l2q_core_peer_flag(core);
+
+	return l3l2q_abort_is_set(flag) || l3l2q_core_removed(core) ||
+	       (core->memory != L3L2Q_MEMORY_CACHED && flag == -1);
 }
 
 /* May this caller record the first error? Later ones are lost. */
@@ -169,7 +231,7 @@ static inline int l3l2q_core_abort(struct l3l2q_core *core, __u32 kind,
 	__u32 flag = l3l2q_ctr_abort((enum l3l2q_role)core->role);
 	int first = l3l2q_core_claim_error(core, op, message);
 
-	l3l2q_store_counter(l3l2q_core_counter(core, flag), 1);
+	l3l2q_core_store(core, l3l2q_core_counter(core, flag), 1);
 	if (first)
 		__atomic_store_n(&core->error.kind, kind, __ATOMIC_RELEASE);
 	return l3l2q_core_errno(kind);
@@ -189,7 +251,7 @@ static inline int l3l2q_core_remote_abort(struct l3l2q_core *core, const char *o
 static inline int l3l2q_core_poison(struct l3l2q_core *core, __u32 kind,
 				    const char *op, const char *message)
 {
-	if (l3l2q_core_removed(core) || l3l2q_core_peer_aborted(core))
+	if (l3l2q_core_peer_gone(core))
 		return l3l2q_core_remote_abort(core, op);
 	return l3l2q_core_abort(core, kind, op, message);
 }
@@ -208,10 +270,12 @@ static inline int l3l2q_core_timed_out(struct l3l2q_core *core, const char *op)
  */
 static inline __u32 l3l2q_core_wants_kick(const struct l3l2q_core *core, __u32 mask)
 {
-	if (!core->peer_armed) /* nor does anybody sleep on our side */
+	const __u32 *armed = __atomic_load_n(&core->peer_armed, __ATOMIC_RELAXED);
+
+	if (!armed) /* nor does anybody sleep on our side */
 		return 0;
 	l3l2q_full_barrier();
-	return __atomic_load_n(core->peer_armed, __ATOMIC_RELAXED) & mask;
+	return __atomic_load_n(armed, __ATOMIC_RELAXED) & mask;
 }
 
 /*
@@ -220,7 +284,7 @@ static inline __u32 l3l2q_core_wants_kick(const struct l3l2q_core *core, __u32 m
  */
 static inline __u32 l3l2q_core_wants_self_kick(const struct l3l2q_core *core, __u32 events)
 {
-	if (!core->peer_armed)
+	if (!__atomic_load_n(&core->peer_armed, __ATOMIC_RELAXED))
 		return 0;
 	return __atomic_load_n(&core->control->armed, __ATOMIC_RELAXED) & events;
 }
@@ -265,6 +329,26 @@ static inline int l3l2q_core_init(struct l3l2q_core *core, enum l3l2q_role role,
 	default: why = "queue and region disagree on the geometry"; break;
 	}
 	return l3l2q_core_set_error(core, L3L2Q_ERR_BAD_DESCRIPTOR, "attach", why);
+}
+
+/**
+ * l3l2q_core_set_memory() - say how the mapping behaves, if it is not cached
+ * @core: initialised, its producer and consumer not yet
+ * @memory: enum l3l2q_memory
+ *
+ * A program on the AICPU maps GM cached; it cleans and invalidates its cache itself.
+ *
+ * Return: 0, or -EINVAL: with a depth of 1 both rings share a line, and whoever
+ * writes back the one overwrites the other.
+ */
+static inline int l3l2q_core_set_memory(struct l3l2q_core *core, __u32 memory)
+{
+	if (memory > L3L2Q_MEMORY_DEVICE ||
+	    (memory != L3L2Q_MEMORY_CACHED && core->layout.depth == 1))
+		return -EINVAL;
+	core->memory = memory;
+	core->path = l3l2q_path_for(memory);
+	return 0;
 }
 
 /* ---- producer ---------------------------------------------------------- */
@@ -353,7 +437,7 @@ static inline int l3l2q_producer_refresh(struct l3l2q_producer *p, const char *o
 {
 	__u64 head = p->head;
 
-	if (l3l2q_reconstruct(l3l2q_load_counter(p->head_counter), p->mask + 1, &head) ||
+	if (l3l2q_reconstruct(l3l2q_core_load(p->core, p->head_counter), p->mask + 1, &head) ||
 	    head > p->published)
 		return l3l2q_core_poison(p->core, L3L2Q_ERR_INVALID_DESCRIPTOR, op,
 					 "the peer's head counter is impossible");
@@ -474,29 +558,25 @@ static inline void l3l2q_core_publish(struct l3l2q_producer *p)
 	if (p->published == p->tail)
 		return;
 	__atomic_store_n(&p->published, p->tail, __ATOMIC_RELAXED); /* statistics read it */
-	l3l2q_store_counter(p->tail_counter, (__u32)p->tail);
+	l3l2q_core_store(p->core, p->tail_counter, (__u32)p->tail);
 	p->kick |= l3l2q_core_wants_kick(p->core, L3L2Q_ARM_TAIL);
 }
 
-/* Place a message whose body is written; the descriptor goes out seq last. */
-static inline void l3l2q_producer_place(struct l3l2q_producer *p, __u32 opcode,
-					__u64 start, __u64 nbytes)
+/* Move the cursor over a body; its offset in the payload range. */
+static inline __u64 l3l2q_producer_advance(struct l3l2q_producer *p, __u64 start, __u64 nbytes)
 {
-	struct l3l2q_desc *slot = &p->ring[p->tail & p->mask];
-	__u64 offset = 0;
+	__u64 pos = start == p->cursor ? p->pos : 0;
 
 	p->starts[p->tail & p->mask] = start;
-	if (nbytes) {
-		__u64 pos = start == p->cursor ? p->pos : 0;
+	if (!nbytes)
+		return 0;
+	p->cursor = start + nbytes;
+	p->pos = pos + nbytes == p->arena_bytes ? 0 : pos + nbytes;
+	return p->arena_offset + pos;
+}
 
-		offset = p->arena_offset + pos;
-		p->cursor = start + nbytes;
-		p->pos = pos + nbytes == p->arena_bytes ? 0 : pos + nbytes;
-	}
-	__atomic_store_n(&slot->opcode, opcode, __ATOMIC_RELAXED);
-	__atomic_store_n(&slot->payload_offset, offset, __ATOMIC_RELAXED);
-	__atomic_store_n(&slot->payload_nbytes, nbytes, __ATOMIC_RELAXED);
-	__atomic_store_n(&slot->seq, p->tail + 1, __ATOMIC_RELEASE);
+static inline void l3l2q_producer_placed(struct l3l2q_producer *p, __u32 opcode)
+{
 	p->tail++;
 	if (opcode == L3L2Q_OP_STOP)
 		p->stopped = 1;
@@ -504,6 +584,43 @@ static inline void l3l2q_producer_place(struct l3l2q_producer *p, __u32 opcode,
 		l3l2q_producer_need_nothing(p);
 	if (!p->batching)
 		l3l2q_core_publish(p);
+}
+
+/*
+ * The descriptor in one burst, where the drain before the tail is what orders all
+ * of it: nobody looks at it earlier.
+ */
+L3L2Q_COLD void l3l2q_producer_place_uncached(struct l3l2q_producer *p, __u32 opcode,
+					      __u64 start, __u64 nbytes)
+{
+	struct l3l2q_desc desc = {
+		.seq = p->tail + 1,
+		.opcode = opcode,
+		.payload_nbytes = nbytes,
+	};
+
+	desc.payload_offset = l3l2q_producer_advance(p, start, nbytes);
+	l3l2q_copy_to(p->core->path, &p->ring[p->tail & p->mask], &desc, sizeof(desc));
+	l3l2q_producer_placed(p, opcode);
+}
+
+/* Place a message whose body is written; the descriptor goes out seq last. */
+static inline void l3l2q_producer_place(struct l3l2q_producer *p, __u32 opcode,
+					__u64 start, __u64 nbytes)
+{
+	struct l3l2q_desc *slot = &p->ring[p->tail & p->mask];
+	__u64 offset;
+
+	if (l3l2q_unlikely(p->core->memory != L3L2Q_MEMORY_CACHED)) {
+		l3l2q_producer_place_uncached(p, opcode, start, nbytes);
+		return;
+	}
+	offset = l3l2q_producer_advance(p, start, nbytes);
+	__atomic_store_n(&slot->opcode, opcode, __ATOMIC_RELAXED);
+	__atomic_store_n(&slot->payload_offset, offset, __ATOMIC_RELAXED);
+	__atomic_store_n(&slot->payload_nbytes, nbytes, __ATOMIC_RELAXED);
+	__atomic_store_n(&slot->seq, p->tail + 1, __ATOMIC_RELEASE);
+	l3l2q_producer_placed(p, opcode);
 }
 
 /* Where a body that starts at this cursor lies. */
@@ -531,12 +648,15 @@ static inline int l3l2q_producer_opcode(struct l3l2q_producer *p, __u32 opcode,
  * l3l2q_core_try_enqueue() - send a message gathered from several buffers
  * @p: the producer
  * @opcode: L3L2Q_OP_DATA or L3L2Q_OP_ERROR; on input also L3L2Q_OP_STOP
- * @copy: writes the body: called at most once, when nothing can fail any more
+ * @copy: writes the body: called at most once, when nothing can fail any more but
+ *	for the memory's removal; for one buffer l3l2q_core_copy()
  * @arg: for @copy
  * @nbytes: length of the body
  */
 static inline int l3l2q_core_try_enqueue(struct l3l2q_producer *p, __u32 opcode,
-					 void (*copy)(void *to, const void *arg, __u64 nbytes),
+					 void (*copy)(const struct l3l2q_core *core,
+						      void *to, const void *arg,
+						      __u64 nbytes),
 					 const void *arg, __u64 nbytes)
 {
 	__u64 start;
@@ -548,17 +668,17 @@ static inline int l3l2q_core_try_enqueue(struct l3l2q_producer *p, __u32 opcode,
 	if (ret)
 		return ret;
 	if (nbytes)
-		copy(l3l2q_producer_body(p, start), arg, nbytes);
+		copy(p->core, l3l2q_producer_body(p, start), arg, nbytes);
+	if (l3l2q_unlikely(l3l2q_core_removed(p->core)))
+		return l3l2q_core_remote_abort(p->core, "enqueue");
 	l3l2q_producer_place(p, opcode, start, nbytes);
 	return 0;
 }
 
-static inline void l3l2q_core_copy(void *to, const void *from, __u64 nbytes)
-{
-	__builtin_memcpy(to, from, nbytes);
-}
-
-/* Reserve nbytes of the arena, to be written in place. */
+/*
+ * Reserve nbytes of the arena, to be written in place. In write-combining and device
+ * memory by plain aligned stores only; commit sees them off.
+ */
 static inline int l3l2q_core_try_reserve(struct l3l2q_producer *p, __u64 nbytes,
 					 struct l3l2q_reservation *span)
 {
@@ -604,6 +724,8 @@ static inline int l3l2q_core_commit(struct l3l2q_producer *p,
 	ret = l3l2q_producer_opcode(p, opcode, nbytes, "commit");
 	if (ret)
 		return ret;
+	if (l3l2q_unlikely(l3l2q_core_removed(p->core)))
+		return l3l2q_core_remote_abort(p->core, "commit");
 	p->reserved = 0;
 	l3l2q_producer_place(p, opcode, nbytes ? l3l2q_producer_start(p, nbytes) : L3L2Q_NO_BODY,
 			     nbytes);
@@ -778,7 +900,7 @@ static inline int l3l2q_consumer_refresh(struct l3l2q_consumer *c)
 {
 	__u64 tail = c->tail;
 
-	if (l3l2q_reconstruct(l3l2q_load_counter(c->tail_counter), c->mask + 1, &tail) ||
+	if (l3l2q_reconstruct(l3l2q_core_load(c->core, c->tail_counter), c->mask + 1, &tail) ||
 	    tail - c->published > c->mask + 1)
 		return l3l2q_core_poison(c->core, L3L2Q_ERR_INVALID_DESCRIPTOR, "peek",
 					 "the peer's tail counter is impossible");
@@ -862,6 +984,19 @@ static inline int l3l2q_consumer_again(struct l3l2q_consumer *c, struct l3l2q_me
 	return 0;
 }
 
+/* The descriptor by as few reads as can be: each is a trip to the device. */
+L3L2Q_COLD __u64 l3l2q_consumer_fetch(const struct l3l2q_consumer *c,
+				      const struct l3l2q_desc *slot, struct l3l2q_held *held)
+{
+	struct l3l2q_desc desc;
+
+	l3l2q_copy_from(c->core->path, &desc, slot, sizeof(desc));
+	held->seq = desc.seq;
+	held->payload_offset = desc.payload_offset;
+	held->nbytes = desc.payload_nbytes;
+	return desc.opcode;
+}
+
 /**
  * l3l2q_core_try_peek() - acquire the next message
  * @c: the consumer
@@ -891,10 +1026,14 @@ static inline int l3l2q_core_try_peek(struct l3l2q_consumer *c, struct l3l2q_mes
 	}
 
 	slot = &c->ring[c->acquired & c->mask];
-	held.seq = __atomic_load_n(&slot->seq, __ATOMIC_RELAXED);
-	opcode = __atomic_load_n(&slot->opcode, __ATOMIC_RELAXED);
-	held.payload_offset = __atomic_load_n(&slot->payload_offset, __ATOMIC_RELAXED);
-	held.nbytes = __atomic_load_n(&slot->payload_nbytes, __ATOMIC_RELAXED);
+	if (l3l2q_likely(c->core->memory == L3L2Q_MEMORY_CACHED)) {
+		held.seq = __atomic_load_n(&slot->seq, __ATOMIC_RELAXED);
+		opcode = __atomic_load_n(&slot->opcode, __ATOMIC_RELAXED);
+		held.payload_offset = __atomic_load_n(&slot->payload_offset, __ATOMIC_RELAXED);
+		held.nbytes = __atomic_load_n(&slot->payload_nbytes, __ATOMIC_RELAXED);
+	} else {
+		opcode = l3l2q_consumer_fetch(c, slot, &held);
+	}
 	held.opcode = (__u32)opcode;
 	held.released = 0;
 	held.start = c->cursor;
@@ -919,6 +1058,9 @@ static inline int l3l2q_core_try_peek(struct l3l2q_consumer *c, struct l3l2q_mes
 	if (!held.nbytes) {
 		if (l3l2q_unlikely(held.payload_offset))
 			return l3l2q_consumer_bad(c, "an offset without a body");
+		/* Or zeroes that took the place of a descriptor. */
+		if (l3l2q_unlikely(l3l2q_core_removed(c->core)))
+			return l3l2q_core_remote_abort(c->core, "peek");
 	} else {
 		if (l3l2q_unlikely(held.nbytes > c->arena_bytes ||
 				   held.payload_offset < c->arena_offset ||
@@ -1008,7 +1150,8 @@ static inline int l3l2q_core_read_into(struct l3l2q_consumer *c,
 	if (l3l2q_unlikely(capacity < held->nbytes))
 		return -EMSGSIZE;
 	if (held->nbytes)
-		__builtin_memcpy(to, c->core->payload + held->payload_offset, held->nbytes);
+		l3l2q_core_copy_out(c->core, to, c->core->payload + held->payload_offset,
+				    held->nbytes);
 	if (l3l2q_unlikely(l3l2q_core_removed(c->core)))
 		return l3l2q_core_remote_abort(c->core, "read_into");
 	return 0;
@@ -1046,7 +1189,7 @@ static inline void l3l2q_core_retire(struct l3l2q_consumer *c)
 		return;
 	__atomic_store_n(&c->published, c->head, __ATOMIC_RELAXED); /* statistics read it */
 	l3l2q_consumer_note(c);
-	l3l2q_store_counter(c->head_counter, (__u32)c->head);
+	l3l2q_core_store(c->core, c->head_counter, (__u32)c->head);
 	c->kick |= l3l2q_core_wants_kick(c->core, L3L2Q_ARM_HEAD);
 	if (quiet && !c->quiet)
 		c->self_kick |= l3l2q_core_wants_self_kick(c->core, L3L2Q_EVENT_IN);

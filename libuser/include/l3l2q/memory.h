@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Copies and fences for shared memory that is not cached (spec.md, section 7),
+ * freestanding. Such memory sees nothing but plain aligned loads and stores of 1, 2,
+ * 4 or 8 bytes, and in write-combining memory aligned vectors of 16 or more. The
+ * other side of a copy is ordinary memory, aligned as it comes.
+ */
+#ifndef L3L2Q_MEMORY_H
+#define L3L2Q_MEMORY_H
+
+#include <linux/l3l2q.h>
+
+#define L3L2Q_COLD static __attribute__((noinline, cold, unused))
+
+/** enum l3l2q_path - how bytes are copied */
+enum l3l2q_path {
+	L3L2Q_PATH_CACHED   = 0,	/* memcpy */
+	L3L2Q_PATH_DEVICE   = 1,	/* up to 8 bytes at a time */
+	L3L2Q_PATH_WC	    = 2,	/* the same; no vectors known for this machine */
+	L3L2Q_PATH_WC_SSE2  = 3,	/* x86-64: non-temporal stores */
+	L3L2Q_PATH_WC_SSE41 = 4,	/* and streaming loads */
+	L3L2Q_PATH_WC_AVX2  = 5,	/* both, 32 bytes wide */
+	L3L2Q_PATH_WC_NEON  = 6,	/* aarch64: non-temporal pairs of 16 bytes */
+};
+
+#define L3L2Q_PATHS 7
+
+static inline const char *l3l2q_path_name(__u32 path)
+{
+	switch (path) {
+	case L3L2Q_PATH_CACHED: return "cached";
+	case L3L2Q_PATH_DEVICE: return "device";
+	case L3L2Q_PATH_WC: return "wc";
+	case L3L2Q_PATH_WC_SSE2: return "wc-sse2";
+	case L3L2Q_PATH_WC_SSE41: return "wc-sse4.1";
+	case L3L2Q_PATH_WC_AVX2: return "wc-avx2";
+	case L3L2Q_PATH_WC_NEON: return "wc-neon";
+	default: return "unknown";
+	}
+}
+
+/* What every machine of this architecture can do. */
+static inline __u32 l3l2q_path_for(__u32 memory)
+{
+	if (memory == L3L2Q_MEMORY_CACHED)
+		return L3L2Q_PATH_CACHED;
+	if (memory != L3L2Q_MEMORY_WC)
+		return L3L2Q_PATH_DEVICE;
+#if defined(__x86_64__)
+	return L3L2Q_PATH_WC_SSE2;
+#elif defined(__aarch64__)
+	return L3L2Q_PATH_WC_NEON;
+#else
+	return L3L2Q_PATH_WC;
+#endif
+}
+
+/* ---- fences ------------------------------------------------------------ */
+
+/* Loads before it are done before loads after it; for cached memory. */
+static inline void l3l2q_load_barrier(void)
+{
+#if defined(__aarch64__)
+	__asm__ volatile("dmb ishld" ::: "memory");
+#elif defined(__x86_64__)
+	__asm__ volatile("" ::: "memory");
+#else
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+#endif
+}
+
+/* All loads and stores before it have reached the device. */
+static inline void l3l2q_drain(__u32 memory)
+{
+#if defined(__x86_64__)
+	if (memory == L3L2Q_MEMORY_WC)
+		__asm__ volatile("sfence" ::: "memory");
+	else
+		__asm__ volatile("mfence" ::: "memory");
+#elif defined(__aarch64__)
+	/* A head also releases what was read; dsb st alone waits for stores. */
+	__asm__ volatile("dmb ld\n\tdsb st" ::: "memory");
+	(void)memory;
+#else
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	(void)memory;
+#endif
+}
+
+/* Nothing after it is read before what was read before it. */
+static inline void l3l2q_load_fence(void)
+{
+#if defined(__x86_64__)
+	__asm__ volatile("lfence" ::: "memory");
+#elif defined(__aarch64__)
+	__asm__ volatile("dsb ld" ::: "memory");
+#else
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+}
+
+/* The fences order on aarch64, where stlr and ldar would be more than plain. */
+#if defined(__aarch64__)
+#define L3L2Q_PLAIN_STORE __ATOMIC_RELAXED
+#define L3L2Q_PLAIN_LOAD __ATOMIC_RELAXED
+#else
+#define L3L2Q_PLAIN_STORE __ATOMIC_RELEASE
+#define L3L2Q_PLAIN_LOAD __ATOMIC_ACQUIRE
+#endif
+
+/* Store a counter once everything before it is there, and see it off. */
+L3L2Q_COLD void l3l2q_publish_uncached(__u32 memory, __s32 *counter, __u32 value)
+{
+	l3l2q_drain(memory);
+	__atomic_store_n(counter, (__s32)value, L3L2Q_PLAIN_STORE);
+	l3l2q_drain(memory);
+}
+
+L3L2Q_COLD __u32 l3l2q_observe_uncached(const __s32 *counter)
+{
+	__u32 value = (__u32)__atomic_load_n(counter, L3L2Q_PLAIN_LOAD);
+
+	l3l2q_load_fence();
+	return value;
+}
+
+/* ---- copies ------------------------------------------------------------ */
+
+/* Bytes of the next access at an address, n being left: aligned, 8 at most. */
+static inline __u64 l3l2q_step(const void *shared, __u64 n)
+{
+	__u64 address = (__u64)(unsigned long)shared | 8;
+	__u64 step = address & -address;
+
+	while (step > n)
+		step /= 2;
+	return step;
+}
+
+/* Volatile: the accesses are these, and no call of memcpy is made of them. */
+L3L2Q_COLD void l3l2q_put_narrow(unsigned char *to, const unsigned char *from, __u64 n)
+{
+	while (n) {
+		__u64 step = l3l2q_step(to, n);
+		__u64 v8;
+		__u32 v4;
+		__u16 v2;
+
+		switch (step) {
+		case 8:
+			__builtin_memcpy(&v8, from, 8);
+			*(volatile __u64 *)(void *)to = v8;
+			break;
+		case 4:
+			__builtin_memcpy(&v4, from, 4);
+			*(volatile __u32 *)(void *)to = v4;
+			break;
+		case 2:
+			__builtin_memcpy(&v2, from, 2);
+			*(volatile __u16 *)(void *)to = v2;
+			break;
+		default:
+			*(volatile __u8 *)to = *from;
+			break;
+		}
+		to += step;
+		from += step;
+		n -= step;
+	}
+}
+
+L3L2Q_COLD void l3l2q_get_narrow(unsigned char *to, const unsigned char *from, __u64 n)
+{
+	while (n) {
+		__u64 step = l3l2q_step(from, n);
+		__u64 v8;
+		__u32 v4;
+		__u16 v2;
+
+		switch (step) {
+		case 8:
+			v8 = *(const volatile __u64 *)(const void *)from;
+			__builtin_memcpy(to, &v8, 8);
+			break;
+		case 4:
+			v4 = *(const volatile __u32 *)(const void *)from;
+			__builtin_memcpy(to, &v4, 4);
+			break;
+		case 2:
+			v2 = *(const volatile __u16 *)(const void *)from;
+			__builtin_memcpy(to, &v2, 2);
+			break;
+		default:
+			*to = *(const volatile __u8 *)from;
+			break;
+		}
+		to += step;
+		from += step;
+		n -= step;
+	}
+}
+
+/* Blocks of this size, the shared side aligned to it; a descriptor is one. */
+#define L3L2Q_BLOCK 32
+
+L3L2Q_COLD void l3l2q_put_blocks(__u32 path, unsigned char *to, const unsigned char *from, __u64 n)
+{
+	for (; n; n -= L3L2Q_BLOCK, to += L3L2Q_BLOCK, from += L3L2Q_BLOCK) {
+#if defined(__x86_64__)
+		if (path == L3L2Q_PATH_WC_AVX2)
+			__asm__ volatile("vmovdqu (%1), %%ymm0\n\t"
+					 "vmovntdq %%ymm0, (%0)"
+					 : : "r"(to), "r"(from) : "memory", "xmm0");
+		else
+			__asm__ volatile("movdqu (%1), %%xmm0\n\t"
+					 "movdqu 16(%1), %%xmm1\n\t"
+					 "movntdq %%xmm0, (%0)\n\t"
+					 "movntdq %%xmm1, 16(%0)"
+					 : : "r"(to), "r"(from) : "memory", "xmm0", "xmm1");
+#elif defined(__aarch64__)
+		__asm__ volatile("ldp q0, q1, [%1]\n\t"
+				 "stnp q0, q1, [%0]"
+				 : : "r"(to), "r"(from) : "memory", "v0", "v1");
+#else
+		l3l2q_put_narrow(to, from, L3L2Q_BLOCK);
+#endif
+	}
+#if defined(__x86_64__)
+	if (path == L3L2Q_PATH_WC_AVX2)
+		__asm__ volatile("vzeroupper");
+#else
+	(void)path;
+#endif
+}
+
+L3L2Q_COLD void l3l2q_get_blocks(__u32 path, unsigned char *to, const unsigned char *from, __u64 n)
+{
+#if defined(__x86_64__)
+	/* A streaming load may find what an earlier one fetched. */
+	__asm__ volatile("mfence" ::: "memory");
+#endif
+	for (; n; n -= L3L2Q_BLOCK, to += L3L2Q_BLOCK, from += L3L2Q_BLOCK) {
+#if defined(__x86_64__)
+		if (path == L3L2Q_PATH_WC_AVX2)
+			__asm__ volatile("vmovntdqa (%1), %%ymm0\n\t"
+					 "vmovdqu %%ymm0, (%0)"
+					 : : "r"(to), "r"(from) : "memory", "xmm0");
+		else if (path == L3L2Q_PATH_WC_SSE41)
+			__asm__ volatile("movntdqa (%1), %%xmm0\n\t"
+					 "movntdqa 16(%1), %%xmm1\n\t"
+					 "movdqu %%xmm0, (%0)\n\t"
+					 "movdqu %%xmm1, 16(%0)"
+					 : : "r"(to), "r"(from) : "memory", "xmm0", "xmm1");
+		else
+			__asm__ volatile("movdqa (%1), %%xmm0\n\t"
+					 "movdqa 16(%1), %%xmm1\n\t"
+					 "movdqu %%xmm0, (%0)\n\t"
+					 "movdqu %%xmm1, 16(%0)"
+					 : : "r"(to), "r"(from) : "memory", "xmm0", "xmm1");
+#elif defined(__aarch64__)
+		__asm__ volatile("ldnp q0, q1, [%1]\n\t"
+				 "stp q0, q1, [%0]"
+				 : : "r"(to), "r"(from) : "memory", "v0", "v1");
+#else
+		l3l2q_get_narrow(to, from, L3L2Q_BLOCK);
+#endif
+	}
+#if defined(__x86_64__)
+	if (path == L3L2Q_PATH_WC_AVX2)
+		__asm__ volatile("vzeroupper");
+#else
+	(void)path;
+#endif
+}
+
+/* Of n bytes: those before the first whole block, and those in whole blocks. */
+static inline __u64 l3l2q_blocks(__u32 path, const void *shared, __u64 n, __u64 *before)
+{
+	*before = -(__u64)(unsigned long)shared % L3L2Q_BLOCK;
+	if (path < L3L2Q_PATH_WC_SSE2 || n < *before + L3L2Q_BLOCK)
+		return 0;
+	return (n - *before) / L3L2Q_BLOCK * L3L2Q_BLOCK;
+}
+
+/**
+ * l3l2q_copy_to() - write bytes into shared memory that is not cached
+ * @path: enum l3l2q_path, not CACHED
+ * @shared: where to
+ * @from: ordinary memory
+ * @n: how many
+ */
+L3L2Q_COLD void l3l2q_copy_to(__u32 path, void *shared, const void *from, __u64 n)
+{
+	const unsigned char *src = (const unsigned char *)from;
+	unsigned char *dst = (unsigned char *)shared;
+	__u64 before, blocks = l3l2q_blocks(path, dst, n, &before);
+
+	if (blocks) {
+		l3l2q_put_narrow(dst, src, before);
+		l3l2q_put_blocks(path, dst + before, src + before, blocks);
+		dst += before + blocks;
+		src += before + blocks;
+		n -= before + blocks;
+	}
+	l3l2q_put_narrow(dst, src, n);
+}
+
+/**
+ * l3l2q_copy_from() - read bytes out of shared memory that is not cached
+ * @path: enum l3l2q_path, not CACHED
+ * @to: ordinary memory
+ * @shared: where from
+ * @n: how many
+ */
+L3L2Q_COLD void l3l2q_copy_from(__u32 path, void *to, const void *shared, __u64 n)
+{
+	const unsigned char *src = (const unsigned char *)shared;
+	unsigned char *dst = (unsigned char *)to;
+	__u64 before, blocks = l3l2q_blocks(path, src, n, &before);
+
+	if (blocks) {
+		l3l2q_get_narrow(dst, src, before);
+		l3l2q_get_blocks(path, dst + before, src + before, blocks);
+		dst += before + blocks;
+		src += before + blocks;
+		n -= before + blocks;
+	}
+	l3l2q_get_narrow(dst, src, n);
+}
+
+#endif /* L3L2Q_MEMORY_H */
