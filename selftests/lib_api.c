@@ -627,6 +627,32 @@ static void external_make(struct l3l2q_external *ext, char *at)
 	ext->memory = L3L2Q_MEMORY_CACHED;
 }
 
+static void depth_1(struct l3l2q_external *ext, uint32_t memory)
+{
+	struct l3l2q_layout l;
+
+	l3l2q_layout_make(1, 256, 256, &l);
+	ext->scalars[3] = ext->scalars[10] = l.payload_bytes;
+	ext->scalars[7] = 1;
+	ext->memory = memory;
+}
+
+/* Both rings would share a line: only where every store of a line is its own. */
+TEST(s2_depth_1_over_cached_memory)
+{
+	char *at = aligned_alloc(4096, 8192);
+	struct l3l2q_external ext;
+	struct l3l2q_ep *ep;
+
+	memset(at, 0, 8192);
+	external_make(&ext, at);
+	depth_1(&ext, L3L2Q_MEMORY_CACHED);
+	ASSERT_EQ(0, l3l2q_attach_external(&ep, &ext, NULL, NULL));
+	EXPECT_EQ(0, l3l2q_try_enqueue(l3l2q_ep_producer(ep), L3L2Q_OP_DATA, "x", 1));
+	l3l2q_close(ep);
+	free(at);
+}
+
 TEST(s2_external)
 {
 	struct l3l2q_failure why = { "" };
@@ -659,8 +685,9 @@ TEST(s2_external)
 	REFUSED(-EINVAL, ext.counters = at + 32);
 	REFUSED(-EINVAL, ext.role = 2);
 	REFUSED(-EINVAL, ext.memory = 3);
-	REFUSED(-EOPNOTSUPP, ext.memory = L3L2Q_MEMORY_WC);
-	REFUSED(-EOPNOTSUPP, ext.memory = L3L2Q_MEMORY_DEVICE);
+	REFUSED(-EOPNOTSUPP, depth_1(&ext, L3L2Q_MEMORY_WC));
+	EXPECT_NE(NULL, strstr(why.text, "depth of 1"));
+	REFUSED(-EOPNOTSUPP, depth_1(&ext, L3L2Q_MEMORY_DEVICE));
 	EXPECT_EQ(-EINVAL, l3l2q_attach_external(&ep, NULL, NULL, &why));
 	{
 		struct l3l2q_attr attr = { .window = 5 };

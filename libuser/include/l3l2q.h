@@ -57,8 +57,15 @@ struct l3l2q_consumer;	/* its receiving half */
 
 /**
  * struct l3l2q_attr - what to create or attach; zero is a default throughout
- * @transport: "driver" (/dev/l3l2q, the default), "driver:PATH" (another node),
- *	or "memfd" (no module needed). Used by create only.
+ * @transport: where the memory comes from; used by create only:
+ *	"driver", "ram"	RAM of the host, by the driver; the default
+ *	"driver:PATH"	the same, with a device node other than /dev/l3l2q
+ *	"pci"		the first NPU window that the driver has
+ *	"pci:NAME"	the window of that name, such as pci:0000:00:04.0
+ *	"dmabuf:FD"	a dma-buf; needs L3L2Q_ATTR_COHERENT
+ *	"ascend:VA:BYTES" this process's NPU memory, by device address; numbers in
+ *			C's notation
+ *	"memfd"		RAM without the driver; no module needed
  * @role: enum l3l2q_role of the endpoint that create returns; attach: ignored
  * @depth: messages a ring holds: a power of two, 1 ... 2^30; 0: a raw region
  * @input_arena_bytes: positive multiple of 64
@@ -89,6 +96,12 @@ struct l3l2q_attr {
 #define L3L2Q_ATTR_NUMA		(1u << 0)
 #define L3L2Q_ATTR_REGION_V3	(1u << 1)	/* the scalars say region version 3.0 */
 #define L3L2Q_ATTR_SILENT_PEER	(1u << 2)	/* the peer only loads and stores */
+/*
+ * The caller knows that CPUs and device see each other's writes to cached memory.
+ * Counts for dmabuf, which needs it, and for ascend, which is mapped cached with it
+ * and write-combining without; ignored elsewhere.
+ */
+#define L3L2Q_ATTR_COHERENT	(1u << 3)
 
 /**
  * struct l3l2q_failure - why there is no endpoint; filled in by a failing create
@@ -105,10 +118,12 @@ struct l3l2q_failure {
  * @attr: what to make
  * @why: reason in words on failure, or NULL
  *
- * -EINVAL bad geometry or attribute; -EFBIG too large for the driver; -EDQUOT
- * over the user's limit; -ENOMEM; -ENOENT no device node, module not loaded;
- * -EACCES no permission; -EPROTONOSUPPORT the driver's interface is too old or
- * too new; -EOPNOTSUPP not on this transport; -EMFILE, -ENFILE.
+ * -EINVAL bad geometry, attribute or transport; -EFBIG too large for the driver;
+ * -EDQUOT over the user's limit; -ENOMEM; -ENOSPC no room in the window; -ENOENT no
+ * device node, module not loaded; -ENODEV no such window or device; -EBADF no such
+ * dma-buf; -EACCES no permission; -EPROTONOSUPPORT the driver's interface is too old
+ * or too new; -EOPNOTSUPP not on this transport or memory, such as a depth of 1 on
+ * memory that is not cached; -EMFILE, -ENFILE.
  */
 int l3l2q_create(struct l3l2q_ep **ep, const struct l3l2q_attr *attr,
 		 struct l3l2q_failure *why);
@@ -133,8 +148,9 @@ int l3l2q_open_peer(struct l3l2q_ep *ep);
  * @why: reason in words on failure, or NULL
  *
  * -EBADF, -EINVAL not such a descriptor; -EBUSY another process has attached it;
- * -ENOMEM; -EPROTO its description is not sound; -EOPNOTSUPP a memory type this
- * version cannot use.
+ * -ENODEV its memory was removed; -ENOMEM; -EPROTO its description is not sound;
+ * -EOPNOTSUPP a memory type this version does not know, or one that is not cached
+ * with a depth of 1.
  */
 int l3l2q_attach(struct l3l2q_ep **ep, int fd, const struct l3l2q_attr *attr,
 		 struct l3l2q_failure *why);
@@ -145,7 +161,8 @@ int l3l2q_attach(struct l3l2q_ep **ep, int fd, const struct l3l2q_attr *attr,
  * @payload: the payload range, 8-byte aligned
  * @counters: the counter range, 64-byte aligned
  * @role: enum l3l2q_role to take
- * @memory: enum l3l2q_memory of the mapping
+ * @memory: enum l3l2q_memory of the mapping, the effective one: it decides how
+ *	bytes are copied and which fences are used
  */
 struct l3l2q_external {
 	uint64_t scalars[L3L2Q_SCALARS];
@@ -206,7 +223,7 @@ const char *l3l2q_error_name(uint32_t kind);
 
 /**
  * struct l3l2q_ep_info - what an endpoint is
- * @transport: "driver", "memfd" or "external"
+ * @transport: "driver" (with any memory it has), "memfd" or "external"
  * @role: enum l3l2q_role
  * @memory: enum l3l2q_memory
  * @window: of the consumer
@@ -216,6 +233,9 @@ const char *l3l2q_error_name(uint32_t kind);
  * @payload_bytes: size of the payload range
  * @counter_bytes: size of the counter range
  * @layout: all zero for a raw region
+ * @backend: "ram", "pci", "dmabuf" or "ascend" over the driver; else as @transport
+ * @copy_path: how bytes are copied in or out: "cached", "device", or "wc-" and the
+ *	instructions used, such as "wc-sse2", "wc-avx2", "wc-neon"
  */
 struct l3l2q_ep_info {
 	const char *transport;
@@ -228,6 +248,8 @@ struct l3l2q_ep_info {
 	uint64_t payload_bytes;
 	uint64_t counter_bytes;
 	struct l3l2q_layout layout;
+	const char *backend;
+	const char *copy_path;
 };
 
 void l3l2q_ep_info(const struct l3l2q_ep *ep, struct l3l2q_ep_info *out);
@@ -236,8 +258,8 @@ void l3l2q_ep_info(const struct l3l2q_ep *ep, struct l3l2q_ep_info *out);
  * l3l2q_ep_scalars() - the scalars that describe the region to L2
  * @scalars: room for L3L2Q_SCALARS; a raw region has six, the rest is zero
  *
- * The bases are the device's addresses where there is a device, else those of
- * this process (a2a3sim). Return: 12, or 6 for a raw region.
+ * The bases are the device's addresses where there is a device (pci, ascend), else
+ * those of this process (a2a3sim). Return: 12, or 6 for a raw region.
  */
 int l3l2q_ep_scalars(const struct l3l2q_ep *ep, uint64_t scalars[L3L2Q_SCALARS]);
 
@@ -299,7 +321,9 @@ int l3l2q_enqueuev(struct l3l2q_producer *p, uint32_t opcode,
  * @span: result; give it to commit or cancel unchanged
  *
  * One at a time: while it is active, any other enqueue, STOP included, is
- * OWNERSHIP (-EPERM) and ends the endpoint.
+ * OWNERSHIP (-EPERM) and ends the endpoint. In memory that is not cached, write the
+ * span by plain aligned stores, no atomic operations; commit sees them off. If the
+ * memory was removed meanwhile, commit is -ECONNABORTED.
  */
 int l3l2q_try_reserve(struct l3l2q_producer *p, size_t nbytes,
 		      struct l3l2q_reservation *span);
@@ -349,7 +373,11 @@ int l3l2q_peek(struct l3l2q_consumer *c, struct l3l2q_message *m, int64_t timeou
 int l3l2q_read_into(struct l3l2q_consumer *c, const struct l3l2q_message *m,
 		    void *body, size_t capacity);
 
-/* Give a held message back. A handle that is not held is OWNERSHIP (-EPERM). */
+/*
+ * Give a held message back. A handle that is not held is OWNERSHIP (-EPERM). Where
+ * memory can be removed, what was read in place counts only once release returns 0:
+ * if it is -ECONNABORTED, that may have been zeroes.
+ */
 int l3l2q_release(struct l3l2q_consumer *c, const struct l3l2q_message *m);
 
 /**

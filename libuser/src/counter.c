@@ -22,6 +22,7 @@ static int32_t *counter_at(const struct l3l2q_ep *ep, uint64_t offset, int *ret)
 
 L3L2Q_API int l3l2q_notify(struct l3l2q_ep *ep, uint64_t offset, uint32_t op, int32_t value)
 {
+	const uint32_t *peer_armed;
 	uint32_t asleep, now;
 	int32_t *counter;
 	int ret = l3l2q_ep_live(ep);
@@ -37,10 +38,11 @@ L3L2Q_API int l3l2q_notify(struct l3l2q_ep *ep, uint64_t offset, uint32_t op, in
 		return -EPERM;
 	now = (uint32_t)value;
 	if (op == L3L2Q_NOTIFY_ADD)
-		now += (uint32_t)__atomic_load_n(counter, __ATOMIC_RELAXED);
-	l3l2q_store_counter(counter, now);
+		now += l3l2q_core_load(&ep->core, counter);
+	l3l2q_core_store(&ep->core, counter, now);
 	l3l2q_full_barrier();
-	if (ep->core.peer_armed && __atomic_load_n(ep->core.peer_armed, __ATOMIC_RELAXED))
+	peer_armed = __atomic_load_n(&ep->core.peer_armed, __ATOMIC_RELAXED);
+	if (peer_armed && __atomic_load_n(peer_armed, __ATOMIC_RELAXED))
 		l3l2q_kick_peer(ep, &ep->any_half);
 	asleep = __atomic_load_n(&ep->core.control->armed, __ATOMIC_RELAXED);
 	if (asleep & (L3L2Q_ARM_COUNTER | L3L2Q_ARM_SLOTS))
@@ -61,7 +63,7 @@ L3L2Q_API int l3l2q_test(struct l3l2q_ep *ep, uint64_t offset, uint32_t cmp, int
 		return ret;
 	if (cmp > L3L2Q_CMP_LE)
 		return -EINVAL;
-	now = (int32_t)l3l2q_load_counter(counter);
+	now = (int32_t)l3l2q_core_load(&ep->core, counter);
 	if (observed)
 		*observed = now;
 	return l3l2q_cmp_holds(cmp, now, value);
@@ -78,7 +80,7 @@ static int spin_counter(const struct l3l2q_ep *ep, struct l3l2q_condition *cond,
 	if (until > deadline)
 		until = deadline;
 	for (;;) {
-		cond->observed = (int32_t)l3l2q_load_counter(counter);
+		cond->observed = (int32_t)l3l2q_core_load(&ep->core, counter);
 		if (l3l2q_cmp_holds(cond->cmp, cond->observed, cond->value))
 			return 1;
 		if (!ep->spin_ns || (!(++turn % 1024) && l3l2q_now() >= until))
@@ -94,7 +96,7 @@ static int wait_condition(struct l3l2q_ep *ep, struct l3l2q_condition *cond, int
 	int ret;
 
 	while (!spin_counter(ep, cond, deadline)) {
-		gone = l3l2q_ready(ep) & (L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP);
+		gone = l3l2q_ready(ep, L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP);
 		if (gone)
 			return spin_counter(ep, cond, 0) ? 0 :
 			       gone & L3L2Q_EVENT_ABORT ? -ECONNABORTED : -EPIPE;
@@ -151,8 +153,9 @@ L3L2Q_API int l3l2q_payload_write(struct l3l2q_ep *ep, uint64_t offset, const vo
 		return ret;
 	if (!from)
 		return -EINVAL;
-	memcpy(ep->core.payload + offset, from, nbytes);
-	return 0;
+	l3l2q_core_copy(&ep->core, ep->core.payload + offset, from, nbytes);
+	return l3l2q_core_removed(&ep->core) ?
+	       l3l2q_core_remote_abort(&ep->core, "payload_write") : 0;
 }
 
 /* A failed read zeroes the buffer, so that nobody takes what was there for data. */
@@ -165,9 +168,9 @@ L3L2Q_API int l3l2q_payload_read(struct l3l2q_ep *ep, uint64_t offset, void *to,
 	if (!ret)
 		ret = payload_at(ep, offset, nbytes);
 	if (!ret) {
-		memcpy(to, ep->core.payload + offset, nbytes);
+		l3l2q_core_copy_out(&ep->core, to, ep->core.payload + offset, nbytes);
 		if (l3l2q_core_removed(&ep->core))
-			ret = -ECONNABORTED;
+			ret = l3l2q_core_remote_abort(&ep->core, "payload_read");
 	}
 	if (ret)
 		memset(to, 0, nbytes);

@@ -1,24 +1,49 @@
 // SPDX-License-Identifier: MIT
 /* Transport over /dev/l3l2q: the kernel sleeps, wakes and notices death. */
 #include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "internal.h"
 
+/* What the driver says of an endpoint whose memory is gone is the peer's end. */
+static int driver_call(struct l3l2q_ep *ep, unsigned long request, void *arg, const char *op)
+{
+	int ret = l3l2q_ioctl(ep->fd, request, arg);
+
+	return ret == -ENODEV ? l3l2q_core_remote_abort(&ep->core, op) : ret;
+}
+
 static int driver_open_peer(struct l3l2q_ep *ep)
 {
 	struct l3l2q_open_peer arg = { .size = sizeof(arg) };
-	int ret = l3l2q_ioctl(ep->fd, L3L2Q_IOC_OPEN_PEER, &arg);
+	int ret = driver_call(ep, L3L2Q_IOC_OPEN_PEER, &arg, "open_peer");
 
 	return ret ? ret : arg.fd;
+}
+
+/*
+ * A device is told always. Once a process of this host has taken the other end, its
+ * armed word decides, as everywhere.
+ */
+static void stop_ringing(struct l3l2q_ep *ep)
+{
+	const struct l3l2q_control *control = ep->maps[L3L2Q_MAP_PEER_CONTROL].addr;
+	enum l3l2q_role peer = l3l2q_peer_role((enum l3l2q_role)ep->core.role);
+
+	if (__atomic_load_n(&ep->status->state[peer], __ATOMIC_ACQUIRE) == L3L2Q_STATE_ATTACHED)
+		__atomic_store_n(&ep->core.peer_armed, &control->armed, __ATOMIC_RELAXED);
 }
 
 static int driver_kick(struct l3l2q_ep *ep, bool self)
 {
 	uintptr_t flags = self ? L3L2Q_KICK_SELF : 0;
 
+	if (ep->rings)
+		stop_ringing(ep);
 	l3l2q_count_syscall(ep);
 	return l3l2q_ioctl(ep->fd, L3L2Q_IOC_KICK, (void *)flags);
 }
@@ -50,19 +75,22 @@ static int driver_sleep_counter(struct l3l2q_ep *ep, struct l3l2q_condition *con
 	};
 
 	l3l2q_count_syscall(ep);
-	return l3l2q_ioctl(ep->fd, L3L2Q_IOC_WAIT, &arg);
+	return driver_call(ep, L3L2Q_IOC_WAIT, &arg, "wait_counter");
 }
 
+/* A removed endpoint cannot be armed and need not be: the look after it says so. */
 static int driver_arm(struct l3l2q_ep *ep, uint32_t events)
 {
 	struct l3l2q_arm arg = { .size = sizeof(arg), .events = events };
+	int ret;
 
 	if (!ep->silent) {
 		l3l2q_arm_word(ep, events);
 		return 0;
 	}
 	l3l2q_count_syscall(ep);
-	return l3l2q_ioctl(ep->fd, L3L2Q_IOC_ARM, &arg);
+	ret = l3l2q_ioctl(ep->fd, L3L2Q_IOC_ARM, &arg);
+	return ret == -ENODEV ? 0 : ret;
 }
 
 static int driver_fd(struct l3l2q_ep *ep)
@@ -74,12 +102,12 @@ static int driver_eventfd(struct l3l2q_ep *ep, uint32_t kind, int fd)
 {
 	struct l3l2q_eventfd arg = { .size = sizeof(arg), .kind = kind, .fd = fd };
 
-	return l3l2q_ioctl(ep->fd, L3L2Q_IOC_EVENTFD, &arg);
+	return driver_call(ep, L3L2Q_IOC_EVENTFD, &arg, "eventfd");
 }
 
 static int driver_detach(struct l3l2q_ep *ep)
 {
-	return l3l2q_ioctl(ep->fd, L3L2Q_IOC_DETACH, NULL);
+	return driver_call(ep, L3L2Q_IOC_DETACH, NULL, "detach");
 }
 
 static void driver_release(struct l3l2q_ep *ep)
@@ -151,7 +179,10 @@ static int driver_start(struct l3l2q_ep **out, int fd, const struct l3l2q_attr *
 		return l3l2q_why(why, ret, "no memory for an endpoint");
 	ep->fd = fd;
 	ep->memory = info.memory;
+	ep->backend = info.backend;
+	ep->removable = info.backend != L3L2Q_BACKEND_RAM;
 	ep->silent = info.peer_kind == L3L2Q_PEER_SILENT;
+	ep->rings = info.peer_kind == L3L2Q_PEER_RINGS;
 	ep->region = info.region;
 	ep->queue = info.queue;
 	ep->raw = !info.queue.depth;
@@ -209,17 +240,67 @@ static int check_version(int fd, const char *path, struct l3l2q_failure *why)
 	return 0;
 }
 
-static int create_region(int node, const struct l3l2q_attr *attr, struct l3l2q_failure *why)
+/* Where a window is, that has the name or is the first; words if there is none. */
+static int find_window(int node, const char *name, uint32_t *index, struct l3l2q_failure *why)
+{
+	struct l3l2q_query_device query = { .size = sizeof(query) };
+	int ret;
+
+	while (!(ret = l3l2q_ioctl(node, L3L2Q_IOC_QUERY_DEVICE, &query))) {
+		if (!name || !strncmp(name, (const char *)query.name, sizeof(query.name))) {
+			*index = query.index;
+			return 0;
+		}
+		query.index++;
+	}
+	if (ret != -ENODEV)
+		return l3l2q_why(why, ret, "the driver will not list its windows: %s",
+				 strerror(-ret));
+	if (!query.index)
+		return l3l2q_why(why, ret, "no NPU window: is a device bound to the l3l2q module?");
+	return l3l2q_why(why, ret, "no NPU window \"%.64s\" among %u", name, query.index);
+}
+
+static int create_failed(int ret, const struct l3l2q_create *arg, struct l3l2q_failure *why)
+{
+	bool declared = arg->flags & L3L2Q_CREATE_COHERENT;
+
+	switch (ret) {
+	case -EFBIG:
+		return l3l2q_why(why, ret, "the region is larger than the module allows");
+	case -EDQUOT:
+		return l3l2q_why(why, ret, "this user's regions would exceed the limit");
+	case -ENOMEM:
+		return l3l2q_why(why, ret, "not enough memory for the region");
+	case -ENOSPC:
+		return l3l2q_why(why, ret, "no room for the region in its memory");
+	case -ENODEV:
+		return l3l2q_why(why, ret, "the device is not there, or its driver is not");
+	case -EOPNOTSUPP:
+		if (arg->backend == L3L2Q_BACKEND_DMABUF && !declared)
+			return l3l2q_why(why, ret,
+					 "a dma-buf must be declared coherent: L3L2Q_ATTR_COHERENT");
+		return l3l2q_why(why, ret, "the module cannot use this memory");
+	default:
+		return l3l2q_why(why, ret, "the driver cannot create the region: %s",
+				 strerror(-ret));
+	}
+}
+
+static int create_region(int node, const struct l3l2q_source *source,
+			 const struct l3l2q_attr *attr, struct l3l2q_failure *why)
 {
 	struct l3l2q_create arg = {
 		.size = sizeof(arg),
-		.backend = L3L2Q_BACKEND_RAM,
+		.backend = source->backend,
 		.role = attr->role,
 		.depth = attr->depth,
 		.input_arena_bytes = attr->input_arena_bytes,
 		.output_arena_bytes = attr->output_arena_bytes,
 		.payload_bytes = attr->payload_bytes,
 		.counter_bytes = attr->counter_bytes,
+		.source = source->source,
+		.source_bytes = source->bytes,
 	};
 	int ret;
 
@@ -231,27 +312,50 @@ static int create_region(int node, const struct l3l2q_attr *attr, struct l3l2q_f
 		arg.flags |= L3L2Q_CREATE_REGION_V3;
 	if (attr->flags & L3L2Q_ATTR_SILENT_PEER)
 		arg.flags |= L3L2Q_CREATE_SILENT_PEER;
+	if (attr->flags & L3L2Q_ATTR_COHERENT && (source->backend == L3L2Q_BACKEND_DMABUF ||
+						  source->backend == L3L2Q_BACKEND_ASCEND))
+		arg.flags |= L3L2Q_CREATE_COHERENT;
 	ret = l3l2q_ioctl(node, L3L2Q_IOC_CREATE, &arg);
-	switch (ret) {
-	case 0: return arg.fd;
-	case -EFBIG: return l3l2q_why(why, ret, "the region is larger than the module allows");
-	case -EDQUOT: return l3l2q_why(why, ret, "this user's regions would exceed the limit");
-	case -ENOMEM: return l3l2q_why(why, ret, "not enough memory for the region");
-	default: return l3l2q_why(why, ret, "the driver cannot create the region: %s",
-				  strerror(-ret));
+	return ret ? create_failed(ret, &arg, why) : arg.fd;
+}
+
+/* Indices move when a device goes: look whether it was the right one. */
+static int create_in_window(int node, struct l3l2q_source *source,
+			    const struct l3l2q_attr *attr, struct l3l2q_failure *why)
+{
+	uint32_t index, again;
+	int fd, ret;
+
+	for (;;) {
+		ret = find_window(node, source->name, &index, why);
+		if (ret)
+			return ret;
+		source->source = index;
+		fd = create_region(node, source, attr, why);
+		if (fd < 0)
+			return fd;
+		ret = find_window(node, source->name, &again, why);
+		if (!ret && again == index)
+			return fd;
+		close(fd);
+		if (ret)
+			return ret;
 	}
 }
 
-int l3l2q_driver_create(struct l3l2q_ep **ep, const char *path, const struct l3l2q_attr *attr,
-			struct l3l2q_failure *why)
+int l3l2q_driver_create(struct l3l2q_ep **ep, const struct l3l2q_source *from,
+			const struct l3l2q_attr *attr, struct l3l2q_failure *why)
 {
-	int fd, ret, node = open_node(path, why);
+	struct l3l2q_source source = *from;
+	int fd, ret, node = open_node(source.node, why);
 
 	if (node < 0)
 		return node;
-	ret = check_version(node, path, why);
+	ret = check_version(node, source.node, why);
 	if (!ret)
-		ret = create_region(node, attr, why);
+		ret = source.backend == L3L2Q_BACKEND_PCI
+		      ? create_in_window(node, &source, attr, why)
+		      : create_region(node, &source, attr, why);
 	close(node);
 	if (ret < 0)
 		return ret;
@@ -260,6 +364,63 @@ int l3l2q_driver_create(struct l3l2q_ep **ep, const char *path, const struct l3l
 	if (ret)
 		close(fd);
 	return ret;
+}
+
+/* ---- transport strings -------------------------------------------------- */
+
+/* A number in C's notation, up to one character that ends it. */
+static int number(const char **at, char end, uint64_t *value)
+{
+	char *after;
+
+	if (**at < '0' || **at > '9')
+		return -EINVAL;
+	errno = 0;
+	*value = strtoull(*at, &after, 0);
+	if (errno || *after != end)
+		return -EINVAL;
+	*at = after + (end != '\0');
+	return 0;
+}
+
+/* What a transport over the driver asks for, or -EINVAL. */
+int l3l2q_driver_source(const char *transport, struct l3l2q_source *source,
+			struct l3l2q_failure *why)
+{
+	const char *rest = strchr(transport, ':');
+	size_t length = rest ? (size_t)(rest++ - transport) : strlen(transport);
+
+#define IS(name) (length == sizeof(name) - 1 && !memcmp(transport, name, length))
+	*source = (struct l3l2q_source){ .node = "/dev/l3l2q", .backend = L3L2Q_BACKEND_RAM };
+	if (IS("ram") && !rest)
+		return 0;
+	if (IS("driver")) {
+		if (rest)
+			source->node = rest;
+		return 0;
+	}
+	if (IS("pci")) {
+		source->backend = L3L2Q_BACKEND_PCI;
+		source->name = rest;
+		if (!rest || *rest)
+			return 0;
+		return l3l2q_why(why, -EINVAL, "\"pci:\" without a window's name");
+	}
+	if (IS("dmabuf")) {
+		source->backend = L3L2Q_BACKEND_DMABUF;
+		if (rest && !number(&rest, '\0', &source->source) && source->source <= INT_MAX)
+			return 0;
+		return l3l2q_why(why, -EINVAL, "\"%.64s\" is not dmabuf:FD", transport);
+	}
+	if (IS("ascend")) {
+		source->backend = L3L2Q_BACKEND_ASCEND;
+		if (rest && !number(&rest, ':', &source->source) &&
+		    !number(&rest, '\0', &source->bytes) && source->bytes)
+			return 0;
+		return l3l2q_why(why, -EINVAL, "\"%.64s\" is not ascend:ADDRESS:BYTES", transport);
+	}
+#undef IS
+	return l3l2q_why(why, -EINVAL, "no transport \"%.64s\"", transport);
 }
 
 int l3l2q_driver_attach(struct l3l2q_ep **ep, int fd, const struct l3l2q_attr *attr,

@@ -13,6 +13,23 @@
 
 static const struct l3l2q_attr default_attr;
 
+const uint32_t l3l2q_always_armed = UINT32_MAX;
+
+/* The widest copies that this processor has for a memory type. */
+static uint32_t best_path(uint32_t memory)
+{
+#ifdef __x86_64__
+	if (memory == L3L2Q_MEMORY_WC) {
+		__builtin_cpu_init();
+		if (__builtin_cpu_supports("avx2"))
+			return L3L2Q_PATH_WC_AVX2;
+		if (__builtin_cpu_supports("sse4.1"))
+			return L3L2Q_PATH_WC_SSE41;
+	}
+#endif
+	return l3l2q_path_for(memory);
+}
+
 int l3l2q_ep_alloc(struct l3l2q_ep **out, const struct l3l2q_transport *ops)
 {
 	struct l3l2q_ep *ep = aligned_alloc(L3L2Q_CACHE_LINE, sizeof(*ep));
@@ -76,8 +93,9 @@ static int start_core(struct l3l2q_ep *ep, enum l3l2q_role role, void *payload, 
 	ep->core.control = ep->maps[L3L2Q_MAP_CONTROL].addr ?: &ep->own_control;
 	if (!peer_control)
 		peer_control = ep->maps[L3L2Q_MAP_PEER_CONTROL].addr;
-	ep->core.peer_armed = peer_control ? &peer_control->armed : NULL;
-	ep->core.removed = ep->status ? &ep->status->removed : NULL;
+	ep->core.peer_armed = ep->rings ? &l3l2q_always_armed :
+			      peer_control ? &peer_control->armed : NULL;
+	ep->core.removed = ep->removable ? &ep->status->removed : NULL;
 	return ret;
 }
 
@@ -96,12 +114,17 @@ int l3l2q_ep_start(struct l3l2q_ep *ep, enum l3l2q_role role, void *payload, voi
 	ep->window = attr->window ? attr->window : 1;
 	ep->tx_half.spinner.max_ns = ep->spin_ns;
 	ep->rx_half.spinner.max_ns = ep->spin_ns;
-	if (ep->memory != L3L2Q_MEMORY_CACHED)
-		return l3l2q_why(why, -EOPNOTSUPP, "this version uses cached memory only");
 	ret = start_core(ep, role, payload, counters);
 	if (ret)
 		return l3l2q_why(why, ret, "the region's description was refused: %s",
 				 ep->core.error.message);
+	if (ep->memory > L3L2Q_MEMORY_DEVICE)
+		return l3l2q_why(why, -EOPNOTSUPP, "memory type %u is none this version knows",
+				 ep->memory);
+	if (l3l2q_core_set_memory(&ep->core, ep->memory))
+		return l3l2q_why(why, -EOPNOTSUPP,
+				 "a depth of 1 needs cached memory: both rings would share a line");
+	ep->core.path = best_path(ep->memory);
 	if (ep->raw)
 		return ep->window == 1 ? 0 :
 		       l3l2q_why(why, -EINVAL, "a raw region has no window");
@@ -138,7 +161,8 @@ int l3l2q_ep_failed(struct l3l2q_ep *ep, int ret)
 
 static int check_attr(const struct l3l2q_attr *attr, struct l3l2q_failure *why)
 {
-	uint32_t known = L3L2Q_ATTR_NUMA | L3L2Q_ATTR_REGION_V3 | L3L2Q_ATTR_SILENT_PEER;
+	uint32_t known = L3L2Q_ATTR_NUMA | L3L2Q_ATTR_REGION_V3 | L3L2Q_ATTR_SILENT_PEER |
+			 L3L2Q_ATTR_COHERENT;
 	struct l3l2q_layout layout;
 
 	if (attr->role > L3L2Q_ROLE_L2)
@@ -168,6 +192,7 @@ static int check_attr(const struct l3l2q_attr *attr, struct l3l2q_failure *why)
 L3L2Q_API int l3l2q_create(struct l3l2q_ep **ep, const struct l3l2q_attr *attr,
 			   struct l3l2q_failure *why)
 {
+	struct l3l2q_source source;
 	const char *transport;
 	int ret;
 
@@ -178,16 +203,13 @@ L3L2Q_API int l3l2q_create(struct l3l2q_ep **ep, const struct l3l2q_attr *attr,
 	if (ret)
 		return ret;
 	transport = attr->transport ? attr->transport : "driver";
-	if (!strcmp(transport, "driver"))
-		return l3l2q_driver_create(ep, "/dev/l3l2q", attr, why);
-	if (!strncmp(transport, "driver:", 7))
-		return l3l2q_driver_create(ep, transport + 7, attr, why);
 	if (!strcmp(transport, "memfd"))
 		return l3l2q_memfd_create(ep, attr, why);
 	if (!strcmp(transport, "external"))
 		return l3l2q_why(why, -EINVAL,
 				 "external memory is attached by l3l2q_attach_external()");
-	return l3l2q_why(why, -EINVAL, "no transport \"%.64s\"", transport);
+	ret = l3l2q_driver_source(transport, &source, why);
+	return ret ? ret : l3l2q_driver_create(ep, &source, attr, why);
 }
 
 L3L2Q_API int l3l2q_attach(struct l3l2q_ep **ep, int fd, const struct l3l2q_attr *attr,
@@ -286,6 +308,27 @@ L3L2Q_API const char *l3l2q_error_name(uint32_t kind)
 	return kind < sizeof(names) / sizeof(names[0]) ? names[kind] : "UNKNOWN";
 }
 
+/* Has the region addresses of a device's own? */
+static bool has_device(const struct l3l2q_ep *ep)
+{
+	return ep->ops == &l3l2q_driver && (ep->backend == L3L2Q_BACKEND_PCI ||
+					    ep->backend == L3L2Q_BACKEND_ASCEND);
+}
+
+static const char *backend_name(const struct l3l2q_ep *ep)
+{
+	static const char *const names[] = {
+		[L3L2Q_BACKEND_RAM] = "ram",
+		[L3L2Q_BACKEND_PCI] = "pci",
+		[L3L2Q_BACKEND_DMABUF] = "dmabuf",
+		[L3L2Q_BACKEND_ASCEND] = "ascend",
+	};
+
+	if (ep->ops != &l3l2q_driver)
+		return ep->ops->name;
+	return ep->backend < sizeof(names) / sizeof(names[0]) ? names[ep->backend] : "unknown";
+}
+
 L3L2Q_API void l3l2q_ep_info(const struct l3l2q_ep *ep, struct l3l2q_ep_info *out)
 {
 	*out = (struct l3l2q_ep_info){
@@ -299,6 +342,8 @@ L3L2Q_API void l3l2q_ep_info(const struct l3l2q_ep *ep, struct l3l2q_ep_info *ou
 		.payload_bytes = ep->region.payload_bytes,
 		.counter_bytes = ep->region.counter_bytes,
 		.layout = ep->core.layout,
+		.backend = backend_name(ep),
+		.copy_path = l3l2q_path_name(ep->core.path),
 	};
 }
 
@@ -306,8 +351,10 @@ L3L2Q_API int l3l2q_ep_scalars(const struct l3l2q_ep *ep, uint64_t scalars[L3L2Q
 {
 	struct l3l2q_region_desc region = ep->region;
 
-	region.payload_base = (uintptr_t)ep->core.payload;
-	region.counter_base = (uintptr_t)ep->core.counters;
+	if (!has_device(ep)) {
+		region.payload_base = (uintptr_t)ep->core.payload;
+		region.counter_base = (uintptr_t)ep->core.counters;
+	}
 	memcpy(scalars, &region, sizeof(region));
 	memcpy(scalars + L3L2Q_REGION_SCALARS, &ep->queue, sizeof(ep->queue));
 	return ep->raw ? L3L2Q_REGION_SCALARS : L3L2Q_SCALARS;
@@ -349,15 +396,15 @@ L3L2Q_API int l3l2q_ep_dump(const struct l3l2q_ep *ep, char *text, size_t size)
 	l3l2q_ep_stats(ep, &stats);
 	l3l2q_ep_error(ep, &error);
 	return snprintf(text, size,
-			"%s endpoint of region %llu over %s%s\n"
+			"%s endpoint of region %llu over %s%s, copies: %s\n"
 			"depth %llu, arenas %llu and %llu bytes, window %u\n"
 			"producer: published %llu, head seen %llu, cursor %llu%s%s\n"
 			"consumer: tail seen %llu, acquired %llu, released %llu%s\n"
 			"kicks %llu, sleeps %llu, spins %llu, system calls %llu\n"
 			"error: %s in %s: %s\n",
 			ep->core.role == L3L2Q_ROLE_L3 ? "L3" : "L2",
-			(unsigned long long)ep->region.region_id, ep->ops->name,
-			ep->raw ? ", raw" : "",
+			(unsigned long long)ep->region.region_id, backend_name(ep),
+			ep->raw ? ", raw" : "", l3l2q_path_name(ep->core.path),
 			(unsigned long long)l->depth, (unsigned long long)l->input_arena_bytes,
 			(unsigned long long)l->output_arena_bytes, ep->window,
 			(unsigned long long)stats.sent, (unsigned long long)ep->tx.head,

@@ -23,7 +23,7 @@ static int external_sleep(struct l3l2q_ep *ep, uint32_t events, uint64_t deadlin
 	uint32_t ready;
 
 	for (;;) {
-		ready = l3l2q_ready(ep) & events;
+		ready = l3l2q_ready(ep, events);
 		if (ready)
 			return (int)ready;
 		if (l3l2q_now() >= deadline_ns)
@@ -39,9 +39,9 @@ static int external_sleep_counter(struct l3l2q_ep *ep, struct l3l2q_condition *c
 	uint64_t nap_ns = 0;
 
 	for (;;) {
-		cond->observed = (int32_t)l3l2q_load_counter(counter);
+		cond->observed = (int32_t)l3l2q_core_load(&ep->core, counter);
 		if (l3l2q_cmp_holds(cond->cmp, cond->observed, cond->value) ||
-		    l3l2q_ready(ep) & L3L2Q_EVENT_ABORT)
+		    l3l2q_ready(ep, L3L2Q_EVENT_ABORT))
 			return 0;
 		if (l3l2q_now() >= deadline_ns)
 			return -ETIMEDOUT;
@@ -98,7 +98,7 @@ static int check_unused(const struct l3l2q_ep *ep, struct l3l2q_failure *why)
 
 	for (offset = 0; offset < L3L2Q_COUNTER_BYTES; offset += L3L2Q_LINE_BYTES) {
 		if (l3l2q_counter_writer(offset) == ep->core.role &&
-		    l3l2q_load_counter(l3l2q_core_counter(&ep->core, offset)))
+		    l3l2q_core_load(&ep->core, l3l2q_core_counter(&ep->core, offset)))
 			return l3l2q_why(why, -EPROTO,
 					 "this end is or was in use: a counter it writes is not 0");
 	}

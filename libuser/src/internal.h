@@ -103,9 +103,12 @@ struct l3l2q_ep {
 	uint64_t syscalls;		/* by any thread, atomically */
 	uint32_t window;
 	uint32_t memory;
+	uint32_t backend;		/* driver only */
 	uint32_t abort_told;
 	bool raw;
 	bool silent;
+	bool rings;			/* driver: the peer cannot see what we arm */
+	bool removable;			/* driver: the memory may go away */
 	bool creator;			/* memfd: may open the peer */
 	bool peer_opened;
 	int fd;				/* driver: the endpoint; memfd: the memory */
@@ -115,6 +118,9 @@ struct l3l2q_ep {
 	int own_event;			/* memfd: the peer signals it */
 	int peer_event;			/* memfd: we signal it */
 };
+
+/* For a peer that has to be told always. */
+extern const uint32_t l3l2q_always_armed;
 
 /* util.c */
 uint64_t l3l2q_now(void);
@@ -136,7 +142,7 @@ int l3l2q_ep_live(const struct l3l2q_ep *ep);
 int l3l2q_ep_failed(struct l3l2q_ep *ep, int ret);
 
 /* wait.c */
-uint32_t l3l2q_ready(const struct l3l2q_ep *ep);
+uint32_t l3l2q_ready(const struct l3l2q_ep *ep, uint32_t events);
 void l3l2q_arm_word(struct l3l2q_ep *ep, uint32_t bits);
 void l3l2q_kick_peer(struct l3l2q_ep *ep, struct l3l2q_half *half);
 void l3l2q_count_syscall(struct l3l2q_ep *ep);
@@ -158,8 +164,18 @@ int l3l2q_waiter_start(struct l3l2q_waiter *w, struct l3l2q_ep *ep, struct l3l2q
 int l3l2q_waiter_next(struct l3l2q_waiter *w);
 
 /* driver.c, memfd.c, external.c */
-int l3l2q_driver_create(struct l3l2q_ep **ep, const char *path, const struct l3l2q_attr *attr,
+struct l3l2q_source {
+	const char *node;
+	const char *name;		/* pci: which window, NULL for the first */
+	uint32_t backend;
+	uint64_t source;
+	uint64_t bytes;
+};
+
+int l3l2q_driver_source(const char *transport, struct l3l2q_source *source,
 			struct l3l2q_failure *why);
+int l3l2q_driver_create(struct l3l2q_ep **ep, const struct l3l2q_source *source,
+			const struct l3l2q_attr *attr, struct l3l2q_failure *why);
 int l3l2q_driver_attach(struct l3l2q_ep **ep, int fd, const struct l3l2q_attr *attr,
 			struct l3l2q_failure *why);
 int l3l2q_memfd_create(struct l3l2q_ep **ep, const struct l3l2q_attr *attr,

@@ -154,7 +154,7 @@ static int memfd_sleep(struct l3l2q_ep *ep, uint32_t events, uint64_t deadline_n
 	for (;;) {
 		before = wakeups_before(ep);
 		l3l2q_arm_word(ep, events);
-		ready = l3l2q_ready(ep) & events;
+		ready = l3l2q_ready(ep, events);
 		if (ready)
 			return (int)ready;
 		now = l3l2q_now();
@@ -176,7 +176,7 @@ static int memfd_sleep_counter(struct l3l2q_ep *ep, struct l3l2q_condition *cond
 		l3l2q_arm_word(ep, L3L2Q_ARM_COUNTER | L3L2Q_EVENT_ABORT);
 		cond->observed = (int32_t)l3l2q_load_counter(counter);
 		if (l3l2q_cmp_holds(cond->cmp, cond->observed, cond->value) ||
-		    l3l2q_ready(ep) & (L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP))
+		    l3l2q_ready(ep, L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP))
 			return 0;
 		now = l3l2q_now();
 		if (now >= deadline_ns)

@@ -27,7 +27,7 @@ static enum l3l2q_role own_role(const struct l3l2q_ep *ep)
 
 static uint32_t ctr(const struct l3l2q_ep *ep, uint32_t offset)
 {
-	return l3l2q_load_counter(l3l2q_core_counter(&ep->core, offset));
+	return l3l2q_core_load(&ep->core, l3l2q_core_counter(&ep->core, offset));
 }
 
 static uint32_t ready_peer(const struct l3l2q_ep *ep)
@@ -45,27 +45,47 @@ static uint32_t ready_peer(const struct l3l2q_ep *ep)
 	return events;
 }
 
-/* The events that hold now: what the driver computes too, from the same words. */
-uint32_t l3l2q_ready(const struct l3l2q_ep *ep)
+/* Own counters are read where nothing else says what they do: a look may be slow. */
+static bool ready_in(const struct l3l2q_ep *ep)
 {
 	const struct l3l2q_control *control = ep->core.control;
-	enum l3l2q_role own = own_role(ep), peer = l3l2q_peer_role(own);
-	uint32_t events = ready_peer(ep), flags, tail, head;
+	enum l3l2q_role peer = l3l2q_peer_role(own_role(ep));
+	uint32_t flags = read_flags(&control->consumer_flags), head = 0;
+
+	if (!(flags & L3L2Q_CONSUMER_SEEN))
+		head = ctr(ep, l3l2q_ctr_head(peer));
+	return l3l2q_readable(ctr(ep, l3l2q_ctr_tail(peer)), head, flags,
+			      read_word(&control->seen_tail));
+}
+
+static bool ready_out(const struct l3l2q_ep *ep)
+{
+	const struct l3l2q_control *control = ep->core.control;
+	enum l3l2q_role own = own_role(ep);
+	uint32_t flags = read_flags(&control->producer_flags), tail = 0;
+
+	if (!(flags & L3L2Q_PRODUCER_NEED))
+		tail = ctr(ep, l3l2q_ctr_tail(own));
+	return l3l2q_writable(tail, ctr(ep, l3l2q_ctr_head(own)),
+			      (uint32_t)ep->core.layout.depth, flags,
+			      read_word(&control->need_head));
+}
+
+/*
+ * Which of these events hold now: what the driver computes too, from the same
+ * words.
+ */
+uint32_t l3l2q_ready(const struct l3l2q_ep *ep, uint32_t events)
+{
+	uint32_t ready = ready_peer(ep) & events;
 
 	if (ep->raw)
-		return events;
-	flags = read_flags(&control->consumer_flags);
-	tail = ctr(ep, l3l2q_ctr_tail(peer));
-	head = ctr(ep, l3l2q_ctr_head(peer));
-	if (l3l2q_readable(tail, head, flags, read_word(&control->seen_tail)))
-		events |= L3L2Q_EVENT_IN;
-	flags = read_flags(&control->producer_flags);
-	tail = ctr(ep, l3l2q_ctr_tail(own));
-	head = ctr(ep, l3l2q_ctr_head(own));
-	if (l3l2q_writable(tail, head, (uint32_t)ep->core.layout.depth, flags,
-			   read_word(&control->need_head)))
-		events |= L3L2Q_EVENT_OUT;
-	return events;
+		return ready;
+	if (events & L3L2Q_EVENT_IN && ready_in(ep))
+		ready |= L3L2Q_EVENT_IN;
+	if (events & L3L2Q_EVENT_OUT && ready_out(ep))
+		ready |= L3L2Q_EVENT_OUT;
+	return ready;
 }
 
 /*
@@ -133,7 +153,7 @@ static uint32_t spin(struct l3l2q_ep *ep, struct l3l2q_spinner *s, uint32_t even
 	uint32_t ready;
 
 	for (turn = 1; turn <= budget; turn++) {
-		ready = l3l2q_ready(ep) & events;
+		ready = l3l2q_ready(ep, events);
 		if (ready) {
 			spinner_learn(s, turn * 2);
 			return ready;
@@ -237,7 +257,7 @@ L3L2Q_API int l3l2q_wait(struct l3l2q_ep *ep, uint32_t events, int64_t timeout_n
 		return ret;
 	if (events & ~mask || timeout_ns < 0)
 		return -EINVAL;
-	ready = l3l2q_ready(ep) & (events | L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP);
+	ready = l3l2q_ready(ep, events | L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP);
 	if (ready)
 		return (int)ready;
 	if (!timeout_ns)
@@ -255,7 +275,7 @@ L3L2Q_API int l3l2q_arm(struct l3l2q_ep *ep, uint32_t events)
 		return -EINVAL;
 	events |= L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP;
 	ret = ep->ops->arm(ep, events);
-	return ret ? ret : (int)(l3l2q_ready(ep) & events);
+	return ret ? ret : (int)l3l2q_ready(ep, events);
 }
 
 L3L2Q_API int l3l2q_fd(struct l3l2q_ep *ep)
