@@ -274,16 +274,45 @@ static int l3l2q_region_fill(struct l3l2q_region *region,
 	err = region->ops->alloc(region, cmd);
 	if (err)
 		return err;
-	/* Both rings in one line: a device's write-back undoes what we wrote. */
-	if (region->memory != L3L2Q_MEMORY_CACHED &&
-	    region->layout.depth == 1) {
-		region->ops->free(region);
-		return -EINVAL;
-	}
 	region->ep[cmd->role].peer_kind =
 		cmd->flags & L3L2Q_CREATE_SILENT_PEER ? L3L2Q_PEER_SILENT
 						      : region->peer_kind;
 	return 0;
+}
+
+/* Both rings in one line: a device's write-back undoes what we wrote. */
+static bool l3l2q_region_fits(const struct l3l2q_region *region)
+{
+	return region->memory == L3L2Q_MEMORY_CACHED ||
+	       region->layout.depth != 1;
+}
+
+/**
+ * l3l2q_region_get() - take a reference to a region that may be going
+ * @region: which; its memory cannot be freed at the moment
+ *
+ * Return: false if it is going, and its backend's free is yet to come.
+ */
+bool l3l2q_region_get(struct l3l2q_region *region)
+{
+	return kref_get_unless_zero(&region->ref);
+}
+
+static void l3l2q_region_release(struct kref *ref)
+{
+	struct l3l2q_region *region =
+		container_of(ref, struct l3l2q_region, ref);
+
+	region->ops->free(region);
+	l3l2q_region_free_pages(region);
+	l3l2q_inode_put(region->inode);
+	l3l2q_user_uncharge(region->user, region->charged);
+	kfree(region);
+}
+
+void l3l2q_region_put(struct l3l2q_region *region)
+{
+	kref_put(&region->ref, l3l2q_region_release);
 }
 
 /**
@@ -322,6 +351,11 @@ l3l2q_region_create(const struct l3l2q_create *cmd,
 	err = l3l2q_region_fill(region, cmd);
 	if (err)
 		goto err_pages;
+	/* From here on it may be revoked by somebody who holds it. */
+	if (!l3l2q_region_fits(region)) {
+		l3l2q_region_put(region);
+		return ERR_PTR(-EINVAL);
+	}
 	return region;
 
 err_pages:
@@ -333,32 +367,4 @@ err_uncharge:
 err_free:
 	kfree(region);
 	return ERR_PTR(err);
-}
-
-/**
- * l3l2q_region_get() - take a reference to a region that may be going
- * @region: which; its memory cannot be freed at the moment
- *
- * Return: false if it is going, and its backend's free is yet to come.
- */
-bool l3l2q_region_get(struct l3l2q_region *region)
-{
-	return kref_get_unless_zero(&region->ref);
-}
-
-static void l3l2q_region_release(struct kref *ref)
-{
-	struct l3l2q_region *region =
-		container_of(ref, struct l3l2q_region, ref);
-
-	region->ops->free(region);
-	l3l2q_region_free_pages(region);
-	l3l2q_inode_put(region->inode);
-	l3l2q_user_uncharge(region->user, region->charged);
-	kfree(region);
-}
-
-void l3l2q_region_put(struct l3l2q_region *region)
-{
-	kref_put(&region->ref, l3l2q_region_release);
 }
