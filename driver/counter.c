@@ -26,10 +26,10 @@ s32 l3l2q_counter_read(const struct l3l2q_region *region, u64 offset)
 
 	rcu_read_lock();
 	words = rcu_dereference(region->words);
-	/* Pairs with l3l2q_counter_write() and with releases in user space. */
 	if (words->io)
 		value = readl(words->io + offset / sizeof(s32));
 	else
+		/* With l3l2q_counter_write() and releases in user space. */
 		value = smp_load_acquire(&words->mem[offset / sizeof(s32)]);
 	rcu_read_unlock();
 	return value;
@@ -49,13 +49,14 @@ void l3l2q_counter_write(struct l3l2q_region *region, u64 offset, s32 value)
 
 	rcu_read_lock();
 	words = rcu_dereference(region->words);
-	/* Pairs with l3l2q_counter_read() and with acquires in user space. */
 	if (words->io) {
-		/* On both sides: neither may linger in a write buffer. */
+		/* Nothing before it may linger in a write buffer, ... */
 		wmb();
 		writel(value, words->io + offset / sizeof(s32));
+		/* ... nor may the counter itself. */
 		wmb();
 	} else {
+		/* With l3l2q_counter_read() and acquires in user space. */
 		smp_store_release(&words->mem[offset / sizeof(s32)], value);
 	}
 	rcu_read_unlock();

@@ -84,7 +84,9 @@ void l3l2q_scan_add(struct l3l2q_endpoint *ep)
 	struct l3l2q_scanner *scanner = ep->region->scanner;
 	unsigned long flags;
 
-	if (READ_ONCE(ep->peer_kind) != L3L2Q_PEER_SILENT)
+	/* Whoever comes after a removal sees it and does not sleep. */
+	if (READ_ONCE(ep->peer_kind) != L3L2Q_PEER_SILENT ||
+	    l3l2q_region_removed(ep->region))
 		return;
 
 	spin_lock_irqsave(&scanner->lock, flags);
@@ -120,7 +122,8 @@ static bool l3l2q_scan_one(struct l3l2q_endpoint *ep)
 	enum l3l2q_sleepers sleepers;
 
 	lockdep_assert_held(&ep->region->scanner->lock);
-	if (ep->peer_kind != L3L2Q_PEER_SILENT || l3l2q_endpoint_ended(ep))
+	if (ep->peer_kind != L3L2Q_PEER_SILENT || l3l2q_endpoint_ended(ep) ||
+	    l3l2q_region_removed(ep->region))
 		return false;
 
 	sleepers = l3l2q_sleepers(ep);

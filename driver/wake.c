@@ -22,12 +22,22 @@
  * eventfd signalled, once more than needed; never once less.
  */
 #include <linux/eventfd.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 
 #include "compat.h"
 #include "internal.h"
 
 /* ---- looking ------------------------------------------------------------ */
+
+/* A flag of all ones may be a device that is gone, and says nothing any more. */
+static void l3l2q_look_lost(struct l3l2q_region *region)
+{
+	rcu_read_lock();
+	if (l3l2q_region_live(region) && region->ops->lost)
+		region->ops->lost(region);
+	rcu_read_unlock();
+}
 
 static u32 l3l2q_look_queue(struct l3l2q_endpoint *ep)
 {
@@ -36,6 +46,7 @@ static u32 l3l2q_look_queue(struct l3l2q_endpoint *ep)
 	enum l3l2q_role role = ep->role, peer = l3l2q_peer_role(role);
 	u32 events = 0;
 	u32 flags;
+	s32 flag;
 
 	/* The flags first: the owner releases them after what they validate. */
 	flags = smp_load_acquire(&control->consumer_flags);
@@ -52,9 +63,11 @@ static u32 l3l2q_look_queue(struct l3l2q_endpoint *ep)
 			   READ_ONCE(control->need_head)))
 		events |= L3L2Q_EVENT_OUT;
 
-	if (l3l2q_abort_is_set(l3l2q_counter_read(region,
-						  l3l2q_ctr_abort(peer))))
+	flag = l3l2q_counter_read(region, l3l2q_ctr_abort(peer));
+	if (l3l2q_abort_is_set(flag))
 		events |= L3L2Q_EVENT_ABORT;
+	else if (flag == -1)
+		l3l2q_look_lost(ep->region);
 	return events;
 }
 
@@ -83,12 +96,13 @@ u32 l3l2q_look(struct l3l2q_endpoint *ep)
 	return events;
 }
 
-/* Devices are no processors of this machine: to them smp_mb() says nothing. */
 static void l3l2q_full_barrier(const struct l3l2q_region *region)
 {
 	if (region->live.io)
+		/* To a device, which is no processor, smp_mb() says nothing. */
 		mb();
 	else
+		/* As the callers say. */
 		smp_mb();
 }
 
