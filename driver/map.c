@@ -7,6 +7,7 @@
  */
 #include <linux/io.h>
 #include <linux/mm.h>
+#include <linux/pgtable.h>
 #include <linux/sched/mm.h>
 #include <linux/sizes.h>
 
@@ -250,7 +251,7 @@ static pgprot_t l3l2q_memory_prot(const struct l3l2q_region *region,
 	case L3L2Q_MEMORY_WC:
 		return pgprot_writecombine(prot);
 	case L3L2Q_MEMORY_DEVICE:
-		return pgprot_noncached(prot);
+		return pgprot_device(prot);
 	default:
 		return prot;
 	}
