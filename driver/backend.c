@@ -12,6 +12,9 @@ struct l3l2q_scanner l3l2q_host_scanner;
 
 static const struct l3l2q_backend_ops * const l3l2q_backends[] = {
 	[L3L2Q_BACKEND_RAM] = &l3l2q_ram_ops,
+#ifdef L3L2Q_WITH_PCI
+	[L3L2Q_BACKEND_PCI] = &l3l2q_pci_ops,
+#endif
 #ifdef CONFIG_DMA_SHARED_BUFFER
 	[L3L2Q_BACKEND_DMABUF] = &l3l2q_dmabuf_ops,
 #endif

@@ -23,6 +23,7 @@ static int l3l2q_ioctl_query(struct l3l2q_ucmd *ucmd)
 		.max_counter_bytes = L3L2Q_RAW_COUNTER_MAX,
 		.max_user_bytes = l3l2q_max_user_bytes(),
 		.page_size = PAGE_SIZE,
+		.nr_devices = l3l2q_pci_nr_devices(),
 		.max_conditions = L3L2Q_WAIT_MAX_CONDITIONS,
 		.poll_min_ns = l3l2q_scan_lowest_ns(),
 		.poll_max_ns = l3l2q_scan_highest_ns(),
@@ -32,8 +33,11 @@ static int l3l2q_ioctl_query(struct l3l2q_ucmd *ucmd)
 
 static int l3l2q_ioctl_query_device(struct l3l2q_ucmd *ucmd)
 {
-	/* QUERY says that there are none. */
-	return -ENODEV;
+	struct l3l2q_query_device *cmd = ucmd->cmd;
+	int err;
+
+	err = l3l2q_pci_query_device(cmd);
+	return err ? err : l3l2q_ucmd_respond(ucmd);
 }
 
 static int l3l2q_create_queue(const struct l3l2q_create *cmd,

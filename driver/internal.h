@@ -39,6 +39,7 @@
 
 struct device;
 struct eventfd_ctx;
+struct gen_pool;
 struct l3l2q_region;
 struct l3l2q_user;
 struct seq_file;
@@ -348,6 +349,24 @@ static inline void l3l2q_stat_inc(struct l3l2q_endpoint *ep,
 	atomic64_inc(&ep->stats[stat]);
 }
 
+/* ---- windows ------------------------------------------------------------ */
+
+/**
+ * struct l3l2q_window - a range of a device's memory that pieces are taken from
+ * @start: its physical address
+ * @bytes: its size
+ * @memory: enum l3l2q_memory: how it is mapped
+ * @mem: all of it if it is cached, else NULL
+ * @pool: what is free
+ */
+struct l3l2q_window {
+	phys_addr_t start;
+	u64 bytes;
+	u32 memory;
+	void *mem;
+	struct gen_pool *pool;
+};
+
 /* main.c */
 struct device *l3l2q_device(void);
 
@@ -380,9 +399,36 @@ void l3l2q_backends_exit(void);
 extern const struct l3l2q_backend_ops l3l2q_ram_ops;
 
 /* pci.c */
+#if defined(CONFIG_PCI) && defined(CONFIG_GENERIC_ALLOCATOR)
+#define L3L2Q_WITH_PCI
 extern const struct l3l2q_backend_ops l3l2q_pci_ops;
 u32 l3l2q_pci_nr_devices(void);
 int l3l2q_pci_query_device(struct l3l2q_query_device *cmd);
+#else
+static inline u32 l3l2q_pci_nr_devices(void)
+{
+	return 0;
+}
+
+static inline int l3l2q_pci_query_device(struct l3l2q_query_device *cmd)
+{
+	return -ENODEV;
+}
+#endif
+
+/* window.c */
+int l3l2q_window_init(struct l3l2q_window *window, u32 memory, int nid);
+void l3l2q_window_fini(struct l3l2q_window *window);
+u64 l3l2q_window_avail(const struct l3l2q_window *window);
+int l3l2q_window_alloc(struct l3l2q_window *window, u64 bytes, u64 *offset);
+void l3l2q_window_free(struct l3l2q_window *window, u64 offset, u64 bytes);
+int l3l2q_window_map(const struct l3l2q_window *window, u64 offset, u64 bytes,
+		     struct l3l2q_words *words);
+void l3l2q_window_unmap(struct l3l2q_words *words);
+int l3l2q_window_clear(const struct l3l2q_window *window, u64 offset, u64 bytes,
+		       const bool *stop);
+unsigned long l3l2q_window_pfn(const struct l3l2q_window *window, u64 offset,
+			       unsigned long index);
 
 /* dmabuf.c */
 extern const struct l3l2q_backend_ops l3l2q_dmabuf_ops;
