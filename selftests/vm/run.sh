@@ -353,7 +353,8 @@ start_npu() {
 		cat "$log/npu-$id.err.log" >&2
 		die "$id: l3l2q-npusim did not get ready"
 	fi
-	qemu+=(-device "pcie-root-port,id=$id.port,chassis=${#npus[@]},slot=${#npus[@]}"
+	# So much does not fit below 4 GiB, where the firmware's MTRRs forbid to cache.
+	qemu+=(-device "pcie-root-port,id=$id.port,chassis=${#npus[@]},slot=${#npus[@]},pref64-reserve=4G"
 		-chardev "socket,id=$id,path=$id.sock"
 		-device "ivshmem-doorbell,id=$id,vectors=$vectors,chardev=$id,bus=$id.port"
 		-chardev "socket,id=$id.monitor,path=$id.monitor,server=on,wait=off"
