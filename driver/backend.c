@@ -18,6 +18,7 @@ static const struct l3l2q_backend_ops * const l3l2q_backends[] = {
 #ifdef CONFIG_DMA_SHARED_BUFFER
 	[L3L2Q_BACKEND_DMABUF] = &l3l2q_dmabuf_ops,
 #endif
+	[L3L2Q_BACKEND_ASCEND] = &l3l2q_ascend_ops,
 };
 
 /**

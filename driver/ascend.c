@@ -1,0 +1,594 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The ascend backend: NPU memory of the process that creates, by its device
+ * address. The Ascend driver says where it is and calls back when it goes away,
+ * which can be at any time from within get_pages on.
+ *
+ * GETTING	get_pages has not returned: nobody touches the memory
+ * BUSY		CREATE maps and clears it, or the last close unmaps it
+ * LIVE		the region uses it
+ * REVOKED	the callback came
+ *
+ * CREATE goes GETTING, BUSY, LIVE, the last close LIVE, BUSY; the callback goes
+ * to REVOKED from wherever that is. Each step is one atomic exchange, so that one
+ * side cleans up: whoever moves it out of LIVE, or has it in BUSY. The other one
+ * waits for .quiet, which says that nobody touches the memory any more; nothing
+ * that is done until then can wait for the Ascend driver. The table is put after
+ * .quiet, once, whoever came first, and never by the callback.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/completion.h>
+#include <linux/io.h>
+#include <linux/ioport.h>
+#include <linux/log2.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/rcupdate.h>
+#include <linux/sched/signal.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+#include <linux/xarray.h>
+
+#include "ascend.h"
+#include "internal.h"
+
+/* What device addresses and lengths are multiples of at least. */
+#define ASCEND_MIN_PAGE		SZ_4K
+/* What is cleared before looking whether to go on. */
+#define ASCEND_CLEAR_BYTES	SZ_1M
+
+enum ascend_state {
+	ASCEND_GETTING,
+	ASCEND_BUSY,
+	ASCEND_LIVE,
+	ASCEND_REVOKED,
+};
+
+/**
+ * struct ascend_run - a piece in one piece of physical memory, whole pages
+ * @offset: from the source's first byte
+ * @bytes: its length
+ * @pa: where it is
+ * @mem: where the kernel sees it, if it is cached, or
+ * @io: if it is not
+ */
+struct ascend_run {
+	u64 offset;
+	u64 bytes;
+	phys_addr_t pa;
+	void *mem;
+	void __iomem *io;
+};
+
+/**
+ * struct ascend_backing - a region's device memory
+ * @ref: one for the region, one for a callback that runs
+ * @id: in ascend_ids
+ * @state: enum ascend_state
+ * @quiet: nobody touches the memory any more
+ * @region: stays until @quiet at least
+ * @get: the Ascend driver's, with a reference to its module
+ * @put: likewise
+ * @table: its answer; read until @quiet only
+ * @bytes: payload and counters, whole pages each
+ * @counters: where the latter begin
+ * @ram: it is ordinary memory
+ * @runs: if it is not: the kernel's mappings, which on x86 also settle how the
+ *	users' behave
+ * @nr_runs: how many there are
+ */
+struct ascend_backing {
+	struct kref ref;
+	u32 id;
+	atomic_t state;
+	struct completion quiet;
+	struct l3l2q_region *region;
+	int (*get)(u64 va, u64 len, void (*free_callback)(void *data),
+		   void *data, struct p2p_page_table **page_table);
+	int (*put)(struct p2p_page_table *page_table);
+	struct p2p_page_table *table;
+	u64 bytes;
+	u64 counters;
+	bool ram;
+	struct ascend_run *runs;
+	unsigned long nr_runs;
+};
+
+/*
+ * The callback gets a number: it may be about to run when the put returns, and
+ * then there is nothing left that a pointer could point to.
+ */
+static DEFINE_XARRAY_ALLOC1(ascend_ids);
+
+/* ---- life --------------------------------------------------------------- */
+
+static struct ascend_backing *ascend_new(struct l3l2q_region *region)
+{
+	static u32 next_id;
+	struct ascend_backing *ascend;
+	int err;
+
+	ascend = kzalloc(sizeof(*ascend), GFP_KERNEL_ACCOUNT);
+	if (!ascend)
+		return ERR_PTR(-ENOMEM);
+	kref_init(&ascend->ref);
+	atomic_set(&ascend->state, ASCEND_GETTING);
+	init_completion(&ascend->quiet);
+	ascend->region = region;
+	region->backing = ascend;
+	ascend->counters = PAGE_ALIGN(region->payload_bytes);
+	ascend->bytes = ascend->counters + PAGE_ALIGN(region->counter_bytes);
+
+	err = xa_alloc_cyclic(&ascend_ids, &ascend->id, ascend, xa_limit_32b,
+			      &next_id, GFP_KERNEL);
+	if (err < 0) {
+		kfree(ascend);
+		return ERR_PTR(err);
+	}
+	return ascend;
+}
+
+static struct ascend_backing *ascend_find(u32 id)
+{
+	struct ascend_backing *ascend;
+
+	xa_lock(&ascend_ids);
+	ascend = xa_load(&ascend_ids, id);
+	if (ascend)
+		kref_get(&ascend->ref);
+	xa_unlock(&ascend_ids);
+	return ascend;
+}
+
+static void ascend_release(struct kref *ref)
+{
+	kfree(container_of(ref, struct ascend_backing, ref));
+}
+
+static void ascend_drop(struct ascend_backing *ascend)
+{
+	kref_put(&ascend->ref, ascend_release);
+}
+
+static bool ascend_move(struct ascend_backing *ascend, enum ascend_state from,
+			enum ascend_state to)
+{
+	return atomic_cmpxchg(&ascend->state, from, to) == from;
+}
+
+/* ---- the vendor's table ------------------------------------------------- */
+
+static int ascend_table_check(const struct p2p_page_table *table,
+			      const struct l3l2q_create *cmd)
+{
+	if (!table || table->version != P2P_PAGE_TABLE_VERSION ||
+	    !table->pages_info)
+		return -EOPNOTSUPP;
+
+	switch (table->page_size) {
+	case SZ_4K:
+	case SZ_64K:
+	case SZ_2M:
+	case SZ_1G:
+		break;
+	default:
+		return -EOPNOTSUPP;
+	}
+	if (!IS_ALIGNED(cmd->source, table->page_size) ||
+	    table->page_num !=
+	    ((cmd->source_bytes - 1) >> ilog2(table->page_size)) + 1)
+		return -EOPNOTSUPP;
+	return 0;
+}
+
+static phys_addr_t ascend_pa(const struct ascend_backing *ascend, u64 offset)
+{
+	const struct p2p_page_table *table = ascend->table;
+
+	return table->pages_info[offset >> ilog2(table->page_size)].pa +
+	       (offset & (table->page_size - 1));
+}
+
+static unsigned long ascend_payload_pfn(struct l3l2q_region *region,
+					unsigned long index)
+{
+	return PHYS_PFN(ascend_pa(region->backing, (u64)index << PAGE_SHIFT));
+}
+
+static unsigned long ascend_counters_pfn(struct l3l2q_region *region,
+					 unsigned long index)
+{
+	const struct ascend_backing *ascend = region->backing;
+
+	return PHYS_PFN(ascend_pa(ascend, ascend->counters +
+				  ((u64)index << PAGE_SHIFT)));
+}
+
+/* The piece after @run, the first one after an empty one; false at the end. */
+static bool ascend_run_next(const struct ascend_backing *ascend,
+			    struct ascend_run *run)
+{
+	u64 page_size = ascend->table->page_size;
+	u64 at = run->offset + run->bytes;
+
+	if (at >= ascend->bytes)
+		return false;
+
+	*run = (struct ascend_run) {
+		.offset = at,
+		.pa = ascend_pa(ascend, at),
+	};
+	do {
+		at = min(round_down(at, page_size) + page_size, ascend->bytes);
+	} while (at < ascend->bytes &&
+		 ascend_pa(ascend, at) == run->pa + (at - run->offset));
+	run->bytes = at - run->offset;
+	cond_resched();
+	return true;
+}
+
+/* Can it be mapped, and is it ordinary memory? */
+static int ascend_run_check(const struct ascend_run *run, bool *ram)
+{
+	phys_addr_t last = run->pa + run->bytes - 1;
+
+	/* Pages here may be larger than there. */
+	if (!PAGE_ALIGNED(run->offset) || !PAGE_ALIGNED(run->bytes) ||
+	    !PAGE_ALIGNED(run->pa))
+		return -EOPNOTSUPP;
+	if (last < run->pa || last > iomem_resource.end)
+		return -EOPNOTSUPP;
+
+	switch (region_intersects(run->pa, run->bytes, IORESOURCE_SYSTEM_RAM,
+				  IORES_DESC_NONE)) {
+	case REGION_INTERSECTS:
+		*ram = true;
+		return pfn_valid(PHYS_PFN(run->pa)) &&
+		       pfn_valid(PHYS_PFN(last)) ? 0 : -EOPNOTSUPP;
+	case REGION_DISJOINT:
+		*ram = false;
+		return 0;
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
+/* Validate all of it, and count the pieces. */
+static int ascend_runs_check(struct ascend_backing *ascend,
+			     unsigned long *nr_runs)
+{
+	struct ascend_run run = {};
+	bool ram;
+	int err;
+
+	for (*nr_runs = 0; ascend_run_next(ascend, &run); (*nr_runs)++) {
+		err = ascend_run_check(&run, &ram);
+		if (err)
+			return err;
+		if (!*nr_runs)
+			ascend->ram = ram;
+		else if (ascend->ram != ram)
+			return -EOPNOTSUPP;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+	}
+	return 0;
+}
+
+/* ---- the kernel's mappings ---------------------------------------------- */
+
+static int ascend_run_map(struct ascend_run *run, bool cached)
+{
+	int err;
+
+	if (cached) {
+		run->mem = memremap(run->pa, run->bytes, MEMREMAP_WB);
+		return run->mem ? 0 : -ENOMEM;
+	}
+
+	/* Only this refuses what others have mapped as something stronger. */
+	err = arch_io_reserve_memtype_wc(run->pa, run->bytes);
+	if (err)
+		return err;
+	run->io = ioremap_wc(run->pa, run->bytes);
+	if (!run->io) {
+		arch_io_free_memtype_wc(run->pa, run->bytes);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+static void ascend_run_unmap(const struct ascend_run *run)
+{
+	if (run->mem)
+		memunmap(run->mem);
+	if (!run->io)
+		return;
+	iounmap(run->io);
+	arch_io_free_memtype_wc(run->pa, run->bytes);
+}
+
+static int ascend_run_clear(struct ascend_backing *ascend,
+			    const struct ascend_run *run)
+{
+	u64 at, bytes;
+
+	for (at = 0; at < run->bytes; at += bytes) {
+		bytes = min_t(u64, run->bytes - at, ASCEND_CLEAR_BYTES);
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (atomic_read(&ascend->state) != ASCEND_BUSY)
+			return -ENODEV;
+		if (run->io)
+			memset_io(run->io + at, 0, bytes);
+		else
+			memset(run->mem + at, 0, bytes);
+		cond_resched();
+	}
+	return 0;
+}
+
+/* Where the counters are, which have to be in one piece. */
+static int ascend_counters_device(struct ascend_backing *ascend)
+{
+	const struct ascend_run *run = &ascend->runs[ascend->nr_runs - 1];
+	struct l3l2q_words *live = &ascend->region->live;
+	u64 at;
+
+	if (run->offset > ascend->counters)
+		return -EOPNOTSUPP;
+	at = ascend->counters - run->offset;
+	if (run->io)
+		live->io = run->io + at;
+	else
+		live->mem = run->mem + at;
+	return 0;
+}
+
+static int ascend_map_device(struct ascend_backing *ascend,
+			     unsigned long nr_runs, bool cached)
+{
+	struct ascend_run run = {};
+	int err;
+
+	ascend->runs = kvcalloc(nr_runs, sizeof(run), L3L2Q_GFP_USER);
+	if (!ascend->runs)
+		return -ENOMEM;
+
+	while (ascend->nr_runs < nr_runs && ascend_run_next(ascend, &run)) {
+		err = ascend_run_map(&run, cached);
+		if (err)
+			return err;
+		ascend->runs[ascend->nr_runs++] = run;
+		err = ascend_run_clear(ascend, &run);
+		if (err)
+			return err;
+	}
+	/* The zeros get there before anybody else is told of the place. */
+	wmb();
+	return ascend_counters_device(ascend);
+}
+
+static int ascend_counters_ram(struct ascend_backing *ascend)
+{
+	unsigned long nr = (ascend->bytes - ascend->counters) >> PAGE_SHIFT;
+	struct page **pages;
+	unsigned long i;
+
+	pages = kvcalloc(nr, sizeof(*pages), L3L2Q_GFP_USER);
+	if (!pages)
+		return -ENOMEM;
+	for (i = 0; i < nr; i++)
+		pages[i] = pfn_to_page(ascend_counters_pfn(ascend->region, i));
+	ascend->region->live.mem = vmap(pages, nr, VM_MAP, PAGE_KERNEL);
+	kvfree(pages);
+	return ascend->region->live.mem ? 0 : -ENOMEM;
+}
+
+static int ascend_map_ram(struct ascend_backing *ascend)
+{
+	struct ascend_run run = {};
+	int err;
+
+	while (ascend_run_next(ascend, &run)) {
+		run.mem = phys_to_virt(run.pa);
+		err = ascend_run_clear(ascend, &run);
+		if (err)
+			return err;
+	}
+	return ascend_counters_ram(ascend);
+}
+
+static int ascend_map(struct ascend_backing *ascend,
+		      const struct l3l2q_create *cmd)
+{
+	struct l3l2q_region *region = ascend->region;
+	bool cached = cmd->flags & L3L2Q_CREATE_COHERENT;
+	unsigned long nr_runs;
+	int err;
+
+	err = ascend_table_check(ascend->table, cmd);
+	if (err)
+		return err;
+	err = ascend_runs_check(ascend, &nr_runs);
+	if (err)
+		return err;
+
+	if (ascend->ram)
+		err = ascend_map_ram(ascend);
+	else
+		err = ascend_map_device(ascend, nr_runs, cached);
+	if (err)
+		return err;
+
+	region->memory = ascend->ram || cached ? L3L2Q_MEMORY_CACHED
+					       : L3L2Q_MEMORY_WC;
+	/* The peer is an NPU, which knows of neither control pages nor us. */
+	region->peer_kind = L3L2Q_PEER_SILENT;
+	region->payload_base = cmd->source;
+	region->counter_base = cmd->source + ascend->counters;
+	region->scanner = &l3l2q_host_scanner;
+	return 0;
+}
+
+/* Nobody uses the mappings any more: let go of the memory. */
+static void ascend_unmap(struct ascend_backing *ascend)
+{
+	unsigned long i;
+
+	if (ascend->ram)
+		vunmap(ascend->region->live.mem);
+	for (i = 0; i < ascend->nr_runs; i++) {
+		ascend_run_unmap(&ascend->runs[i]);
+		cond_resched();
+	}
+	kvfree(ascend->runs);
+	complete_all(&ascend->quiet);
+}
+
+/* ---- the vendor's driver ------------------------------------------------ */
+
+/* The memory goes away, and must not be touched once this has returned. */
+static void ascend_gone(void *data)
+{
+	struct ascend_backing *ascend = ascend_find((unsigned long)data);
+	int state;
+
+	if (!ascend)
+		return;
+
+	state = atomic_xchg(&ascend->state, ASCEND_REVOKED);
+	switch (state) {
+	case ASCEND_LIVE:
+		l3l2q_region_revoke(ascend->region);
+		synchronize_rcu();
+		ascend_unmap(ascend);
+		break;
+	case ASCEND_BUSY:
+		wait_for_completion(&ascend->quiet);
+		break;
+	}
+	ascend_drop(ascend);
+}
+
+static int ascend_symbols_get(struct ascend_backing *ascend)
+{
+	ascend->get = symbol_get(hal_kernel_p2p_get_pages);
+	if (!ascend->get)
+		return -ENODEV;
+	ascend->put = symbol_get(hal_kernel_p2p_put_pages);
+	if (!ascend->put) {
+		symbol_put(hal_kernel_p2p_get_pages);
+		return -ENODEV;
+	}
+	return 0;
+}
+
+/* Get the pages and BUSY, or -errno; ascend_put() in either case. */
+static int ascend_get(struct ascend_backing *ascend,
+		      const struct l3l2q_create *cmd)
+{
+	int err;
+
+	err = ascend_symbols_get(ascend);
+	if (err)
+		return err;
+
+	err = ascend->get(cmd->source, cmd->source_bytes, ascend_gone,
+			  (void *)(unsigned long)ascend->id, &ascend->table);
+	if (err) {
+		ascend->table = NULL;
+		return IS_ERR_VALUE((long)err) ? err : -EOPNOTSUPP;
+	}
+	return ascend_move(ascend, ASCEND_GETTING, ASCEND_BUSY) ? 0 : -ENODEV;
+}
+
+/* Undo ascend_get() and ascend_new(), once nobody touches the memory. */
+static void ascend_put(struct ascend_backing *ascend)
+{
+	int err;
+
+	xa_erase(&ascend_ids, ascend->id);
+	if (ascend->table) {
+		err = ascend->put(ascend->table);
+		if (err)
+			pr_warn_ratelimited("Ascend driver: pages cannot be put: %d\n",
+					    err);
+	}
+	if (ascend->put) {
+		symbol_put(hal_kernel_p2p_put_pages);
+		symbol_put(hal_kernel_p2p_get_pages);
+	}
+	ascend_drop(ascend);
+}
+
+/* ---- the backend -------------------------------------------------------- */
+
+static int ascend_source_check(const struct l3l2q_region *region,
+			       const struct l3l2q_create *cmd)
+{
+	u64 bytes = PAGE_ALIGN(region->payload_bytes) +
+		    PAGE_ALIGN(region->counter_bytes);
+
+	if (!cmd->source || !cmd->source_bytes ||
+	    !IS_ALIGNED(cmd->source | cmd->source_bytes, ASCEND_MIN_PAGE) ||
+	    cmd->source + cmd->source_bytes < cmd->source)
+		return -EINVAL;
+	return cmd->source_bytes < bytes ? -ENOSPC : 0;
+}
+
+static int ascend_alloc(struct l3l2q_region *region,
+			const struct l3l2q_create *cmd)
+{
+	struct ascend_backing *ascend;
+	int err;
+
+	err = ascend_source_check(region, cmd);
+	if (err)
+		return err;
+	ascend = ascend_new(region);
+	if (IS_ERR(ascend))
+		return PTR_ERR(ascend);
+
+	err = ascend_get(ascend, cmd);
+	if (err)
+		goto err_put;
+	err = ascend_map(ascend, cmd);
+	if (err)
+		goto err_unmap;
+	if (ascend_move(ascend, ASCEND_BUSY, ASCEND_LIVE))
+		return 0;
+	err = -ENODEV;
+
+err_unmap:
+	ascend_unmap(ascend);
+err_put:
+	ascend_put(ascend);
+	return err;
+}
+
+static void ascend_free(struct l3l2q_region *region)
+{
+	struct ascend_backing *ascend = region->backing;
+
+	if (ascend_move(ascend, ASCEND_LIVE, ASCEND_BUSY))
+		ascend_unmap(ascend);
+	else
+		wait_for_completion(&ascend->quiet);
+	ascend_put(ascend);
+}
+
+const struct l3l2q_backend_ops l3l2q_ascend_ops = {
+	.id = L3L2Q_BACKEND_ASCEND,
+	.name = "ascend",
+	.feature = L3L2Q_FEATURE_ASCEND,
+	.flags = L3L2Q_CREATE_REGION_V3 | L3L2Q_CREATE_SILENT_PEER |
+		 L3L2Q_CREATE_COHERENT,
+	.foreign = true,
+	.alloc = ascend_alloc,
+	.free = ascend_free,
+	.payload_pfn = ascend_payload_pfn,
+	.counters_pfn = ascend_counters_pfn,
+};
