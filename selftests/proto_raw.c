@@ -2,7 +2,7 @@
 /*
  * spec.md section 1 through the public interface: counters and payload of raw
  * regions, and the counters of a queue, over the transport in L3L2Q_TRANSPORT
- * (driver, memfd; external memory always holds a queue).
+ * (proto_transport.h; external memory always holds a queue).
  */
 #include <pthread.h>
 #include <sched.h>
@@ -10,21 +10,12 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-#include <l3l2q.h>
-
-#include "proto_util.h"
+#include "proto_transport.h"
 
 #define LONG_NS (300 * 1000000000ll)
 #define SHORT_NS 2000000ll
 #define PAYLOAD 100u
 #define COUNTERS 132u
-
-static const char *transport(void)
-{
-	const char *env = getenv("L3L2Q_TRANSPORT");
-
-	return env && *env ? env : "memfd";
-}
 
 FIXTURE(raw) {
 	struct l3l2q_ep *l3, *l2;
@@ -33,13 +24,13 @@ FIXTURE(raw) {
 
 FIXTURE_SETUP(raw)
 {
-	struct l3l2q_attr attr = { .transport = transport(), .role = L3L2Q_ROLE_L3,
-		.payload_bytes = PAYLOAD, .counter_bytes = COUNTERS };
+	struct l3l2q_attr attr = { .role = L3L2Q_ROLE_L3, .payload_bytes = PAYLOAD,
+		.counter_bytes = COUNTERS };
 	struct l3l2q_failure why = { "" };
 
-	if (!strcmp(transport(), "external"))
+	if (is_external())
 		SKIP(return, "external memory holds queues only");
-	ASSERT_EQ(0, l3l2q_create(&self->l3, &attr, &why)) {
+	ASSERT_EQ(0, transport_create(&self->l3, &attr, &why)) {
 		TH_LOG("%s", why.text);
 	}
 	self->fd = l3l2q_open_peer(self->l3);
@@ -261,8 +252,7 @@ TEST_F(raw, s1_notify_wakes_every_waiter)
 /* Payload, then counter: who sees the counter sees the payload. Two processes. */
 TEST(s1_notify_publishes)
 {
-	struct l3l2q_attr attr = { .transport = transport(), .payload_bytes = 4096,
-		.counter_bytes = 128 };
+	struct l3l2q_attr attr = { .payload_bytes = 4096, .counter_bytes = 128 };
 	uint64_t n = messages() / 100 + 100;
 	struct l3l2q_ep *ep, *peer;
 	char body[4096];
@@ -270,9 +260,9 @@ TEST(s1_notify_publishes)
 	uint64_t i;
 	pid_t pid;
 
-	if (!strcmp(transport(), "external"))
+	if (is_external())
 		SKIP(return, "external memory holds queues only");
-	ASSERT_EQ(0, l3l2q_create(&ep, &attr, NULL));
+	ASSERT_EQ(0, transport_create(&ep, &attr, NULL));
 	fd = l3l2q_open_peer(ep);
 	ASSERT_LE(0, fd);
 	pid = fork();
@@ -307,17 +297,16 @@ TEST(s6_peer_ends_while_waited_for)
 {
 	int clean;
 
-	if (!strcmp(transport(), "external"))
+	if (is_external())
 		SKIP(return, "external memory holds queues only");
 	for (clean = 0; clean < 2; clean++) {
-		struct l3l2q_attr attr = { .transport = transport(), .payload_bytes = 64,
-			.counter_bytes = 128 };
+		struct l3l2q_attr attr = { .payload_bytes = 64, .counter_bytes = 128 };
 		struct l3l2q_ep *ep, *peer;
 		int fd, status, ret;
 		int32_t now = 0;
 		pid_t pid;
 
-		ASSERT_EQ(0, l3l2q_create(&ep, &attr, NULL));
+		ASSERT_EQ(0, transport_create(&ep, &attr, NULL));
 		fd = l3l2q_open_peer(ep);
 		ASSERT_LE(0, fd);
 		pid = fork();
@@ -343,16 +332,16 @@ TEST(s6_peer_ends_while_waited_for)
 
 TEST(s2_one_writer_per_queue_line)
 {
-	struct l3l2q_attr attr = { .transport = transport(), .depth = 4,
-		.input_arena_bytes = 64, .output_arena_bytes = 64 };
+	struct l3l2q_attr attr = { .depth = 4, .input_arena_bytes = 64,
+		.output_arena_bytes = 64 };
 	static const uint32_t writer[] = { 0, 1, 1, 0, 0, 1 };
 	struct l3l2q_ep *ep[2];
 	uint64_t offset;
 	int fd;
 
-	if (!strcmp(transport(), "external"))
+	if (is_external())
 		SKIP(return, "nobody enforces lines over external memory");
-	ASSERT_EQ(0, l3l2q_create(&ep[0], &attr, NULL));
+	ASSERT_EQ(0, transport_create(&ep[0], &attr, NULL));
 	fd = l3l2q_open_peer(ep[0]);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, l3l2q_attach(&ep[1], fd, NULL, NULL));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The queue through the public interface, over the transport in
- * L3L2Q_TRANSPORT (driver, memfd, external; default memfd), with L3 and L2 in
- * two processes, or threads over external memory so that TSan sees both.
+ * The queue through the public interface, over the transport in L3L2Q_TRANSPORT
+ * (proto_transport.h), with L3 and L2 in two processes, or threads over external
+ * memory so that TSan sees both.
  *
  * L3L2Q_MESSAGES: how many messages a long test sends each way.
  */
@@ -12,74 +12,37 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-#include <l3l2q.h>
-
-#include "proto_util.h"
+#include "proto_transport.h"
 
 /* Bounds a hang, decides nothing. */
 #define LONG_NS (300 * 1000000000ll)
 #define SHORT_NS 2000000ll
-
-static const char *transport(void)
-{
-	const char *env = getenv("L3L2Q_TRANSPORT");
-
-	return env && *env ? env : "memfd";
-}
-
-static bool is_external(void)
-{
-	return !strcmp(transport(), "external");
-}
-
-static bool is_memfd(void)
-{
-	return !strcmp(transport(), "memfd");
-}
 
 /* Two ends of one region; in one process, or the other's as a descriptor. */
 struct pair {
 	struct l3l2q_attr attr;
 	struct l3l2q_ep *ep[L3L2Q_ROLES];
 	int peer_fd;
-	/* external */
-	struct l3l2q_external ext;
-	size_t length;
+	struct outside outside;
 };
 
 static int pair_external(struct pair *p, struct l3l2q_failure *why)
 {
-	struct l3l2q_region_desc region;
-	struct l3l2q_queue_desc queue;
-	struct l3l2q_layout l;
-	char *at;
-	int ret;
+	struct l3l2q_external *ext = &p->outside.ext;
+	int ret = outside_make(&p->outside, &p->attr);
 
-	if (l3l2q_layout_make(p->attr.depth, p->attr.input_arena_bytes, p->attr.output_arena_bytes,
-			      &l))
-		return -EINVAL;
-	p->length = l.payload_bytes + 4096;
-	at = mmap(NULL, p->length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (at == MAP_FAILED)
-		return -errno;
-	scalars_make(&region, &queue, &l);
-	region.payload_base = (uintptr_t)at + 4096;
-	region.counter_base = (uintptr_t)at;
-	memcpy(p->ext.scalars, &region, sizeof(region));
-	memcpy(p->ext.scalars + 6, &queue, sizeof(queue));
-	p->ext.counters = at;
-	p->ext.payload = at + 4096;
-	p->ext.role = L3L2Q_ROLE_L2;
-	ret = l3l2q_attach_external(&p->ep[L3L2Q_ROLE_L2], &p->ext, &p->attr, why);
 	if (ret)
 		return ret;
-	p->ext.role = L3L2Q_ROLE_L3;
-	return l3l2q_attach_external(&p->ep[L3L2Q_ROLE_L3], &p->ext, &p->attr, why);
+	ext->role = L3L2Q_ROLE_L2;
+	ret = l3l2q_attach_external(&p->ep[L3L2Q_ROLE_L2], ext, &p->attr, why);
+	if (ret)
+		return ret;
+	ext->role = L3L2Q_ROLE_L3;
+	return l3l2q_attach_external(&p->ep[L3L2Q_ROLE_L3], ext, &p->attr, why);
 }
 
 /* Make a region; the creator has p->attr.role. */
@@ -88,12 +51,11 @@ static int pair_create(struct pair *p)
 	struct l3l2q_failure why = { "" };
 	int ret;
 
-	p->attr.transport = transport();
 	p->peer_fd = -1;
 	if (is_external()) {
 		ret = pair_external(p, &why);
 	} else {
-		ret = l3l2q_create(&p->ep[p->attr.role], &p->attr, &why);
+		ret = transport_create(&p->ep[p->attr.role], &p->attr, &why);
 		if (!ret) {
 			p->peer_fd = l3l2q_open_peer(p->ep[p->attr.role]);
 			ret = p->peer_fd < 0 ? p->peer_fd : 0;
@@ -134,8 +96,11 @@ static void pair_close(struct pair *p)
 	l3l2q_close(p->ep[L3L2Q_ROLE_L2]);
 	if (p->peer_fd >= 0)
 		close(p->peer_fd);
-	if (p->length)
-		munmap(p->ext.counters, p->length);
+	if (!outside_intact(&p->outside)) {
+		fprintf(stderr, "# something was written between counters and payload\n");
+		abort();
+	}
+	outside_free(&p->outside);
 	memset(p, 0, sizeof(*p));
 	p->peer_fd = -1;
 }
@@ -731,6 +696,49 @@ TEST_F(both, s5_dequeue)
 	ASSERT_EQ(0, l3l2q_try_dequeue(self->from_l3, &self->m, body, sizeof(body)));
 	EXPECT_EQ(0, memcmp(body, "cd", 2));
 	EXPECT_EQ(L3L2Q_ERR_NONE, error_kind(self->l2));
+}
+
+/* The copies that the effective memory type and this processor ask for. */
+static const char *path_of(uint32_t memory)
+{
+	if (memory == L3L2Q_MEMORY_CACHED)
+		return "cached";
+	if (memory == L3L2Q_MEMORY_DEVICE)
+		return "device";
+#if defined(__x86_64__)
+	return __builtin_cpu_supports("avx2") ? "wc-avx2" :
+	       __builtin_cpu_supports("sse4.1") ? "wc-sse4.1" : "wc-sse2";
+#elif defined(__aarch64__)
+	return "wc-neon";
+#else
+	return "wc";
+#endif
+}
+
+TEST_F(both, s7_copies_are_what_the_memory_asks_for)
+{
+	struct l3l2q_info told = { .size = sizeof(told), .memory = external_memory() };
+	struct l3l2q_ep_info info;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		struct l3l2q_ep *ep = self->p.ep[i];
+
+		l3l2q_ep_info(ep, &info);
+		if (!is_memfd() && !is_external()) {
+			ASSERT_EQ(0, l3l2q_ioctl(l3l2q_fd(ep), L3L2Q_IOC_INFO, &told));
+			EXPECT_STREQ("driver", info.transport);
+			EXPECT_TRUE(transport_is(info.backend) ||
+				    (transport_is("driver") && !strcmp(info.backend, "ram"))) {
+				TH_LOG("%s", info.backend);
+			}
+		} else {
+			EXPECT_TRUE(transport_is(info.transport));
+			EXPECT_STREQ(info.transport, info.backend);
+		}
+		EXPECT_EQ(told.memory, info.memory);
+		EXPECT_STREQ(path_of(told.memory), info.copy_path);
+	}
 }
 
 /* A refused dequeue moved nothing, wherever the cursor was. */

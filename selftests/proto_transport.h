@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Queues over the transport in L3L2Q_TRANSPORT, for tests that run over each:
+ *
+ *	memfd (the default), driver, ram, pci, pci:NAME, ascend:VA:BYTES, dmabuf:FD
+ *			as in l3l2q_attr.transport
+ *	dmabuf:udmabuf	a udmabuf of the size needed, made here
+ *	dmabuf:ram	the payload of another region, exported
+ *	external, external-wc, external-device
+ *			memory mapped here, taken for memory of that type
+ *
+ * A dma-buf is declared coherent; ascend is with L3L2Q_COHERENT=1.
+ */
+#ifndef PROTO_TRANSPORT_H
+#define PROTO_TRANSPORT_H
+
+#include "proto_util.h"
+
+#include <fcntl.h>
+#include <linux/udmabuf.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include <l3l2q.h>
+
+static inline const char *transport(void)
+{
+	const char *env = getenv("L3L2Q_TRANSPORT");
+
+	return env && *env ? env : "memfd";
+}
+
+static inline bool transport_is(const char *start)
+{
+	return !strncmp(transport(), start, strlen(start));
+}
+
+static inline bool is_external(void)
+{
+	return transport_is("external");
+}
+
+static inline bool is_memfd(void)
+{
+	return !strcmp(transport(), "memfd");
+}
+
+static inline uint64_t page_bytes(void)
+{
+	return (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static inline uint64_t page_up(uint64_t bytes)
+{
+	return (bytes + page_bytes() - 1) / page_bytes() * page_bytes();
+}
+
+/* What a region takes of a dma-buf. */
+static inline uint64_t dmabuf_bytes(const struct l3l2q_attr *attr)
+{
+	struct l3l2q_layout l = { .payload_bytes = attr->payload_bytes,
+		.counter_bytes = attr->counter_bytes };
+
+	if (attr->depth)
+		l3l2q_layout_make(attr->depth, attr->input_arena_bytes, attr->output_arena_bytes, &l);
+	return page_up(l.payload_bytes) + page_up(l.counter_bytes);
+}
+
+static inline int make_udmabuf(uint64_t bytes)
+{
+	struct udmabuf_create arg = { .flags = UDMABUF_FLAGS_CLOEXEC, .size = bytes };
+	int memory = memfd_create("udmabuf", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int device = open("/dev/udmabuf", O_RDWR | O_CLOEXEC);
+	int ret = -1;
+
+	arg.memfd = (__u32)memory;
+	if (memory >= 0 && device >= 0 && !ftruncate(memory, (off_t)bytes) &&
+	    !fcntl(memory, F_ADD_SEALS, F_SEAL_SHRINK))
+		ret = ioctl(device, UDMABUF_CREATE, &arg);
+	if (ret < 0)
+		ret = -errno;
+	close(device);
+	close(memory);
+	return ret;
+}
+
+/* The region that is exported lives on in its dma-buf. */
+static inline int make_exported(uint64_t bytes, struct l3l2q_failure *why)
+{
+	struct l3l2q_attr attr = { .transport = "ram", .payload_bytes = bytes,
+		.counter_bytes = 64 };
+	struct l3l2q_export_dmabuf arg = { .size = sizeof(arg) };
+	struct l3l2q_ep *ep;
+	int ret = l3l2q_create(&ep, &attr, why);
+
+	if (ret)
+		return ret;
+	ret = l3l2q_ioctl(l3l2q_fd(ep), L3L2Q_IOC_EXPORT_DMABUF, &arg);
+	l3l2q_close(ep);
+	return ret ? ret : arg.fd;
+}
+
+/* l3l2q_create() over the transport; not external. */
+static inline int transport_create(struct l3l2q_ep **ep, const struct l3l2q_attr *from,
+				   struct l3l2q_failure *why)
+{
+	const char *coherent = getenv("L3L2Q_COHERENT");
+	struct l3l2q_attr attr = *from;
+	int fd = -1, ret;
+	char name[32];
+
+	attr.transport = transport();
+	if (transport_is("dmabuf") || (coherent && !strcmp(coherent, "1")))
+		attr.flags |= L3L2Q_ATTR_COHERENT;
+	if (transport_is("dmabuf:udmabuf") || transport_is("dmabuf:ram")) {
+		fd = transport_is("dmabuf:ram") ? make_exported(dmabuf_bytes(&attr), why)
+						: make_udmabuf(dmabuf_bytes(&attr));
+		if (fd < 0)
+			return fd;
+		snprintf(name, sizeof(name), "dmabuf:%d", fd);
+		attr.transport = name;
+	}
+	ret = l3l2q_create(ep, &attr, why);
+	if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
+/* ---- memory mapped here ------------------------------------------------- */
+
+#define CANARY 0xc5
+
+/* Counters, a canary and the payload, between pages that nobody may touch. */
+struct outside {
+	struct l3l2q_external ext;
+	unsigned char *at, *canary;
+	size_t length, canaries;
+};
+
+static inline uint32_t external_memory(void)
+{
+	return transport_is("external-wc") ? L3L2Q_MEMORY_WC :
+	       transport_is("external-device") ? L3L2Q_MEMORY_DEVICE : L3L2Q_MEMORY_CACHED;
+}
+
+static inline int outside_make(struct outside *o, const struct l3l2q_attr *attr)
+{
+	uint64_t page = page_bytes();
+	struct l3l2q_region_desc region;
+	struct l3l2q_queue_desc queue;
+	struct l3l2q_layout l;
+
+	memset(o, 0, sizeof(*o));
+	if (l3l2q_layout_make(attr->depth, attr->input_arena_bytes, attr->output_arena_bytes, &l))
+		return -EINVAL;
+	o->length = page_up(l.payload_bytes) + 3 * page;
+	o->at = mmap(NULL, o->length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (o->at == MAP_FAILED)
+		return -errno;
+	if (mprotect(o->at, page, PROT_NONE) ||
+	    mprotect(o->at + o->length - page, page, PROT_NONE))
+		return -errno;
+	o->ext.counters = o->at + page;
+	o->ext.payload = o->at + o->length - page - l.payload_bytes;
+	o->ext.memory = external_memory();
+	o->canary = o->at + page + l.counter_bytes;
+	o->canaries = (size_t)((unsigned char *)o->ext.payload - o->canary);
+	memset(o->canary, CANARY, o->canaries);
+	scalars_make(&region, &queue, &l);
+	memcpy(o->ext.scalars, &region, sizeof(region));
+	memcpy(o->ext.scalars + L3L2Q_REGION_SCALARS, &queue, sizeof(queue));
+	return 0;
+}
+
+/* Whether nothing was written that is not the region's. */
+static inline bool outside_intact(const struct outside *o)
+{
+	size_t i;
+
+	for (i = 0; i < o->canaries; i++)
+		if (o->canary[i] != CANARY)
+			return false;
+	return true;
+}
+
+static inline void outside_free(struct outside *o)
+{
+	if (o->at)
+		munmap(o->at, o->length);
+	memset(o, 0, sizeof(*o));
+}
+
+#endif /* PROTO_TRANSPORT_H */
