@@ -705,15 +705,41 @@ TEST_F(npu, doorbells_go_by_the_region_id)
 			ASSERT_EQ(0, eventfd_write(self->c.npu[v], 1));
 			quiet += ring_count(self->c.own[!v], 0);
 		}
-		EXPECT_EQ(0, quiet);
+		/* on the mailbox's own it may just have rung for a reply */
+		if (v == 1 % VECTORS)
+			EXPECT_EQ(0, quiet);
 		EXPECT_EQ(0, l3l2q_stop(q.p, LONG_NS));
 		ASSERT_EQ(0, eventfd_write(self->c.npu[v], 1));
 		ASSERT_EQ(0, npu_wait(&self->npu, reply.task, &reply, LONG_NS));
 		EXPECT_EQ(NPU_DONE, reply.state);
 		EXPECT_LE(50, reply.rings);
-		EXPECT_LT(0, reply.sleeps);
 		l3l2q_close(q.ep);
 	}
+}
+
+TEST_F(npu, a_ringing_task_sleeps_until_rung)
+{
+	struct npu_request job = { .kind = NPU_ECHO, .flags = NPU_RING };
+	struct npu_reply reply;
+	struct l3l2q_message m;
+	struct queue q;
+	char back;
+
+	ASSERT_EQ(0, queue_make(&q, &self->c, 8, 4096, 4096, 1));
+	ASSERT_EQ(0, launch(&self->npu, &q, &job, &reply));
+	do {
+		ASSERT_EQ(0, npu_query(&self->npu, reply.task, &reply, LONG_NS));
+	} while (!reply.sleeps);
+	ASSERT_EQ(0, l3l2q_enqueue(q.p, L3L2Q_OP_DATA, "x", 1, LONG_NS));
+	ASSERT_EQ(0, eventfd_write(self->c.npu[q.ext.scalars[1] % VECTORS], 1));
+	EXPECT_EQ(0, l3l2q_dequeue(q.c, &m, &back, 1, LONG_NS));
+	EXPECT_EQ('x', back);
+	/* and it does not sleep for ever if somebody forgets to ring */
+	ASSERT_EQ(0, l3l2q_enqueue(q.p, L3L2Q_OP_DATA, "y", 1, LONG_NS));
+	EXPECT_EQ(0, l3l2q_dequeue(q.c, &m, &back, 1, LONG_NS));
+	EXPECT_EQ('y', back);
+	EXPECT_EQ(0, npu_stop(&self->npu, reply.task, &reply, LONG_NS));
+	l3l2q_close(q.ep);
 }
 
 TEST_F(npu, a_silent_task_never_rings)
@@ -950,6 +976,28 @@ TEST_F(npu, tasks_end_with_their_mailbox)
 	EXPECT_EQ(0, npu_stop(&self->npu, reply.task, &reply, LONG_NS));
 	l3l2q_close(q.ep);
 	l3l2q_close(r.ep);
+}
+
+/* As after a removal: nobody said good-bye, and another mailbox lies there. */
+TEST_F(npu, a_mailbox_in_the_place_of_another)
+{
+	struct npu_request job = { .kind = NPU_ECHO };
+	struct npu_reply reply;
+	uint64_t used = self->c.used;
+	struct queue q;
+
+	for (int i = 0; i < 50; i++) {
+		self->c.used = used;
+		ASSERT_EQ(0, queue_make(&q, &self->c, 8, 4096, 4096, 1));
+		ASSERT_EQ(0, launch(&self->npu, &q, &job, &reply));
+		EXPECT_EQ(0, echo_all(&q, 5, 512, 0));
+		l3l2q_close(q.ep);
+		self->c.used = NPU_PAGE;
+		/* at times with the same number, as after a reload of the driver */
+		self->c.region_id = i % 2 ? 0 : 1000 + i;
+		ASSERT_EQ(0, mailbox_make(&self->c, &self->npu));
+		EXPECT_EQ(-ESRCH, npu_query(&self->npu, reply.task, &reply, LONG_NS));
+	}
 }
 
 /* More than the table holds, one after the other. */

@@ -23,6 +23,7 @@
 
 #include <errno.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -245,11 +246,7 @@ static inline int npu_stop(struct npu *npu, uint32_t task, struct npu_reply *rep
 	return npu_task_op(npu, NPU_OP_STOP, task, reply, timeout_ns);
 }
 
-/*
- * Lines for QEMU's monitor, without an answer of its: "device_del ID". With the
- * device its mailbox goes away, so what is to come after that is in the same text:
- * "device_del ID\nchardev-remove ID\nchardev-add ...\ndevice_add ...".
- */
+/* Lines for QEMU's monitor, whose answer is not heard of. */
 static inline int npu_monitor(struct npu *npu, const char *text, int64_t timeout_ns)
 {
 	struct npu_request request = { .op = NPU_OP_MONITOR };
@@ -259,6 +256,31 @@ static inline int npu_monitor(struct npu *npu, const char *text, int64_t timeout
 		return -EINVAL;
 	strcpy(request.text, text);
 	return npu_call(npu, &request, &reply, timeout_ns);
+}
+
+/* Unplug the function that selftests/vm/run.sh calls so. */
+static inline int npu_unplug(struct npu *npu, const char *id, int64_t timeout_ns)
+{
+	char text[NPU_TEXT];
+
+	snprintf(text, sizeof(text), "device_del %.64s", id);
+	return npu_monitor(npu, text, timeout_ns);
+}
+
+/*
+ * And plug it in again. With the device goes the mailbox, so all is said at once.
+ * QEMU takes no name again that its command line had.
+ */
+static inline int npu_replug(struct npu *npu, const char *id, int64_t timeout_ns)
+{
+	char text[NPU_TEXT];
+
+	snprintf(text, sizeof(text), "device_del %.32s\n"
+		 "chardev-remove %.32s\nchardev-remove %.32s.again\n"
+		 "chardev-add socket,id=%.32s.again,path=%.32s.sock\n"
+		 "device_add ivshmem-doorbell,id=%.32s,vectors=2,chardev=%.32s.again,bus=%.32s.port",
+		 id, id, id, id, id, id, id, id);
+	return npu_monitor(npu, text, timeout_ns);
 }
 
 static inline const char *npu_state_name(uint32_t state)

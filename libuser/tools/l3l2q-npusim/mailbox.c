@@ -30,6 +30,11 @@ static struct npu_slot *slot_of(const struct npu *npu, const struct mailbox *box
 	return &there->slot[slot];
 }
 
+static int32_t replies(const struct npu *npu, const struct mailbox *box, uint32_t slot)
+{
+	return __atomic_load_n(counter(npu, box, NPU_REPLY_COUNTER(slot)), __ATOMIC_RELAXED);
+}
+
 static uint64_t magic_at(const struct npu *npu, uint64_t at)
 {
 	return __atomic_load_n((const uint64_t *)(void *)(npu->gm + at), __ATOMIC_ACQUIRE);
@@ -56,6 +61,7 @@ static bool read_header(const struct npu *npu, uint64_t at, struct mailbox *box)
 	    box->region.counter_bytes < NPU_COUNTER_BYTES)
 		return false;
 	box->at = at;
+	box->check = header.check;
 	box->gm = box->region.payload_base - at;
 	counters = box->region.counter_base - box->gm;
 	box->counters_at = counters;
@@ -79,9 +85,10 @@ static void found(struct npu *npu, const struct mailbox *new)
 	*box = *new;
 	box->id = ++npu->last_mailbox;
 	/* What was answered once, to whomever, is not done again. */
-	for (i = 0; i < NPU_SLOTS; i++)
-		box->seen[i] = __atomic_load_n(counter(npu, box, NPU_REPLY_COUNTER(i)),
-					       __ATOMIC_RELAXED);
+	for (i = 0; i < NPU_SLOTS; i++) {
+		box->answered[i] = replies(npu, box, i);
+		box->seen[i] = box->answered[i];
+	}
 	say("mailbox %u at 0x%" PRIx64 ", region %" PRIu64 ", which calls it 0x%" PRIx64, box->id,
 	    box->at, (uint64_t)box->region.region_id, (uint64_t)box->region.payload_base);
 }
@@ -130,7 +137,8 @@ static void answer(struct npu *npu, struct mailbox *box, uint32_t slot,
 {
 	box->owed[slot] = false;
 	memcpy(&slot_of(npu, box, slot)->reply, reply, sizeof(*reply));
-	__atomic_store_n(counter(npu, box, NPU_REPLY_COUNTER(slot)), box->seen[slot],
+	box->answered[slot] = box->seen[slot];
+	__atomic_store_n(counter(npu, box, NPU_REPLY_COUNTER(slot)), box->answered[slot],
 			 __ATOMIC_RELEASE);
 	server_ring(npu, box->region.region_id);
 }
@@ -200,13 +208,29 @@ static void settle(struct npu *npu, struct mailbox *box, uint32_t slot)
 	answer(npu, box, slot, &reply);
 }
 
+/* Or has another one come to lie there, or something else? */
+static bool still_there(const struct npu *npu, const struct mailbox *box)
+{
+	const struct npu_header *header = (const void *)(npu->gm + box->at);
+	uint32_t i;
+
+	if (magic_at(npu, box->at) != NPU_MAGIC ||
+	    __atomic_load_n(&header->check, __ATOMIC_RELAXED) != box->check)
+		return false;
+	for (i = 0; i < NPU_SLOTS; i++)
+		if (replies(npu, box, i) != box->answered[i])
+			return false;
+	return true;
+}
+
 static void look_at(struct npu *npu, struct mailbox *box)
 {
 	int32_t count;
 	uint32_t i;
 
-	if (magic_at(npu, box->at) != NPU_MAGIC) {
+	if (!still_there(npu, box)) {
 		drop(npu, box);
+		npu->next_scan = 0;
 		return;
 	}
 	for (i = 0; i < NPU_SLOTS; i++) {

@@ -40,7 +40,9 @@ struct mailbox {
 	uint64_t counters_at;
 	uint64_t gm;		/* a GM address minus this is a place in our memory */
 	struct l3l2q_region_desc region;
+	uint64_t check;			/* of its header */
 	int32_t seen[NPU_SLOTS];	/* requests taken */
+	int32_t answered[NPU_SLOTS];	/* what the reply counters say, which are ours */
 	bool owed[NPU_SLOTS];	/* an answer, once task @waits_for has ended */
 	uint32_t waits_for[NPU_SLOTS];
 };
