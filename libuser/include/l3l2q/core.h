@@ -659,7 +659,7 @@ static inline int l3l2q_core_try_enqueue(struct l3l2q_producer *p, __u32 opcode,
 						      __u64 nbytes),
 					 const void *arg, __u64 nbytes)
 {
-	__u64 start;
+	__u64 start = 0;
 	int ret = l3l2q_producer_opcode(p, opcode, nbytes, "enqueue");
 
 	if (l3l2q_unlikely(ret))
@@ -682,7 +682,7 @@ static inline int l3l2q_core_try_enqueue(struct l3l2q_producer *p, __u32 opcode,
 static inline int l3l2q_core_try_reserve(struct l3l2q_producer *p, __u64 nbytes,
 					 struct l3l2q_reservation *span)
 {
-	__u64 start;
+	__u64 start = 0;
 	int ret = l3l2q_producer_probe(p, nbytes, "reserve", &start);
 
 	if (ret)
