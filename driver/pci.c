@@ -651,8 +651,12 @@ static void npu_remove(struct pci_dev *pdev)
 
 static const struct pci_device_id npu_ids[] = {
 	/* QEMU's ivshmem */
-	{ PCI_DEVICE(PCI_VENDOR_ID_REDHAT_QUMRANET, 0x1110),
+	{ PCI_DEVICE_SUB(PCI_VENDOR_ID_REDHAT_QUMRANET, 0x1110,
+			 PCI_SUBVENDOR_ID_REDHAT_QUMRANET,
+			 PCI_SUBDEVICE_ID_QEMU),
 	  .driver_data = NPU_WINDOW_IS_RAM },
+	/* Anybody else's; and new_id takes a driver_data only if one is here. */
+	{ PCI_DEVICE(PCI_VENDOR_ID_REDHAT_QUMRANET, 0x1110) },
 	{ }
 };
 MODULE_DEVICE_TABLE(pci, npu_ids);
