@@ -1,0 +1,814 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Regions in NPU windows: what the windows are, who gets which part, who is rung. */
+#include "npu_util.h"
+
+#define CHUNK	(1ull << 20)
+
+FIXTURE(pci)
+{
+	int ctx;
+	struct l3l2q_query_device dev;
+	struct npu_box box;
+};
+
+FIXTURE_SETUP(pci)
+{
+	self->ctx = drv_open();
+	ASSERT_LE(0, self->ctx);
+	NPU_REQUIRE(self->ctx, 1);
+	ASSERT_EQ(0, npu_query_device(self->ctx, 0, &self->dev));
+	/* every test starts with an empty window, and leaves one */
+	ASSERT_EQ(self->dev.window_bytes, self->dev.free_bytes);
+}
+
+FIXTURE_TEARDOWN(pci)
+{
+	npu_box_close(&self->box);
+	if (self->dev.window_bytes) {
+		EXPECT_EQ(self->dev.window_bytes, npu_free_bytes(self->ctx, 0));
+	}
+	close(self->ctx);
+}
+
+static int pci_create_raw(FIXTURE_DATA(pci) *self, __u64 payload, __u64 counters)
+{
+	struct l3l2q_create create;
+
+	npu_create_init_raw(&create, 0, payload, counters);
+	return drv_create(self->ctx, &create);
+}
+
+/* Where a region is in the NPU's memory. */
+static __u64 pci_base(int fd)
+{
+	struct l3l2q_info info;
+
+	return drv_info(fd, &info) ? 0 : info.region.payload_base;
+}
+
+/* ---- windows ----------------------------------------------------------- */
+
+TEST_F(pci, windows_are_what_sysfs_says)
+{
+	struct l3l2q_query_device d;
+	__u64 start, end, flags;
+	char buf[64];
+	int i, nr = npu_windows(self->ctx);
+
+	for (i = 0; i < nr; i++) {
+		ASSERT_EQ(0, npu_query_device(self->ctx, (__u32)i, &d));
+		TH_LOG("%s: %llu MiB, memory %u, %u vectors, node %d", d.name,
+		       d.window_bytes >> 20, d.memory, d.vectors, d.numa_node);
+		EXPECT_EQ(L3L2Q_BACKEND_PCI, d.backend);
+		EXPECT_EQ(0, d.pad);
+		ASSERT_TRUE(memchr(d.name, 0, sizeof(d.name)) && d.name[0]);
+		EXPECT_TRUE(npu_bound((char *)d.name));
+		EXPECT_EQ(i, npu_index(self->ctx, (char *)d.name));
+		ASSERT_TRUE(npu_bar((char *)d.name, 2, &start, &end, &flags));
+		EXPECT_EQ(end - start + 1, d.window_bytes);
+		EXPECT_GE(d.window_bytes, d.free_bytes);
+		npu_attribute((char *)d.name, "numa_node", buf, sizeof(buf));
+		EXPECT_EQ(atoi(buf), d.numa_node);
+		EXPECT_EQ(d.vectors != 0, npu_has_attribute((char *)d.name, "msi_irqs"));
+	}
+	EXPECT_EQ(-ENODEV, npu_query_device(self->ctx, (__u32)nr, &d));
+}
+
+/* How the kernel will map it, on x86: whatever was reserved. */
+TEST_F(pci, the_window_is_reserved_as_the_type_it_is_reported_to_be)
+{
+	static const char *const types[] = { "write-back", "write-combining", "uncached-minus" };
+	char *list = malloc(1 << 16), *line, *next, want[96];
+	__u64 start, end, flags;
+	bool found = false;
+
+	ASSERT_TRUE(npu_bar((char *)self->dev.name, 2, &start, &end, &flags));
+	drv_read_file("/sys/kernel/debug/x86/pat_memtype_list", list, 1 << 16);
+	if (!*list) {
+		free(list);
+		SKIP(return, "no list of memory types");
+	}
+	snprintf(want, sizeof(want), "%#018llx-%#018llx] %s", start, end + 1,
+		 types[self->dev.memory]);
+	for (line = list; line && *line; line = next) {
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = 0;
+		found |= strstr(line, want) != NULL;
+	}
+	free(list);
+	EXPECT_TRUE(self->dev.memory == L3L2Q_MEMORY_DEVICE || found)
+		TH_LOG("not reserved: %s", want);
+}
+
+TEST_F(pci, memory_follows_the_module_parameter)
+{
+	char buf[8];
+
+	drv_read_file("/sys/module/l3l2q/parameters/pci_write_combining", buf, sizeof(buf));
+	ASSERT_TRUE(buf[0] == 'Y' || buf[0] == 'N');
+	npu_attribute((char *)self->dev.name, "device", buf, sizeof(buf));
+	if (strcmp(buf, "0x1110\n"))
+		SKIP(return, "not ivshmem");
+	drv_read_file("/sys/module/l3l2q/parameters/pci_write_combining", buf, sizeof(buf));
+	EXPECT_EQ(buf[0] == 'Y' ? L3L2Q_MEMORY_WC : L3L2Q_MEMORY_CACHED, self->dev.memory);
+}
+
+/* ---- regions ----------------------------------------------------------- */
+
+TEST_F(pci, info_has_the_npus_addresses)
+{
+	__u64 start, end, flags, base, page = (__u64)sysconf(_SC_PAGESIZE);
+	struct l3l2q_create create;
+	struct drv_pair p;
+	char buf[32];
+
+	drv_read_file("/sys/module/l3l2q/parameters/pci_gm_base", buf, sizeof(buf));
+	base = strtoull(buf, NULL, 0);
+	ASSERT_TRUE(npu_bar((char *)self->dev.name, 2, &start, &end, &flags));
+	if (!base)
+		base = start;	/* as the bus sees it, where nothing translates */
+
+	npu_create_init(&create, 0);
+	drv_pair_create(_metadata, &p, &create);
+	EXPECT_EQ(0, memcmp(&p.l3.info.region, &p.l2.info.region, sizeof(p.l3.info.region)));
+	EXPECT_EQ(L3L2Q_REGION_V2, p.l3.info.region.magic_version);
+	EXPECT_EQ(0, p.l3.info.region.payload_base % page);
+	EXPECT_EQ(p.l3.info.region.payload_base + npu_round_up(p.l3.info.region.payload_bytes),
+		  p.l3.info.region.counter_base);
+	EXPECT_LE(base, p.l3.info.region.payload_base);
+	EXPECT_GE(base + self->dev.window_bytes, p.l3.info.region.counter_base + page);
+	EXPECT_EQ(L3L2Q_CHECK_OK, l3l2q_region_check(&p.l3.info.region));
+	EXPECT_EQ(L3L2Q_BACKEND_PCI, p.l3.info.backend);
+	EXPECT_EQ(self->dev.memory, p.l3.info.memory);
+	EXPECT_EQ(self->dev.memory, p.l2.info.memory);
+	drv_pair_close(&p);
+
+	create.flags = L3L2Q_CREATE_REGION_V3;
+	drv_pair_create(_metadata, &p, &create);
+	EXPECT_EQ(L3L2Q_REGION_V3, p.l3.info.region.magic_version);
+	drv_pair_close(&p);
+}
+
+TEST_F(pci, a_region_starts_as_zeroes_whoever_had_the_memory_before)
+{
+	const __u64 payload = 3 * CHUNK + 4096 + 64;
+	struct l3l2q_create create;
+	struct drv_pair p;
+	__u64 i, base = 0;
+	int round;
+
+	for (round = 0; round < 3; round++) {
+		__u64 dirty = 0;
+
+		npu_create_init_raw(&create, 0, payload, 4096 + 64);
+		drv_pair_create(_metadata, &p, &create);
+		drv_pair_map(_metadata, &p);
+		/* the same memory, or this says nothing */
+		EXPECT_TRUE(!round || base == p.l3.info.region.payload_base);
+		base = p.l3.info.region.payload_base;
+		for (i = 0; i < p.l3.info.map[L3L2Q_MAP_PAYLOAD].length; i += 8)
+			dirty |= *(__u64 *)(p.l3.payload + i);
+		for (i = 0; i < p.l3.info.map[L3L2Q_MAP_COUNTERS].length; i += 4)
+			dirty |= drv_load(&p.l3, (__u32)i);
+		EXPECT_EQ(0, dirty);
+		memset(p.l3.payload, 0xa5, p.l3.info.map[L3L2Q_MAP_PAYLOAD].length);
+		for (i = 0; i < p.l3.info.map[L3L2Q_MAP_COUNTERS].length; i += 4)
+			drv_store(&p.l3, (__u32)i, 0x5a5a5a5a);
+		EXPECT_EQ(0, memcmp(p.l3.payload, p.l2.payload, payload));
+		drv_pair_close(&p);
+	}
+}
+
+TEST_F(pci, kernel_and_both_roles_see_the_same_counters)
+{
+	struct l3l2q_create create;
+	struct drv_pair p;
+	__u32 at;
+
+	npu_create_init_raw(&create, 0, 4096, 8192);
+	drv_pair_create(_metadata, &p, &create);
+	drv_pair_map(_metadata, &p);
+	for (at = 0; at < 8192; at += 1020) {
+		EXPECT_EQ(0, drv_set(p.l3.fd, at, (__s32)at + 1));
+		EXPECT_EQ(at + 1, drv_load(&p.l2, at));
+		drv_store(&p.l2, at, at + 2);
+		EXPECT_EQ((__s32)at + 2, drv_load_fd(p.l3.fd, at));
+		EXPECT_EQ(0, drv_notify(p.l2.fd, at, L3L2Q_NOTIFY_ADD, -5));
+		EXPECT_EQ(at - 3, drv_load(&p.l3, at));
+	}
+	drv_pair_close(&p);
+}
+
+TEST_F(pci, mappings_end_where_the_region_does)
+{
+	struct l3l2q_create create;
+	struct l3l2q_mapping m;
+	struct drv_pair p;
+	int which, err;
+
+	npu_create_init(&create, 0);
+	drv_pair_create(_metadata, &p, &create);
+	for (which = L3L2Q_MAP_PAYLOAD; which <= L3L2Q_MAP_COUNTERS; which++) {
+		m = p.l3.info.map[which];
+		m.length += (__u64)sysconf(_SC_PAGESIZE);
+		drv_mmap(p.l3.fd, &m, PROT_READ | PROT_WRITE, &err);
+		EXPECT_EQ(-EINVAL, err);
+	}
+	drv_pair_close(&p);
+}
+
+TEST_F(pci, regions_do_not_overlap)
+{
+	struct l3l2q_create create;
+	struct drv_pair p[16];
+	__u32 i, j;
+
+	for (i = 0; i < ARRAY_SIZE(p); i++) {
+		npu_create_init_raw(&create, 0, 4096 * (i + 1), 64);
+		drv_pair_create(_metadata, &p[i], &create);
+		drv_pair_map(_metadata, &p[i]);
+		memset(p[i].l3.payload, (int)i + 1, p[i].l3.info.map[L3L2Q_MAP_PAYLOAD].length);
+		drv_store(&p[i].l3, 0, i + 1);
+	}
+	for (i = 0; i < ARRAY_SIZE(p); i++) {
+		EXPECT_EQ(i + 1, drv_load(&p[i].l2, 0));
+		for (j = 0; j < p[i].l3.info.map[L3L2Q_MAP_PAYLOAD].length; j++)
+			ASSERT_EQ(i + 1, p[i].l2.payload[j]);
+	}
+	for (i = 0; i < ARRAY_SIZE(p); i++)
+		drv_pair_close(&p[i]);
+}
+
+TEST_F(pci, a_bad_source_or_flag_is_refused_and_takes_nothing)
+{
+	struct l3l2q_create create;
+
+#define REFUSED(err, ...)							\
+	do {									\
+		npu_create_init(&create, 0);					\
+		__VA_ARGS__;							\
+		EXPECT_EQ((err), drv_create(self->ctx, &create));		\
+		EXPECT_EQ(self->dev.window_bytes, npu_free_bytes(self->ctx, 0)); \
+	} while (0)
+
+	REFUSED(-ENODEV, create.source = (__u32)npu_windows(self->ctx));
+	REFUSED(-ENODEV, create.source = UINT64_MAX);
+	REFUSED(-ENODEV, create.source = 1ull << 32);
+	REFUSED(-EINVAL, create.source_bytes = 1);
+	REFUSED(-EINVAL, create.source_bytes = self->dev.window_bytes);
+	REFUSED(-EINVAL, create.flags = L3L2Q_CREATE_COHERENT);
+	REFUSED(-EINVAL, create.flags = L3L2Q_CREATE_NUMA);
+	REFUSED(-ENOSPC, create.input_arena_bytes = self->dev.window_bytes);
+	REFUSED(-ENOSPC, npu_create_init_raw(&create, 0, self->dev.window_bytes, 64));
+#undef REFUSED
+}
+
+TEST_F(pci, depth_one_is_for_cached_memory)
+{
+	struct l3l2q_create create;
+	int ret;
+
+	npu_create_init(&create, 0);
+	create.depth = 1;
+	ret = drv_create(self->ctx, &create);
+	if (self->dev.memory == L3L2Q_MEMORY_CACHED) {
+		EXPECT_LE(0, ret);
+		close(ret);
+	} else {
+		EXPECT_EQ(-EINVAL, ret);
+	}
+}
+
+TEST_F(pci, the_module_stays_while_a_region_is_open)
+{
+	int fd = pci_create_raw(self, 4096, 64);
+
+	ASSERT_LE(0, fd);
+	close(self->ctx);
+	EXPECT_EQ(-EAGAIN, drv_errno(syscall(__NR_delete_module, "l3l2q", O_NONBLOCK)));
+	self->ctx = drv_open();
+	ASSERT_LE(0, self->ctx);
+	close(fd);
+}
+
+/* ---- who gets what ----------------------------------------------------- */
+
+TEST_F(pci, all_of_it_can_be_had_and_no_more)
+{
+	__u64 page = (__u64)sysconf(_SC_PAGESIZE);
+	int fd, round;
+
+	for (round = 0; round < 2; round++) {
+		fd = pci_create_raw(self, self->dev.window_bytes - page, 64);
+		ASSERT_LE(0, fd);
+		EXPECT_EQ(0, npu_free_bytes(self->ctx, 0));
+		EXPECT_EQ(-ENOSPC, pci_create_raw(self, 1, 4));
+		close(fd);
+		EXPECT_EQ(self->dev.window_bytes, npu_free_bytes(self->ctx, 0));
+	}
+}
+
+TEST_F(pci, sizes_are_whole_pages)
+{
+	__u64 page = (__u64)sysconf(_SC_PAGESIZE);
+	const __u64 sizes[] = { 1, 4, page - 1, page, page + 1, 5 * page - 1 };
+	size_t i;
+	int fd;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		fd = pci_create_raw(self, sizes[i], 4);
+		ASSERT_LE(0, fd);
+		EXPECT_EQ(self->dev.window_bytes - npu_raw_bytes(sizes[i], 4),
+			  npu_free_bytes(self->ctx, 0));
+		EXPECT_EQ(0, pci_base(fd) % page);
+		close(fd);
+	}
+}
+
+TEST_F(pci, gaps_are_filled_by_what_fits_best)
+{
+	__u64 page = (__u64)sysconf(_SC_PAGESIZE), before, gap_at[3];
+	/* in pages, all of it: gaps of 8, 3 and 5 between walls */
+	const __u64 sizes[] = { 8, 2, 3, 2, 5, 2 };
+	const int gaps[] = { 0, 2, 4 };
+	int fd[ARRAY_SIZE(sizes)], rest, small, big;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		fd[i] = pci_create_raw(self, (sizes[i] - 1) * page, 64);
+		ASSERT_LE(0, fd[i]);
+	}
+	before = npu_free_bytes(self->ctx, 0);
+	rest = pci_create_raw(self, before - page, 64);
+	ASSERT_LE(0, rest);
+	for (i = 0; i < ARRAY_SIZE(gaps); i++) {
+		gap_at[i] = pci_base(fd[gaps[i]]);
+		close(fd[gaps[i]]);
+	}
+	EXPECT_EQ(16 * page, npu_free_bytes(self->ctx, 0));
+	/* enough in all, nowhere in one piece */
+	EXPECT_EQ(-ENOSPC, pci_create_raw(self, 8 * page, 64));
+	EXPECT_EQ(16 * page, npu_free_bytes(self->ctx, 0));
+
+	small = pci_create_raw(self, 2 * page, 64);
+	EXPECT_EQ(gap_at[1], pci_base(small));
+	big = pci_create_raw(self, 3 * page, 64);
+	EXPECT_EQ(gap_at[2], pci_base(big));
+	close(small);
+	small = pci_create_raw(self, page, 64);
+	EXPECT_EQ(gap_at[1], pci_base(small));
+
+	close(small);
+	close(big);
+	close(rest);
+	for (i = 1; i < ARRAY_SIZE(sizes); i += 2)
+		close(fd[i]);
+	/* neighbours became one again */
+	rest = pci_create_raw(self, self->dev.window_bytes - page, 64);
+	EXPECT_LE(0, rest);
+	close(rest);
+}
+
+#define CHURN	48
+
+TEST_F(pci, a_fragmented_window_loses_nothing)
+{
+	struct { int fd; __u64 base, bytes; } r[CHURN];
+	__u64 page = (__u64)sysconf(_SC_PAGESIZE), used = self->dev.window_bytes - 16 * CHUNK;
+	unsigned int seed = 20261122, step, i, j, refused = 0;
+	int ballast;
+
+	/* little room, so that it gets tight */
+	ballast = pci_create_raw(self, used - page, 64);
+	ASSERT_LE(0, ballast);
+	for (i = 0; i < CHURN; i++)
+		r[i].fd = -1;
+	for (step = 0; step < (unsigned int)drv_rounds(1500); step++) {
+		i = (unsigned int)rand_r(&seed) % CHURN;
+		if (r[i].fd >= 0) {
+			close(r[i].fd);
+			r[i].fd = -1;
+			used -= r[i].bytes;
+		} else {
+			__u64 pages = (__u64)1 << rand_r(&seed) % 10;
+
+			pages += (__u64)rand_r(&seed) % pages;
+			r[i].bytes = npu_raw_bytes(pages * page, 64);
+			r[i].fd = pci_create_raw(self, pages * page, 64);
+			if (r[i].fd < 0) {
+				ASSERT_EQ(-ENOSPC, r[i].fd);
+				refused += used + r[i].bytes <= self->dev.window_bytes;
+				continue;
+			}
+			r[i].base = pci_base(r[i].fd);
+			used += r[i].bytes;
+			for (j = 0; j < CHURN; j++)
+				ASSERT_TRUE(j == i || r[j].fd < 0 ||
+					    r[j].base + r[j].bytes <= r[i].base ||
+					    r[i].base + r[i].bytes <= r[j].base);
+		}
+		ASSERT_EQ(self->dev.window_bytes - used, npu_free_bytes(self->ctx, 0));
+	}
+	TH_LOG("%u steps, %u refused for want of one piece", step, refused);
+	for (i = 0; i < CHURN; i++)
+		if (r[i].fd >= 0)
+			close(r[i].fd);
+	close(ballast);
+	r[0].fd = pci_create_raw(self, self->dev.window_bytes - page, 64);
+	EXPECT_LE(0, r[0].fd);
+	close(r[0].fd);
+}
+
+static void *pci_churn(void *arg)
+{
+	FIXTURE_DATA(pci) *self = arg;
+	unsigned int i, seed = (unsigned int)syscall(__NR_gettid);
+	intptr_t bad = 0;
+	int fd;
+
+	for (i = 0; i < (unsigned int)drv_rounds(200); i++) {
+		fd = pci_create_raw(self, 4096u * (1 + (unsigned int)rand_r(&seed) % 32), 64);
+		bad += fd < 0;
+		if (fd >= 0)
+			close(fd);
+	}
+	return (void *)bad;
+}
+
+TEST_F(pci, many_may_create_at_once)
+{
+	pthread_t thread[4];
+	size_t i;
+	void *bad;
+
+	for (i = 0; i < ARRAY_SIZE(thread); i++)
+		ASSERT_EQ(0, pthread_create(&thread[i], NULL, pci_churn, self));
+	for (i = 0; i < ARRAY_SIZE(thread); i++) {
+		ASSERT_EQ(0, pthread_join(thread[i], &bad));
+		EXPECT_EQ(NULL, bad);
+	}
+}
+
+/* ---- kinds of peers ---------------------------------------------------- */
+
+TEST_F(pci, the_peers_kind_follows_the_interrupts)
+{
+	__u32 kind = self->dev.vectors ? L3L2Q_PEER_RINGS : L3L2Q_PEER_SILENT;
+	struct l3l2q_create create;
+	struct drv_pair p;
+
+	npu_create_init(&create, 0);
+	drv_pair_create(_metadata, &p, &create);
+	EXPECT_EQ(kind, p.l3.info.peer_kind);
+	EXPECT_EQ(L3L2Q_PEER_ARMS, p.l2.info.peer_kind);
+	EXPECT_EQ(kind == L3L2Q_PEER_RINGS ? 0 : -EINVAL,
+		  drv_set_polling(p.l3.fd, L3L2Q_PEER_RINGS, 0, 0));
+	/* a process that attaches arms like any other */
+	ASSERT_EQ(0, drv_ep_map(&p.l2));
+	ASSERT_EQ(0, drv_ep_look(&p.l3));
+	EXPECT_EQ(kind == L3L2Q_PEER_RINGS ? L3L2Q_PEER_ARMS : kind, p.l3.info.peer_kind);
+	drv_pair_close(&p);
+
+	create.flags = L3L2Q_CREATE_SILENT_PEER;
+	drv_pair_create(_metadata, &p, &create);
+	EXPECT_EQ(L3L2Q_PEER_SILENT, p.l3.info.peer_kind);
+	ASSERT_EQ(0, drv_ep_map(&p.l2));
+	ASSERT_EQ(0, drv_ep_look(&p.l3));
+	EXPECT_EQ(L3L2Q_PEER_SILENT, p.l3.info.peer_kind);
+	drv_pair_close(&p);
+}
+
+TEST_F(pci, a_device_is_rung_as_long_as_it_is_the_peer)
+{
+	struct l3l2q_create create;
+	struct l3l2q_stats stats;
+	struct drv_pair p;
+
+	if (!self->dev.vectors)
+		SKIP(return, "no interrupts");
+	npu_create_init(&create, 0);
+	drv_pair_create(_metadata, &p, &create);
+	EXPECT_EQ(0, drv_kick(p.l3.fd, 0));
+	EXPECT_EQ(0, drv_set(p.l3.fd, L3L2Q_CTR_INPUT_TAIL, 1));
+	ASSERT_EQ(0, drv_stats(p.l3.fd, &stats));
+	EXPECT_EQ(2, stats.doorbells);
+	EXPECT_EQ(0, drv_kick(p.l3.fd, L3L2Q_KICK_SELF));
+	EXPECT_EQ(0, drv_kick(p.l2.fd, 0));
+	ASSERT_EQ(0, drv_stats(p.l3.fd, &stats));
+	EXPECT_EQ(2, stats.doorbells);
+	ASSERT_EQ(0, drv_stats(p.l2.fd, &stats));
+	EXPECT_EQ(0, stats.doorbells);
+	ASSERT_EQ(0, drv_ep_map(&p.l2));
+	EXPECT_EQ(0, drv_kick(p.l3.fd, 0));
+	ASSERT_EQ(0, drv_stats(p.l3.fd, &stats));
+	EXPECT_EQ(2, stats.doorbells);
+	drv_pair_close(&p);
+}
+
+/* Both roles here: all that works with driver RAM works in a window. */
+TEST_F(pci, two_processes_wake_each_other)
+{
+	enum drv_how how;
+
+	for (how = 0; how < DRV_HOWS; how++) {
+		struct l3l2q_create create;
+		struct drv_sleeper s;
+		struct drv_pair p;
+
+		npu_create_init(&create, 0);
+		drv_pair_create(_metadata, &p, &create);
+		drv_pair_map(_metadata, &p);
+		drv_sleeper_start(_metadata, &s, how, p.l2.fd, L3L2Q_EVENT_IN);
+		EXPECT_EQ(0, drv_publish_tail(&p.l3, 1));
+		drv_sleeper_join(_metadata, &s);
+		EXPECT_TRUE(drv_sleeper_saw(&s, L3L2Q_EVENT_IN));
+		drv_sleeper_done(&s);
+		drv_consumer(&p.l3, 0, 0);
+		drv_sleeper_start(_metadata, &s, how, p.l3.fd, L3L2Q_EVENT_IN);
+		EXPECT_EQ(0, drv_publish_tail(&p.l2, 1));
+		/* without interrupts a peer is polled, else kicked */
+		drv_sleeper_join(_metadata, &s);
+		EXPECT_TRUE(drv_sleeper_saw(&s, L3L2Q_EVENT_IN));
+		drv_sleeper_done(&s);
+		drv_pair_close(&p);
+	}
+}
+
+/* ---- with an NPU ------------------------------------------------------- */
+
+/* A queue with a task as its L2. */
+static void pci_task(struct __test_metadata *_metadata, FIXTURE_DATA(pci) *self,
+		     struct drv_ep *l3, struct npu_request *job, struct npu_reply *reply,
+		     __u32 flags)
+{
+	struct l3l2q_create create;
+	int fd;
+
+	if (!self->box.npu.payload)
+		npu_box_open(_metadata, &self->box, self->ctx, 0);
+	npu_create_init(&create, 0);
+	create.flags = flags;
+	fd = drv_create(self->ctx, &create);
+	ASSERT_LE(0, fd);
+	drv_ep_init(l3, fd);
+	ASSERT_EQ(0, drv_ep_map(l3));
+	ASSERT_EQ(0, npu_box_launch(&self->box, l3, job, reply))
+		TH_LOG("l3l2q-npusim: %s", reply->text);
+}
+
+static void pci_task_close(struct drv_ep *l3)
+{
+	drv_ep_unmap_all(l3);
+	drv_ep_close(l3);
+}
+
+#define NPU_NEEDED()							\
+	do {								\
+		if (!npu_promised())					\
+			SKIP(return, "no l3l2q-npusim: L3L2Q_NPUS is not set"); \
+	} while (0)
+
+/* Send a message to an echo task, sleep for the answer and check it. */
+static void pci_echo(struct __test_metadata *_metadata, struct drv_ep *l3, __u32 index,
+		     enum drv_how how)
+{
+	struct l3l2q_desc desc;
+	struct drv_sleeper s;
+	char body[64];
+	const void *got;
+
+	memset(body, (int)index + 1, sizeof(body));
+	drv_consumer(l3, L3L2Q_CONSUMER_SEEN, index);
+	drv_sleeper_start(_metadata, &s, how, l3->fd, L3L2Q_EVENT_IN);
+	npu_put(l3, index, body, sizeof(body));
+	ASSERT_EQ(0, drv_kick(l3->fd, 0));
+	drv_sleeper_join(_metadata, &s);
+	EXPECT_TRUE(drv_sleeper_saw(&s, L3L2Q_EVENT_IN));
+	drv_sleeper_done(&s);
+	ASSERT_EQ(index + 1, drv_load(l3, L3L2Q_CTR_OUTPUT_TAIL));
+	got = npu_got(l3, index, &desc);
+	EXPECT_EQ(index + 1, desc.seq);
+	EXPECT_EQ(L3L2Q_OP_DATA, desc.opcode);
+	ASSERT_EQ(sizeof(body), desc.payload_nbytes);
+	ASSERT_NE(NULL, got);
+	EXPECT_EQ(0, memcmp(body, got, sizeof(body)));
+	drv_store(l3, L3L2Q_CTR_OUTPUT_HEAD, index + 1);
+	EXPECT_EQ(0, drv_kick(l3->fd, 0));
+}
+
+TEST_F(pci, a_ringing_npu_wakes_by_interrupt_and_no_timer_runs)
+{
+	struct npu_request job = { .kind = NPU_ECHO, .flags = NPU_RING };
+	struct npu_reply reply;
+	struct l3l2q_stats stats;
+	struct drv_ep l3;
+	enum drv_how how;
+
+	NPU_NEEDED();
+	pci_task(_metadata, self, &l3, &job, &reply, 0);
+	for (how = 0; how < DRV_HOWS; how++)
+		pci_echo(_metadata, &l3, how, how);
+	npu_put(&l3, DRV_HOWS, NULL, 0);
+	ASSERT_EQ(0, drv_kick(l3.fd, 0));
+	EXPECT_EQ(0, npu_wait(&self->box.npu, reply.task, &reply, NPU_TIMEOUT_NS));
+	EXPECT_EQ(NPU_DONE, reply.state) TH_LOG("%s", reply.text);
+	EXPECT_EQ(DRV_HOWS + 1, reply.received);
+	/* it slept in between, and was rung */
+	EXPECT_EQ(0, reply.late);
+
+	ASSERT_EQ(0, drv_stats(l3.fd, &stats));
+	EXPECT_LE(DRV_HOWS, stats.interrupts);
+	EXPECT_LE(2 * DRV_HOWS + 1, stats.doorbells);
+	EXPECT_EQ(0, stats.timer_ticks);
+	pci_task_close(&l3);
+}
+
+TEST_F(pci, a_silent_npu_is_polled)
+{
+	struct npu_request job = { .kind = NPU_ECHO };
+	struct npu_reply reply;
+	struct l3l2q_stats stats;
+	struct drv_ep l3;
+	enum drv_how how;
+
+	NPU_NEEDED();
+	pci_task(_metadata, self, &l3, &job, &reply, L3L2Q_CREATE_SILENT_PEER);
+	for (how = 0; how < DRV_HOWS; how++) {
+		/* no interrupt will come: an eventfd is armed by the ioctl */
+		pci_echo(_metadata, &l3, how, how);
+	}
+	npu_put(&l3, DRV_HOWS, NULL, 0);
+	EXPECT_EQ(0, npu_wait(&self->box.npu, reply.task, &reply, NPU_TIMEOUT_NS));
+	EXPECT_EQ(NPU_DONE, reply.state) TH_LOG("%s", reply.text);
+
+	ASSERT_EQ(0, drv_stats(l3.fd, &stats));
+	EXPECT_LE(DRV_HOWS, stats.timer_ticks);
+	EXPECT_LE(1, stats.timer_wakeups);
+	EXPECT_EQ(0, stats.doorbells);
+	pci_task_close(&l3);
+}
+
+/* Each vector has its regions: those of one are not looked at for the other. */
+TEST_F(pci, interrupts_are_for_the_regions_of_their_vector)
+{
+	struct npu_request job = { .kind = NPU_ECHO, .flags = NPU_RING };
+	struct l3l2q_stats stats;
+	struct drv_ep l3[4];
+	__u32 i, j;
+
+	NPU_NEEDED();
+	if (self->dev.vectors < 2)
+		SKIP(return, "one vector");
+	for (i = 0; i < ARRAY_SIZE(l3); i++) {
+		struct npu_reply reply;
+
+		pci_task(_metadata, self, &l3[i], &job, &reply, 0);
+	}
+	/* the mailbox is done: whoever rings now is one of these */
+	for (i = 0; i < ARRAY_SIZE(l3); i++) {
+		struct l3l2q_stats before[ARRAY_SIZE(l3)];
+
+		for (j = 0; j < ARRAY_SIZE(l3); j++)
+			ASSERT_EQ(0, drv_stats(l3[j].fd, &before[j]));
+		pci_echo(_metadata, &l3[i], 0, DRV_BY_WAIT);
+		ASSERT_EQ(0, drv_stats(l3[i].fd, &stats));
+		EXPECT_LT(before[i].interrupts, stats.interrupts);
+		for (j = 0; j < ARRAY_SIZE(l3); j++) {
+			if (l3[j].info.region.region_id % self->dev.vectors ==
+			    l3[i].info.region.region_id % self->dev.vectors)
+				continue;
+			ASSERT_EQ(0, drv_stats(l3[j].fd, &stats));
+			EXPECT_EQ(before[j].interrupts, stats.interrupts);
+		}
+	}
+	for (i = 0; i < ARRAY_SIZE(l3); i++) {
+		npu_put(&l3[i], 1, NULL, 0);
+		EXPECT_EQ(0, drv_kick(l3[i].fd, 0));
+		EXPECT_EQ(0, drv_wait(l3[i].fd, L3L2Q_EVENT_OUT, &(struct l3l2q_condition) {
+			.offset = L3L2Q_CTR_INPUT_HEAD, .cmp = L3L2Q_CMP_EQ, .value = 2 }, 1,
+			drv_deadline(DRV_HANG_MS), NULL));
+		pci_task_close(&l3[i]);
+	}
+}
+
+TEST_F(pci, the_npu_hears_of_a_death)
+{
+	struct npu_request job = { .kind = NPU_ECHO, .flags = NPU_RING };
+	struct npu_reply reply;
+	struct drv_ep l3;
+
+	NPU_NEEDED();
+	pci_task(_metadata, self, &l3, &job, &reply, 0);
+	/* without DETACH; the memory stays while the file is open */
+	drv_ep_unmap(&l3, L3L2Q_MAP_COUNTERS);
+	EXPECT_EQ(0, npu_wait(&self->box.npu, reply.task, &reply, NPU_TIMEOUT_NS));
+	EXPECT_EQ(NPU_FAILED, reply.state);
+	EXPECT_EQ(L3L2Q_ERR_REMOTE_ABORTED, reply.error) TH_LOG("%s", reply.text);
+	pci_task_close(&l3);
+}
+
+/* ---- binding ----------------------------------------------------------- */
+
+/* QEMU's test device has the same BARs and no interrupts: 1b36:0005 */
+static bool pci_other(char *name, size_t len)
+{
+	DIR *dir = opendir(NPU_SYSFS "devices");
+	struct dirent *entry;
+	char buf[16];
+	bool found = false;
+
+	while (dir && !found && (entry = readdir(dir))) {
+		found = entry->d_name[0] != '.' &&
+			!strcmp(npu_attribute(entry->d_name, "vendor", buf, sizeof(buf)), "0x1b36\n") &&
+			!strcmp(npu_attribute(entry->d_name, "device", buf, sizeof(buf)), "0x0005\n");
+		if (found)
+			snprintf(name, len, "%s", entry->d_name);
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+static void pci_check_other(struct __test_metadata *_metadata, FIXTURE_DATA(pci) *self,
+			    const char *name, int nr)
+{
+	struct l3l2q_query_device d;
+	struct l3l2q_create create;
+	struct l3l2q_info info;
+	int fd;
+
+	EXPECT_EQ(nr + 1, npu_windows(self->ctx));
+	ASSERT_TRUE(npu_bound(name));
+	ASSERT_EQ(nr, npu_index(self->ctx, name));
+	ASSERT_EQ(0, npu_query_device(self->ctx, (__u32)nr, &d));
+	/* a real window, and prefetchable */
+	EXPECT_EQ(L3L2Q_MEMORY_WC, d.memory);
+	EXPECT_EQ(0, d.vectors);
+	npu_create_init(&create, (__u32)nr);
+	fd = drv_create(self->ctx, &create);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, drv_info(fd, &info));
+	EXPECT_EQ(L3L2Q_MEMORY_WC, info.memory);
+	EXPECT_EQ(L3L2Q_PEER_SILENT, info.peer_kind);
+	close(fd);
+	EXPECT_EQ(d.window_bytes, npu_free_bytes(self->ctx, (__u32)nr));
+}
+
+TEST_F(pci, other_functions_bind_by_driver_override)
+{
+	int nr = npu_windows(self->ctx);
+	char name[256];
+
+	if (!pci_other(name, sizeof(name)))
+		SKIP(return, "no pci-testdev with a membar");
+	ASSERT_FALSE(npu_bound(name));
+	ASSERT_EQ(0, npu_set_attribute(name, "driver_override", "l3l2q"));
+	ASSERT_EQ(0, drv_write_file(NPU_SYSFS "drivers_probe", name));
+	pci_check_other(_metadata, self, name, nr);
+	ASSERT_EQ(0, drv_write_file(NPU_DRIVER "unbind", name));
+	ASSERT_EQ(0, npu_set_attribute(name, "driver_override", "\n"));
+	EXPECT_EQ(nr, npu_windows(self->ctx));
+}
+
+TEST_F(pci, other_functions_bind_by_new_id)
+{
+	int nr = npu_windows(self->ctx);
+	char name[256];
+
+	if (!pci_other(name, sizeof(name)))
+		SKIP(return, "no pci-testdev with a membar");
+	ASSERT_FALSE(npu_bound(name));
+	ASSERT_EQ(0, drv_write_file(NPU_DRIVER "new_id", "1b36 0005"));
+	pci_check_other(_metadata, self, name, nr);
+	ASSERT_EQ(0, drv_write_file(NPU_DRIVER "remove_id", "1b36 0005"));
+	ASSERT_EQ(0, drv_write_file(NPU_DRIVER "unbind", name));
+	EXPECT_EQ(nr, npu_windows(self->ctx));
+}
+
+TEST_F(pci, several_windows_are_told_apart)
+{
+	struct l3l2q_query_device d[2];
+	struct l3l2q_create create;
+	struct drv_pair p[2];
+	int i;
+
+	NPU_REQUIRE(self->ctx, 2);
+	for (i = 0; i < 2; i++) {
+		npu_create_init(&create, (__u32)i);
+		drv_pair_create(_metadata, &p[i], &create);
+		drv_pair_map(_metadata, &p[i]);
+		memset(p[i].l3.payload, i + 1, p[i].l3.info.map[L3L2Q_MAP_PAYLOAD].length);
+		ASSERT_EQ(0, npu_query_device(self->ctx, (__u32)i, &d[i]));
+		EXPECT_GT(d[i].window_bytes, d[i].free_bytes);
+	}
+	EXPECT_NE(0, strcmp((char *)d[0].name, (char *)d[1].name));
+	EXPECT_EQ(1, p[0].l2.payload[0]);
+	EXPECT_EQ(2, p[1].l2.payload[0]);
+	for (i = 0; i < 2; i++) {
+		drv_pair_close(&p[i]);
+		EXPECT_EQ(d[i].window_bytes, npu_free_bytes(self->ctx, (__u32)i));
+	}
+}
+
+TEST_HARNESS_MAIN
