@@ -11,6 +11,8 @@
 #   kernel.sh busybox  busybox-static, for hosts whose busybox is not static
 #   kernel.sh stock-arm64, busybox-arm64   the same for aarch64 guests; modules
 #                      for them are built here, with a cross compiler
+#   kernel.sh arm64-64k  linux-source-6.12 with arm64-64k.config: only kdir, to
+#                      compile modules that need no other module's symbols
 #
 # Any of them is safe to run twice at a time and to kill half-way: it builds
 # in a temporary directory and renames it in place at the end.
@@ -221,13 +223,36 @@ prune() {
 		-mtime +14 -exec rm -rf {} +
 }
 
-source_tarball() {
-	fetch "$source_pkg" "$1" "$tmp/deb" >&2
-	find "$tmp/deb/usr/src" -name 'linux-source-*.tar.xz' | head -n 1
+# tarball VERSION: the source package's, which several results are made of
+tarball() {
+	local out=$cache/tarball-$1
+
+	if [ ! -e "$out/version" ]; then
+		lock tarball
+	fi
+	if [ ! -e "$out/version" ]; then
+		begin tarball
+		fetch "$source_pkg" "$1" "$tmp/deb"
+		mv "$(find "$tmp/deb/usr/src" -name 'linux-source-*.tar.xz')" "$tmp/linux-source.tar.xz"
+		rm -rf "$tmp/deb"
+		echo "$1" >"$tmp/version"
+		publish "$out"
+		prune tarball "$out"
+	fi
+	tarball=$out/linux-source.tar.xz
+}
+
+# unpack DIR [TAR ARGUMENTS...]
+unpack() {
+	local dir=$1
+	shift
+
+	mkdir "$dir"
+	tar -C "$dir" --strip-components=1 "$@" -xJf "$tarball"
 }
 
 do_source() {
-	local ver out tarball top
+	local ver out tarball
 
 	ver=$(need_version "$source_pkg")
 	out=$cache/source-$ver
@@ -236,23 +261,21 @@ do_source() {
 		lock source
 	fi
 	if [ ! -e "$out/version" ]; then
+		tarball "$ver"
 		begin source
-		tarball=$(source_tarball "$ver")
-		top=$(basename "$tarball" .tar.xz)
 		say "unpacking the selftest headers and checkpatch"
-		# the two members with wildcards: all top-level headers, and the
+		# the members with wildcards: all top-level headers, and the
 		# subdirectories that they and lib.mk include
 		tar -C "$tmp" --strip-components=1 -xJf "$tarball" --wildcards --no-wildcards-match-slash \
-			"$top/tools/testing/selftests/*.h" \
-			"$top/tools/testing/selftests/lib.mk" \
-			"$top/tools/testing/selftests/run_kselftest.sh" \
-			"$top/tools/testing/selftests/kselftest/*" \
-			"$top/tools/memory-model/*" \
-			"$top/scripts/checkpatch.pl" \
-			"$top/scripts/spelling.txt" \
-			"$top/scripts/const_structs.checkpatch" \
-			"$top/COPYING"
-		rm -rf "$tmp/deb"
+			'*/tools/testing/selftests/*.h' \
+			'*/tools/testing/selftests/lib.mk' \
+			'*/tools/testing/selftests/run_kselftest.sh' \
+			'*/tools/testing/selftests/kselftest/*' \
+			'*/tools/memory-model/*' \
+			'*/scripts/checkpatch.pl' \
+			'*/scripts/spelling.txt' \
+			'*/scripts/const_structs.checkpatch' \
+			'*/COPYING'
 		echo "$ver" >"$tmp/version"
 		publish "$out"
 		prune source "$out"
@@ -283,7 +306,7 @@ do_busybox() {
 	result=$out
 }
 
-# Each line of the fragment must be in .config, or the name must be absent
+# Each line of the fragment $2 must be in .config $1, or the name must be absent
 # where the fragment says "is not set".
 verify_config() {
 	local line sym bad=
@@ -299,8 +322,21 @@ verify_config() {
 			fi
 			;;
 		esac
-	done <"$here/debug.config"
+	done <"$2"
 	[ -z "$bad" ] || die "these options did not stick:$bad"
+}
+
+# configure SOURCE FRAGMENT [MAKE ARGUMENTS...]; defines kmake for what follows
+configure() {
+	local src=$1 fragment=$2
+	shift 2
+
+	kargs=("$@" KBUILD_BUILD_USER=l3l2q KBUILD_BUILD_HOST=l3l2q)
+	kmake() { make -C "$src" -s -j"$jobs" "${kargs[@]}" "$@" </dev/null >&2; }
+	kmake tinyconfig
+	(cd "$src" && scripts/kconfig/merge_config.sh -m .config "$fragment" >/dev/null)
+	kmake olddefconfig
+	verify_config "$src/.config" "$fragment"
 }
 
 do_debug() {
@@ -314,20 +350,12 @@ do_debug() {
 		lock debug
 	fi
 	if [ ! -e "$out/version" ]; then
+		tarball "$ver"
 		begin debug
-		tarball=$(source_tarball "$ver")
 		src=$tmp/kdir
-		mkdir "$src"
 		say "unpacking the kernel source"
-		tar -C "$src" --strip-components=1 -xJf "$tarball"
-		rm -rf "$tmp/deb"
-
-		export KBUILD_BUILD_USER=l3l2q KBUILD_BUILD_HOST=l3l2q
-		kmake() { make -C "$src" -s -j"$jobs" "$@" </dev/null >&2; }
-		kmake tinyconfig
-		(cd "$src" && scripts/kconfig/merge_config.sh -m .config "$here/debug.config" >/dev/null)
-		kmake olddefconfig
-		verify_config "$src/.config"
+		unpack "$src"
+		configure "$src" "$here/debug.config"
 		say "building the debug kernel ($jobs jobs, some ten minutes)"
 		kmake bzImage modules
 		cp "$src/arch/x86/boot/bzImage" "$tmp/vmlinuz"
@@ -335,12 +363,8 @@ do_debug() {
 		uname -m >"$tmp/arch"
 
 		# What module builds need is headers, makefiles, and tools.
-		rm -rf "$src"/{Documentation,LICENSES,drivers,sound,samples,fs,net,vmlinux*}
-		find "$src/arch" -mindepth 1 -maxdepth 1 -type d ! -name x86 -exec rm -rf {} +
-		find "$src/tools" -mindepth 1 -maxdepth 1 ! -name objtool ! -name include ! -name bpf -exec rm -rf {} +
-		find "$src" -path "$src/scripts" -prune -o -type f \
-			\( -name '*.[coSa]' -o -name '.*.cmd' -o -name '*.dts' -o -name 'built-in*' -o -name bzImage \) \
-			! -path '*/tools/objtool/objtool' -exec rm -f {} +
+		rm -f "$src"/vmlinux*
+		strip_tree "$src" x86
 		try_module "$src"
 		mv "$tmp/version.new" "$tmp/version"
 		publish "$out"
@@ -349,9 +373,51 @@ do_debug() {
 	result=$out
 }
 
-# A kdir that cannot build a module is of no use: find out now.
+# strip_tree SOURCE ARCHITECTURE
+strip_tree() {
+	rm -rf "$1"/{Documentation,LICENSES,drivers,sound,samples,fs,net}
+	find "$1/arch" -mindepth 1 -maxdepth 1 -type d ! -name "$2" -exec rm -rf {} +
+	find "$1/tools" -mindepth 1 -maxdepth 1 ! -name objtool ! -name include ! -name bpf -exec rm -rf {} +
+	find "$1" -path "$1/scripts" -prune -o -type f \
+		\( -name '*.[coSa]' -o -name '.*.cmd' -o -name '*.dts' -o -name 'built-in*' -o -name bzImage \) \
+		! -path '*/tools/objtool/objtool' -exec rm -f {} +
+}
+
+do_arm64_64k() {
+	local ver out tarball src cross=
+
+	[ "$(uname -m)" = aarch64 ] || cross=aarch64-linux-gnu-
+	ver=$(need_version "$source_pkg")
+	out=$cache/arm64-64k-$ver-$(sha256sum "$here/arm64-64k.config" | cut -c1-12)
+
+	if [ ! -e "$out/version" ]; then
+		lock arm64-64k
+	fi
+	if [ ! -e "$out/version" ]; then
+		tarball "$ver"
+		begin arm64-64k
+		src=$tmp/kdir
+		say "unpacking the kernel source"
+		unpack "$src" --wildcards --exclude='*/drivers/*.[ch]' --exclude='*/sound/*.[ch]' --exclude='*.dts*' \
+			--exclude='*.rst' --exclude='*/tools/testing/*'
+		configure "$src" "$here/arm64-64k.config" ARCH=arm64 CROSS_COMPILE=$cross
+		say "preparing to build modules for 64 KiB pages"
+		kmake modules_prepare
+		cp "$src/include/config/kernel.release" "$tmp/version.new"
+		strip_tree "$src" arm64
+		try_module "$src" ARCH=arm64 CROSS_COMPILE=$cross KBUILD_MODPOST_WARN=1
+		mv "$tmp/version.new" "$tmp/version"
+		publish "$out"
+		prune arm64-64k "$out"
+	fi
+	result=$out
+}
+
+# try_module SOURCE [MAKE ARGUMENTS...]: a kdir that cannot build a module is of no
+# use, so find out now.
 try_module() {
-	local t=$tmp/try
+	local t=$tmp/try src=$1
+	shift
 
 	mkdir "$t"
 	echo 'obj-m += try.o' >"$t/Kbuild"
@@ -365,7 +431,7 @@ try_module() {
 		MODULE_DESCRIPTION("probe");
 		MODULE_LICENSE("GPL");
 	END
-	make -C "$1" M="$t" -s modules >&2 || die "the new kernel tree cannot build a module"
+	make -C "$src" M="$t" -s modules "$@" >&2 || die "the new kernel tree cannot build a module"
 	[ -e "$t/try.ko" ] || die "the new kernel tree built no module"
 	rm -rf "$t"
 }
@@ -374,7 +440,7 @@ try_module() {
 remembered() {
 	local mark=$cache/.answer-$1 key
 
-	key="$(stat -c '%n %Y' /etc/apt /var/lib/apt/lists 2>/dev/null) $(cksum <"$here/debug.config") $(cksum <"${BASH_SOURCE[0]}")"
+	key="$(stat -c '%n %Y' /etc/apt /var/lib/apt/lists 2>/dev/null) $(cat "$here"/*.config | cksum) $(cksum <"${BASH_SOURCE[0]}")"
 	if [ -e "$mark" ] && [ "$(head -n -1 "$mark")" = "$key" ]; then
 		result=$(tail -n 1 "$mark")
 		if [ -e "$result/version" ]; then
@@ -387,6 +453,7 @@ remembered() {
 	debug) do_debug ;;
 	source) do_source ;;
 	busybox) do_busybox ;;
+	arm64-64k) do_arm64_64k ;;
 	stock-*) do_stock "${1#*-}" ;;
 	busybox-*) do_busybox "${1#*-}" ;;
 	esac
@@ -397,7 +464,7 @@ remembered() {
 
 main() {
 	case ${1-} in
-	stock | debug | source | busybox | stock-arm64 | busybox-arm64) remembered "$1" ;;
+	stock | debug | source | busybox | stock-arm64 | busybox-arm64 | arm64-64k) remembered "$1" ;;
 	*)
 		sed -n "/^#   kernel.sh/,/^# Any/{/^#  /s/^#  //p}" "${BASH_SOURCE[0]}" >&2
 		exit 2

@@ -8,7 +8,9 @@
 #
 #   TEST                a static program or a script of ours, copied in; leading
 #                       VAR=value words go to its environment, further words are
-#                       its arguments: 'L3L2Q_TRANSPORT=driver build/proto_x -v'
+#                       its arguments: 'L3L2Q_TRANSPORT=driver build/proto_x -v'.
+#                       WITH_MODULE=NAME[,P=V...] is not for it: NAME.ko, one of
+#                       --module-file, is there while it runs
 #   --kernel K          stock (default), debug, stock-arm64, or a result directory of
 #                       kernel.sh; tests and modules have to be for its machine
 #   --module 'F.ko [P=V...]'  copy to /lib/modules and insmod before the tests;
