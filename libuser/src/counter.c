@@ -47,7 +47,7 @@ L3L2Q_API int l3l2q_notify(struct l3l2q_ep *ep, uint64_t offset, uint32_t op, in
 	asleep = __atomic_load_n(&ep->core.control->armed, __ATOMIC_RELAXED);
 	if (asleep & (L3L2Q_ARM_COUNTER | L3L2Q_ARM_SLOTS))
 		ep->ops->kick(ep, true);
-	return 0;
+	return l3l2q_core_removed(&ep->core) ? l3l2q_core_remote_abort(&ep->core, "notify") : 0;
 }
 
 L3L2Q_API int l3l2q_test(struct l3l2q_ep *ep, uint64_t offset, uint32_t cmp, int32_t value,
