@@ -23,6 +23,7 @@
 #define MAX_HELD	256	/* results written with one system call */
 #define SLICE_NS	(NSEC_PER_SEC / 4) /* how late a Ctrl-C may be noticed */
 #define END_NS		(5 * NSEC_PER_SEC)
+#define LOOK_NS		1000000	/* how often to look where nobody wakes us */
 
 volatile sig_atomic_t stop_signals;
 int stop_event = -1;
@@ -38,6 +39,8 @@ struct stream {
 	struct l3l2q_producer *in;
 	struct l3l2q_consumer *out;
 	struct worker worker;
+	struct npu_peer *npu;	/* instead of a worker, or NULL */
+	struct npu_result npu_result;
 	enum phase phase;
 	int input;
 	int output;
@@ -122,6 +125,23 @@ static void queue_words(struct stream *s, char *text, size_t size)
 			 error.message);
 }
 
+/* There was an NPU: was it unplugged, or did its task end? */
+static int npu_lost(struct stream *s)
+{
+	bool eventfd = !strcmp(s->abort_how, "eventfd");
+	char words[192], says[256];
+
+	queue_words(s, words, sizeof(words));
+	if (queue_removed(s->ep))
+		return fail(s, EXIT_REMOVED, "removed", "the NPU was unplugged after %" PRIu64
+			    " messages; queue reports: %s%s", s->received, words,
+			    eventfd ? "; learnt from the abort eventfd" : "");
+	npu_words(s->npu, says, sizeof(says));
+	return fail(s, EXIT_WORKER, "killed", "the NPU gave up after %" PRIu64
+		    " messages; queue reports: %s; %s%s", s->received, words, says,
+		    eventfd ? "; learnt from the abort eventfd" : "");
+}
+
 static int worker_lost(struct stream *s)
 {
 	struct worker_report r;
@@ -130,6 +150,8 @@ static int worker_lost(struct stream *s)
 	if (s->status != EXIT_OK)
 		return FAILED;
 	look_at_abort_event(s);
+	if (s->npu)
+		return npu_lost(s);
 	queue_words(s, words, sizeof(words));
 	if (worker_report(&s->worker, &r, NSEC_PER_SEC / 10))
 		snprintf(says, sizeof(says), "; it says: %s", r.text);
@@ -422,6 +444,10 @@ static int poll_all(struct stream *s, int64_t limit)
 		return note_events(s, ret);
 	if (s->wants & L3L2Q_EVENT_OUT)
 		fds[0].events |= POLLOUT;
+	if (fds[0].fd < 0 && limit > LOOK_NS) {
+		limit = LOOK_NS;
+		ts = (struct timespec){ .tv_nsec = LOOK_NS };
+	}
 	s->polls++;
 	ret = ppoll(fds, 4, limit == INT64_MAX ? NULL : &ts, NULL);
 	if (ret < 0 && errno != EINTR)
@@ -518,8 +544,12 @@ static int open_output(struct stream *s)
 static int open_queue(struct stream *s)
 {
 	struct l3l2q_failure why = { .text = "" };
-	int ret = l3l2q_create(&s->ep, &s->opt->attr, &why);
+	int ret;
 
+	if (s->opt->npu)
+		ret = npu_create(&s->npu, &s->ep, s->opt, &why);
+	else
+		ret = l3l2q_create(&s->ep, &s->opt->attr, &why);
 	if (ret)
 		return fail(s, ret == -EINVAL ? EXIT_USAGE : EXIT_ERROR, "error",
 			    "cannot make a queue: %s", why.text[0] ? why.text : strerror(-ret));
@@ -567,11 +597,15 @@ static int set_up(struct stream *s)
 {
 	char why[400];
 
+	int ret;
+
 	if (open_input(s) || open_queue(s) || open_abort_event(s) || make_room(s))
 		return FAILED;
-	if (worker_start(&s->worker, s->ep, s->opt, why, sizeof(why)))
-		return fail(s, EXIT_WORKER, "error", "%s", why);
-	return open_output(s);
+	if (s->npu)
+		ret = npu_start(s->npu, s->opt, why, sizeof(why));
+	else
+		ret = worker_start(&s->worker, s->ep, s->opt, why, sizeof(why));
+	return ret ? fail(s, EXIT_WORKER, "error", "%s", why) : open_output(s);
 }
 
 /* Say what went wrong, once. */
@@ -582,12 +616,26 @@ static void complain(struct stream *s)
 	s->text[0] = '\0';
 }
 
+static void end_npu(struct stream *s)
+{
+	char why[300];
+
+	if (npu_finish(s->npu, &s->npu_result, (int64_t)s->opt->timeout_ns, why, sizeof(why)))
+		fail(s, EXIT_WORKER, "error", "all results came, but %s", why);
+}
+
 /* The worker's last word and exit status. */
 static void end_worker(struct stream *s, struct worker_report *r)
 {
 	char fate[96];
-	bool told = worker_report(&s->worker, r, s->opt->timeout_ns);
+	bool told;
 
+	memset(r, 0, sizeof(*r));
+	if (s->npu) {
+		end_npu(s);
+		return;
+	}
+	told = worker_report(&s->worker, r, s->opt->timeout_ns);
 	if (!told)
 		memset(r, 0, sizeof(*r));
 	worker_reap(&s->worker, END_NS);
@@ -606,6 +654,7 @@ static void abandon_worker(struct stream *s)
 	if (s->reserved)
 		l3l2q_cancel(s->in, &s->span);
 	l3l2q_abort(s->ep);
+	npu_leave(s->npu);
 	worker_reap(&s->worker, END_NS);
 }
 
@@ -613,6 +662,7 @@ static void summarize(struct stream *s, const struct worker_report *r, uint64_t 
 {
 	struct l3l2q_ep_info info;
 	struct l3l2q_ep_stats own;
+	struct l3l2q_stats driver;
 	struct summary sum = {
 		.result = s->result,
 		.abort = s->abort_how,
@@ -629,6 +679,8 @@ static void summarize(struct stream *s, const struct worker_report *r, uint64_t 
 	sum.sleeps = own.sleeps + r->stats.sleeps + s->polls;
 	sum.kicks = own.kicks + r->stats.kicks;
 	sum.syscalls = own.syscalls + r->stats.syscalls + s->polls;
+	sum.npu = s->npu ? &s->npu_result : NULL;
+	sum.driver = s->npu && queue_stats(s->ep, &driver) ? &driver : NULL;
 	summary_print(&sum, s->progress.enabled);
 }
 
@@ -656,10 +708,12 @@ static void stream_through(struct stream *s)
 
 static void tear_down(struct stream *s)
 {
+	npu_leave(s->npu);
 	l3l2q_close(s->ep);
 	if (s->worker.sock >= 0)
 		close(s->worker.sock);
 	worker_reap(&s->worker, END_NS);
+	npu_free(s->npu);
 	if (s->abort_event >= 0)
 		close(s->abort_event);
 	if (s->input > STDIN_FILENO)

@@ -34,8 +34,16 @@ static const char help_text[] =
 "                                           bytes at a message's end stay as they are\n"
 "  --message BYTES        message size (64K: a tensor of 128x128 float32);\n"
 "                         the last message may be shorter\n"
-"  --transport T          driver: /dev/l3l2q (the default), driver:PATH: another node,\n"
-"                         memfd: no module needed\n"
+"  --transport T          where the queue is: driver or ram: the driver's RAM (the\n"
+"                         default), driver:PATH: of another node, pci, pci:NAME: an NPU\n"
+"                         window, dmabuf:FD, ascend:VA:BYTES, memfd: no module needed,\n"
+"                         npusim:SOCKET: of an l3l2q-npusim here, without QEMU\n"
+"  --coherent             CPUs and device see each other's writes in cached memory\n"
+"  --silent               the other side never rings: it is polled\n"
+"  --peer WHO             who is L2: worker (the default), or npu: a task of the\n"
+"                         l3l2q-npusim whose memory it is\n"
+"  --npu-mailbox T        where to ask for that task; by default --transport's T\n"
+"  --npu-delay US         how long it takes for each message (0)\n"
 "  --depth N              messages a ring holds, a power of two (16)\n"
 "  --input-arena BYTES    memory for messages on their way to the worker, and\n"
 "  --output-arena BYTES   for results on their way back: multiples of 64\n"
@@ -61,11 +69,13 @@ static const char help_text[] =
 "second one aborts.\n"
 "\n"
 "Exit status: 0 all is well; 1 an error, or a byte that --verify finds wrong; 2 bad\n"
-"usage; 3 the worker died or misbehaved; 130 stopped by a signal.\n";
+"usage; 3 the worker, or the NPU's task, died or misbehaved; 4 the NPU was unplugged;\n"
+"130 stopped by a signal.\n";
 
 enum {
 	OPT_OP = 256, OPT_MESSAGE, OPT_TRANSPORT, OPT_DEPTH, OPT_INPUT_ARENA, OPT_OUTPUT_ARENA,
 	OPT_WINDOW, OPT_SPIN, OPT_TIMEOUT, OPT_VERIFY, OPT_CONNECT, OPT_LISTEN,
+	OPT_COHERENT, OPT_SILENT, OPT_PEER, OPT_NPU_MAILBOX, OPT_NPU_DELAY,
 	OPT_ABORT_EVENTFD, OPT_KILL_WORKER, OPT_HELP, OPT_VERSION, OPT_WORKER,
 };
 
@@ -75,6 +85,11 @@ static const struct option long_options[] = {
 	{ "op", required_argument, NULL, OPT_OP },
 	{ "message", required_argument, NULL, OPT_MESSAGE },
 	{ "transport", required_argument, NULL, OPT_TRANSPORT },
+	{ "coherent", no_argument, NULL, OPT_COHERENT },
+	{ "silent", no_argument, NULL, OPT_SILENT },
+	{ "peer", required_argument, NULL, OPT_PEER },
+	{ "npu-mailbox", required_argument, NULL, OPT_NPU_MAILBOX },
+	{ "npu-delay", required_argument, NULL, OPT_NPU_DELAY },
 	{ "depth", required_argument, NULL, OPT_DEPTH },
 	{ "input-arena", required_argument, NULL, OPT_INPUT_ARENA },
 	{ "output-arena", required_argument, NULL, OPT_OUTPUT_ARENA },
@@ -179,6 +194,17 @@ static void set_option(struct options *opt, int c, const char *arg)
 	case OPT_OP: parse_op("--op", arg, &opt->op); break;
 	case OPT_MESSAGE: opt->message = parse_bytes("--message", arg); break;
 	case OPT_TRANSPORT: opt->attr.transport = arg; break;
+	case OPT_COHERENT: opt->attr.flags |= L3L2Q_ATTR_COHERENT; break;
+	case OPT_SILENT: opt->attr.flags |= L3L2Q_ATTR_SILENT_PEER; break;
+	case OPT_PEER:
+		if (strcmp(arg, "npu") && strcmp(arg, "worker"))
+			usage("--peer", arg, "not worker or npu");
+		opt->npu = !strcmp(arg, "npu");
+		break;
+	case OPT_NPU_MAILBOX: opt->mailbox = arg; break;
+	case OPT_NPU_DELAY:
+		opt->npu_delay_us = (uint32_t)parse_count("--npu-delay", arg, UINT32_MAX);
+		break;
 	case OPT_DEPTH: opt->attr.depth = (uint32_t)parse_count("--depth", arg, UINT32_MAX); break;
 	case OPT_INPUT_ARENA: opt->attr.input_arena_bytes = parse_bytes("--input-arena", arg); break;
 	case OPT_OUTPUT_ARENA:
@@ -228,8 +254,24 @@ static void check_arena(const char *option, uint64_t arena, uint64_t message)
 	usage(option, value, problem);
 }
 
+/* What goes with an NPU does not go with a worker, and the reverse. */
+static void check_peer(const struct options *opt)
+{
+	bool by_hand = !strncmp(opt->attr.transport, NPUSIM_PREFIX, strlen(NPUSIM_PREFIX));
+
+	if (by_hand && !opt->npu)
+		usage("--transport", opt->attr.transport, "needs --peer npu");
+	if (opt->npu && opt->connect)
+		usage("--connect", opt->connect, "not with --peer npu");
+	if (opt->npu && opt->kill_after)
+		usage("--peer", "npu", "there is no worker to kill");
+	if (!opt->npu && (opt->mailbox || opt->npu_delay_us))
+		usage("--npu-...", "", "needs --peer npu");
+}
+
 static void complete(struct options *opt)
 {
+	check_peer(opt);
 	if (!opt->attr.depth)
 		usage("--depth", "0", "must be a power of two");
 	if (!opt->attr.window)

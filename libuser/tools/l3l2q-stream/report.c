@@ -83,6 +83,18 @@ static double per_message(const struct summary *s)
 	return s->messages ? (double)s->syscalls / (double)s->messages : 0;
 }
 
+/* What there is to tell of an NPU's doorbells and the driver's part in it. */
+static void print_npu(const struct summary *s, const char *indent, const char *end)
+{
+	if (s->npu)
+		fprintf(stderr, "%snpu_rings=%" PRIu64 " npu_sleeps=%" PRIu64 "%s", indent,
+			s->npu->rings, s->npu->sleeps, s->driver ? " " : end);
+	if (s->driver)
+		fprintf(stderr, "interrupts=%" PRIu64 " doorbells=%" PRIu64 " timer_ticks=%" PRIu64
+			"%s", (uint64_t)s->driver->interrupts, (uint64_t)s->driver->doorbells,
+			(uint64_t)s->driver->timer_ticks, end);
+}
+
 static void print_for_people(const struct summary *s)
 {
 	fprintf(stderr,
@@ -94,10 +106,12 @@ static void print_for_people(const struct summary *s)
 		micro(histogram_percentile(s->rtt, 50)), micro(histogram_percentile(s->rtt, 90)),
 		micro(histogram_percentile(s->rtt, 99)), micro(s->rtt->max), s->sleeps, s->kicks,
 		per_message(s), s->both_sides ? "" : " (L3 alone)");
+	print_npu(s, "  ", "\n");
 }
 
 static void print_for_machines(const struct summary *s)
 {
+	print_npu(s, "", " ");
 	fprintf(stderr,
 		"messages=%" PRIu64 " bytes=%" PRIu64 " seconds=%.6f rate_mib_s=%.1f"
 		" rtt_p50_us=%.1f rtt_p90_us=%.1f rtt_p99_us=%.1f rtt_max_us=%.1f"

@@ -2,7 +2,7 @@
 /*
  * Inside l3l2q-stream. main.c reads the options and says how it ended; l3.c is
  * the L3 side, a loop on one thread; worker.c is the L2 side and what L3 knows of
- * it; ops.c has the operations and their check; report.c the numbers.
+ * it; npu.c has an NPU be L2 instead; ops.c has the operations and their check; report.c the numbers.
  */
 #ifndef STREAM_H
 #define STREAM_H
@@ -21,7 +21,8 @@
 #define EXIT_OK		0
 #define EXIT_ERROR	1	/* could not do it */
 #define EXIT_USAGE	2	/* was asked for something that makes no sense */
-#define EXIT_WORKER	3	/* the worker died or misbehaved */
+#define EXIT_WORKER	3	/* the worker, or the NPU's task, died or misbehaved */
+#define EXIT_REMOVED	4	/* the memory was taken away: an unplug */
 #define EXIT_SIGNAL	130	/* stopped by SIGINT or SIGTERM */
 
 #define NSEC_PER_SEC	1000000000ull
@@ -56,6 +57,7 @@ struct options {
 	const char *input;
 	const char *output;
 	const char *connect;	/* socket of a worker that is running, or NULL: fork one */
+	const char *mailbox;	/* transport of the NPU's mailbox, or NULL: as the queue's */
 	struct op op;
 	struct op verify_op;
 	struct l3l2q_attr attr;
@@ -63,6 +65,8 @@ struct options {
 	uint64_t timeout_ns;
 	uint64_t spin_ns;	/* how long to look for work; 0: as the library does */
 	uint64_t kill_after;	/* 0: do not */
+	uint32_t npu_delay_us;
+	bool npu;		/* L2 is a task of l3l2q-npusim */
 	bool verify;
 	bool abort_eventfd;
 };
@@ -110,6 +114,42 @@ int worker_serve(int sock);
 /* The same for one L3 that connects to a socket at @path. */
 int worker_listen(const char *path);
 
+/* ---- npu.c ------------------------------------------------------------- */
+
+#define NPUSIM_PREFIX "npusim:"	/* of a transport without QEMU and driver */
+
+struct npu_peer;
+
+/* What its task did beside its work. */
+struct npu_result {
+	uint64_t rings;
+	uint64_t sleeps;
+};
+
+/* Make the queue. 0 or -errno; @peer is to be freed in any case. */
+int npu_create(struct npu_peer **peer, struct l3l2q_ep **ep, const struct options *opt,
+	       struct l3l2q_failure *why);
+
+/* Launch its L2. 0, or -1 with the reason in @why. */
+int npu_start(struct npu_peer *peer, const struct options *opt, char *why, size_t size);
+
+/* It has drained the queue: wait for its end. The same. */
+int npu_finish(struct npu_peer *peer, struct npu_result *result, int64_t timeout_ns, char *why,
+	       size_t size);
+
+/* How it is, if it still says so. */
+void npu_words(struct npu_peer *peer, char *text, size_t size);
+
+/* Stop it if it runs; before the queue is closed. */
+void npu_leave(struct npu_peer *peer);
+void npu_free(struct npu_peer *peer);
+
+/* Has the memory been taken away? */
+bool queue_removed(struct l3l2q_ep *ep);
+
+/* What the driver did for us; false if there is none. */
+bool queue_stats(struct l3l2q_ep *ep, struct l3l2q_stats *stats);
+
 /* ---- l3.c -------------------------------------------------------------- */
 
 /* Signals so far: the first asks to stop, the second to abort. */
@@ -144,6 +184,8 @@ struct summary {
 	uint64_t kicks;
 	uint64_t syscalls;
 	bool both_sides;	/* the worker's counts are in */
+	const struct npu_result *npu;	/* or NULL */
+	const struct l3l2q_stats *driver;	/* or NULL */
 	const struct histogram *rtt;
 };
 
