@@ -63,7 +63,7 @@ struct stream {
 
 	uint32_t wants;		/* L3L2Q_EVENT_* that would help */
 	bool wants_input;	/* and so would something to read */
-	bool killed;		/* the worker was, by us */
+	bool killed;		/* the worker was, by us; or the NPU unplugged */
 	bool gone;		/* the worker is; what it published may still come */
 	int abort_event;	/* eventfd, or -1 */
 	const char *abort_how;
@@ -378,6 +378,21 @@ static int kill_worker(struct stream *s)
 	return 0;
 }
 
+/* Ask for it; it comes when it comes. */
+static int unplug(struct stream *s)
+{
+	int ret;
+
+	if (!s->opt->unplug_after || s->received < s->opt->unplug_after || s->killed)
+		return 0;
+	s->killed = true;
+	ret = npu_pull(s->npu, s->opt->unplug_id);
+	if (ret == -ECONNABORTED || ret == -ENODEV)
+		ret = 0; /* that was quick */
+	return ret ? fail(s, EXIT_ERROR, "error", "cannot have %s unplugged: %s",
+			  s->opt->unplug_id, strerror(-ret)) : 0;
+}
+
 static int receive_step(struct stream *s)
 {
 	int n = l3l2q_peek_batch(s->out, s->held, s->max_held), ret;
@@ -398,7 +413,7 @@ static int receive_step(struct stream *s)
 	if (ret)
 		return queue_failed(s, ret);
 	progress_show(&s->progress, s->last_move, s->received, s->received_bytes);
-	return kill_worker(s) ? FAILED : MOVED;
+	return kill_worker(s) || unplug(s) ? FAILED : MOVED;
 }
 
 /* ---- sleeping ---------------------------------------------------------- */

@@ -44,6 +44,7 @@ static const char help_text[] =
 "                         l3l2q-npusim whose memory it is\n"
 "  --npu-mailbox T        where to ask for that task; by default --transport's T\n"
 "  --npu-delay US         how long it takes for each message (0)\n"
+"  --npu-unplug N:ID      after N results, have QEMU unplug its device ID\n"
 "  --depth N              messages a ring holds, a power of two (16)\n"
 "  --input-arena BYTES    memory for messages on their way to the worker, and\n"
 "  --output-arena BYTES   for results on their way back: multiples of 64\n"
@@ -75,7 +76,7 @@ static const char help_text[] =
 enum {
 	OPT_OP = 256, OPT_MESSAGE, OPT_TRANSPORT, OPT_DEPTH, OPT_INPUT_ARENA, OPT_OUTPUT_ARENA,
 	OPT_WINDOW, OPT_SPIN, OPT_TIMEOUT, OPT_VERIFY, OPT_CONNECT, OPT_LISTEN,
-	OPT_COHERENT, OPT_SILENT, OPT_PEER, OPT_NPU_MAILBOX, OPT_NPU_DELAY,
+	OPT_COHERENT, OPT_SILENT, OPT_PEER, OPT_NPU_MAILBOX, OPT_NPU_DELAY, OPT_NPU_UNPLUG,
 	OPT_ABORT_EVENTFD, OPT_KILL_WORKER, OPT_HELP, OPT_VERSION, OPT_WORKER,
 };
 
@@ -90,6 +91,7 @@ static const struct option long_options[] = {
 	{ "peer", required_argument, NULL, OPT_PEER },
 	{ "npu-mailbox", required_argument, NULL, OPT_NPU_MAILBOX },
 	{ "npu-delay", required_argument, NULL, OPT_NPU_DELAY },
+	{ "npu-unplug", required_argument, NULL, OPT_NPU_UNPLUG },
 	{ "depth", required_argument, NULL, OPT_DEPTH },
 	{ "input-arena", required_argument, NULL, OPT_INPUT_ARENA },
 	{ "output-arena", required_argument, NULL, OPT_OUTPUT_ARENA },
@@ -184,6 +186,17 @@ static void parse_op(const char *option, const char *text, struct op *op)
 		usage(option, text, "not echo, xor-u8:BYTE or add-f32:SCALAR");
 }
 
+static void parse_unplug(const char *text, struct options *opt)
+{
+	char *colon;
+
+	opt->unplug_after = strtoull(text, &colon, 10);
+	opt->unplug_id = colon + 1;
+	if (*text < '0' || *text > '9' || !opt->unplug_after || *colon != ':' ||
+	    !*opt->unplug_id)
+		usage("--npu-unplug", text, "not N:ID");
+}
+
 /* ---- options ----------------------------------------------------------- */
 
 static void set_option(struct options *opt, int c, const char *arg)
@@ -205,6 +218,7 @@ static void set_option(struct options *opt, int c, const char *arg)
 	case OPT_NPU_DELAY:
 		opt->npu_delay_us = (uint32_t)parse_count("--npu-delay", arg, UINT32_MAX);
 		break;
+	case OPT_NPU_UNPLUG: parse_unplug(arg, opt); break;
 	case OPT_DEPTH: opt->attr.depth = (uint32_t)parse_count("--depth", arg, UINT32_MAX); break;
 	case OPT_INPUT_ARENA: opt->attr.input_arena_bytes = parse_bytes("--input-arena", arg); break;
 	case OPT_OUTPUT_ARENA:
@@ -265,8 +279,8 @@ static void check_peer(const struct options *opt)
 		usage("--connect", opt->connect, "not with --peer npu");
 	if (opt->npu && opt->kill_after)
 		usage("--peer", "npu", "there is no worker to kill");
-	if (!opt->npu && (opt->mailbox || opt->npu_delay_us))
-		usage("--npu-...", "", "needs --peer npu");
+	if (!opt->npu && (opt->mailbox || opt->npu_delay_us || opt->unplug_after))
+		usage("--peer", "worker", "--npu-... is for --peer npu");
 }
 
 static void complete(struct options *opt)

@@ -160,6 +160,11 @@ int npu_finish(struct npu_peer *peer, struct npu_result *result, int64_t timeout
 	return ret || reply.state != NPU_DONE ? -1 : 0;
 }
 
+int npu_pull(struct npu_peer *peer, const char *id)
+{
+	return npu_unplug(&peer->box, id, ANSWER_NS);
+}
+
 void npu_words(struct npu_peer *peer, char *text, size_t size)
 {
 	struct npu_reply reply;

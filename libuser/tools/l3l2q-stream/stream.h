@@ -65,6 +65,8 @@ struct options {
 	uint64_t timeout_ns;
 	uint64_t spin_ns;	/* how long to look for work; 0: as the library does */
 	uint64_t kill_after;	/* 0: do not */
+	const char *unplug_id;	/* QEMU's name of the device */
+	uint64_t unplug_after;	/* 0: do not */
 	uint32_t npu_delay_us;
 	bool npu;		/* L2 is a task of l3l2q-npusim */
 	bool verify;
@@ -136,6 +138,9 @@ int npu_start(struct npu_peer *peer, const struct options *opt, char *why, size_
 /* It has drained the queue: wait for its end. The same. */
 int npu_finish(struct npu_peer *peer, struct npu_result *result, int64_t timeout_ns, char *why,
 	       size_t size);
+
+/* Have QEMU unplug the device of that name. 0 or -errno. */
+int npu_pull(struct npu_peer *peer, const char *id);
 
 /* How it is, if it still says so. */
 void npu_words(struct npu_peer *peer, char *text, size_t size);
