@@ -44,39 +44,70 @@ checkpatch() {
 	return 1
 }
 
-# A module built anew with what the arguments say. kbuild's own messages go to
-# stdout, the compiler's and sparse's to stderr.
+# build KERNEL KMOD_ARGS [MAKE ARGUMENTS...]: the driver and the tests' modules anew.
+# kbuild's own messages go to stdout, the compiler's and sparse's to stderr.
 build() {
-	local kdir
+	local kdir args=$2 dir=build
 
-	kdir=$(selftests/vm/kernel.sh stock)/kdir || return 1
-	rm -rf build/kmod-*-style
-	${MAKE:-make} -s kmod KDIR="$kdir" KMOD_SUFFIX=-style KMOD_ARGS="$*" 2>&1 >/dev/null |
-		grep -vE '^Skipping BTF generation|^make(\[[0-9]+\])?: '
+	kdir=$(selftests/vm/kernel.sh "$1")/kdir || return 1
+	shift 2
+	case "$*" in
+	*CROSS_COMPILE=*) dir=build/aarch64-linux-gnu ;;
+	esac
+	rm -rf $dir/kmod-*-style*
+	${MAKE:-make} -s -j"$(nproc)" kmod kmod-tests KDIR="$kdir" KMOD_SUFFIX=-style KMOD_ARGS="$args" "$@" 2>&1 >/dev/null |
+		grep -vE '^Skipping BTF generation|^make(\[[0-9]+\])?: |^WARNING: modpost: .*unresolved symbol|^WARNING: modpost: .* undefined!$' |
+		grep -vE '^WARNING: Module.symvers is missing|^  +(Modules may|You may get|You can set|if you want)'
 	# say what is left, fail if anything is, or if there is no module
-	if [ "${PIPESTATUS[1]}" = 0 ]; then
+	if [ "${PIPESTATUS[2]}" = 0 ]; then
 		return 1
 	fi
-	compgen -G 'build/kmod-*-style/l3l2q.ko' >/dev/null || { echo 'no module was built'; return 1; }
+	compgen -G "$dir/kmod-*-style/l3l2q.ko" >/dev/null || { echo 'no module was built'; return 1; }
+}
+
+# big_endian: both gatekeepers must be what stops the compiler
+big_endian() {
+	local why='the L3-L2 wire format is little-endian'
+
+	if aarch64-linux-gnu-gcc -mbig-endian -ffreestanding -std=c11 -Ilibuser/include -Iuapi -fsyntax-only \
+		-x c libuser/include/l3l2q/core.h 2>"$tmp/core"; then
+		echo 'core.h compiles'
+		return 1
+	fi
+	grep -F "l3l2q_abi.h" "$tmp/core" | grep -qF "#error \"$why\"" || { cat "$tmp/core"; return 1; }
+	build arm64-64k 'KBUILD_MODPOST_WARN=1 KCFLAGS=-mbig-endian' "${arm64[@]}" >"$tmp/kernel"
+	grep -F 'driver/internal.h' "$tmp/kernel" | grep -qF "#error \"l3l2q: $why\"" || { cat "$tmp/kernel"; return 1; }
 }
 
 unset MAKEFLAGS MFLAGS MAKEOVERRIDES
 shopt -s nullglob
 
 echo 'TAP version 13'
-echo 1..6
+echo 1..9
+# an aarch64 host has its own compiler
+arm64=(ARCH=arm64)
+[ "$(uname -m)" = aarch64 ] || arm64+=(CROSS_COMPILE=aarch64-linux-gnu-)
 
 checkpatch driver/*.[ch] driver/probes/*.c >"$tmp/out" 2>&1
 verdict $? 'checkpatch --strict: driver'
 
+checkpatch selftests/modules/*/*.[ch] >"$tmp/out" 2>&1
+verdict $? "checkpatch --strict: modules for tests"
+
 checkpatch uapi/linux/*.h >"$tmp/out" 2>&1
 verdict $? 'checkpatch --strict: uapi'
 
-build W=1 >"$tmp/out" 2>&1
+build stock W=1 >"$tmp/out" 2>&1
 verdict $? 'module without a warning at W=1'
 
-build C=2 CF=-D__CHECK_ENDIAN__ >"$tmp/out" 2>&1
+build stock 'C=2 CF=-D__CHECK_ENDIAN__' >"$tmp/out" 2>&1
 verdict $? 'module without a complaint of sparse'
+
+build arm64-64k 'W=1 KBUILD_MODPOST_WARN=1' "${arm64[@]}" >"$tmp/out" 2>&1
+verdict $? 'module for arm64 with 64 KiB pages, without a warning'
+
+big_endian >"$tmp/out" 2>&1
+verdict $? 'refused where words are big-endian'
 
 cppcheck -q --std=c11 --language=c --enable=warning,performance,portability --inline-suppr \
 	--suppressions-list="$here/cppcheck.suppress" --error-exitcode=1 --template=gcc -j 2 \

@@ -12,14 +12,27 @@ set -euo pipefail
 
 say() { echo "packages.sh: $*" >&2; }
 
+# Guests for aarch64 come from other machines too.
+case $(dpkg --print-architecture 2>/dev/null) in
+arm64)
+	qemu=(qemu-system-arm)
+	cross=()
+	;;
+*)
+	qemu=(qemu-system-x86)
+	cross=(qemu-system-arm libc6-dev-arm64-cross)
+	;;
+esac
+
 want=()
 for group in "$@"; do
 	case $group in
 	build) want+=(gcc make libc6-dev binutils xz-utils) ;;
-	guest) want+=(qemu-system-x86 cpio perl-base) ;;
+	guest) want+=("${qemu[@]}" cpio perl-base) ;;
 	check)
 		want+=(g++ perl bc flex bison libelf-dev kmod sparse cppcheck
-			gcc-aarch64-linux-gnu linux-libc-dev-arm64-cross pkg-config groff-base spin)
+			gcc-aarch64-linux-gnu linux-libc-dev-arm64-cross pkg-config groff-base spin
+			"${cross[@]}")
 		;;
 	*)
 		say "unknown group $group"
