@@ -29,6 +29,14 @@ static bool path_works(uint32_t path)
 	}
 }
 
+/* An emulated guest takes some of the alignments: it shows that it works there too. */
+static size_t stride(void)
+{
+	const char *variant = getenv("L3L2Q_VARIANT");
+
+	return variant && !strncmp(variant, "guest", 5) ? 9 : 1;
+}
+
 FIXTURE(copy) {
 	size_t length, page;
 	unsigned char *map;	/* guard, room for the most, guard */
@@ -125,7 +133,7 @@ TEST_F(copy, s7_to_shared)
 	size_t shift, from, n;
 	int end;
 
-	for (shift = 0; shift < ROOM; shift++)
+	for (shift = 0; shift < ROOM; shift += stride())
 		for (n = 0; n <= MOST; n = next_size(n))
 			for (from = 0; from < 16; from += from < 2 ? 1 : 5)
 				for (end = 0; end < 2; end++)
@@ -141,7 +149,7 @@ TEST_F(copy, s7_from_shared)
 	size_t shift, to, n;
 	int end;
 
-	for (shift = 0; shift < ROOM; shift++)
+	for (shift = 0; shift < ROOM; shift += stride())
 		for (n = 0; n <= MOST; n = next_size(n))
 			for (to = 0; to < 16; to += to < 2 ? 1 : 5)
 				for (end = 0; end < 2; end++)
@@ -158,7 +166,7 @@ TEST_F(copy, s7_every_size)
 	static const size_t shifts[] = { 0, 1, 3, 7, 8, 15, 16, 31, 33, 63 };
 	size_t n, i;
 
-	for (i = 0; i < sizeof(shifts) / sizeof(shifts[0]); i++) {
+	for (i = 0; i < sizeof(shifts) / sizeof(shifts[0]); i += stride()) {
 		for (n = 0; n <= MOST; n++) {
 			size_t shift = shifts[i];
 
