@@ -418,6 +418,7 @@ static void chaos_call(struct chaos *chaos, __u64 *state)
 		__u32 head[2];
 		struct l3l2q_wait wait;
 		struct l3l2q_eventfd eventfd;
+		struct l3l2q_export_dmabuf export;
 	} u;
 	int fd = chaos->fds[stress_rand(state) % CHAOS_FDS], ret;
 	size_t w;
@@ -451,6 +452,8 @@ static void chaos_call(struct chaos *chaos, __u64 *state)
 		}
 	}
 	ret = drv_ioctl(fd, calls[i].cmd, &u);
+	if (!ret && calls[i].cmd == L3L2Q_IOC_EXPORT_DMABUF)
+		close(u.export.fd);
 	if (!chaos_allowed(ret)) {
 		chaos->bad = ret;
 		chaos->bad_cmd = calls[i].cmd;
