@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# What "make demo" runs: l3l2q-stream over memfd here, then over the driver in a
-# guest. INPUT names the file to stream; by default the guest's kernel image.
+# What "make demo" runs: l3l2q-stream over memfd here; in a guest over the driver, in
+# RAM and to an NPU that is a program outside the guest. INPUT names the file to
+# stream; by default the guest's kernel image.
 
 set -euo pipefail
 
@@ -24,7 +25,8 @@ export INPUT PATH="$top/build/bin:$PATH"
 selftests/vm/demo-native.sh
 
 "${make[@]}" kmod KDIR="$kernel/kdir"
-selftests/vm/run.sh --suite demo --kernel "$kernel" --total 240 \
+selftests/vm/run.sh --suite demo --kernel "$kernel" --total 300 --npu npu0 \
 	--module "build/kmod-$(cat "$kernel/version")/l3l2q.ko" --no-load \
 	--file build/bin-static/l3l2q-stream:/bin/l3l2q-stream --file "$INPUT:/input" \
-	--file selftests/vm/demo-lib.sh:/demo-lib.sh --script selftests/vm/demo-guest.sh
+	--file selftests/vm/demo-lib.sh:/demo-lib.sh --file selftests/vm/demo-npu.sh:/demo-npu.sh \
+	--script selftests/vm/demo-guest.sh

@@ -1,8 +1,9 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# The second half of "make demo", in a guest (run.sh --script --no-load): insmod,
-# then /input through a queue of the driver, from user l3 to user l2 and back.
+# The second part of "make demo", in a guest (run.sh --script --no-load): insmod,
+# then /input through a queue of the driver, from user l3 to user l2 and back; and
+# the third, in demo-npu.sh, to an NPU.
 
 # shellcheck shell=dash disable=SC2034
 input=/input transport=driver
@@ -63,6 +64,9 @@ all_jobs
 killed --abort-eventfd
 [ "$(field abort)" = eventfd ] || die 'the abort did not come as an eventfd signal'
 table
+# shellcheck source=selftests/vm/demo-npu.sh
+. /demo-npu.sh
+demo_npu npu0
 say
 rmmod l3l2q || die 'rmmod failed'
 say 'rmmod l3l2q: nothing is left.'
