@@ -44,8 +44,8 @@
 
 #define FRESH		0xa5
 #define POISON		0x6b
-/* Of a BAR no more gets poison: it is slow. */
-#define BAR_POISON	SZ_1M
+/* How much of each unit, and of a BAR, is filled: no more than is used, mostly. */
+#define FILL		SZ_128K
 
 enum lie {
 	LIE_VERSION	= 1,
@@ -186,6 +186,11 @@ static phys_addr_t page_pa(const struct mem *mem, u64 i)
 	       at % unit_bytes(range);
 }
 
+static u64 fill_bytes(const struct va_range *range)
+{
+	return min_t(u64, unit_bytes(range), FILL);
+}
+
 static void mem_free_units(struct mem *mem)
 {
 	while (mem->nr_units--)
@@ -211,7 +216,7 @@ static int mem_alloc_units(struct mem *mem)
 			mem_free_units(mem);
 			return -ENOMEM;
 		}
-		memset(page_address(page), FRESH, bytes);
+		memset(page_address(page), FRESH, fill_bytes(mem->range));
 		mem->units[mem->nr_units] = page;
 	}
 	return 0;
@@ -236,10 +241,8 @@ static struct mem *mem_new(struct va_range *range)
 static void bar_poison(const struct mem *mem, bool check)
 {
 	u64 step = min_t(u64, mem->range->page_size, SZ_64K);
-	u64 i, at, bytes = min_t(u64, mem->range->bytes, BAR_POISON);
+	u64 i, at, bytes = min_t(u64, mem->range->bytes, FILL);
 
-	if (mem->range->page_size == SZ_1G)
-		bytes = SZ_64K;
 	for (at = 0; at < bytes; at += step) {
 		phys_addr_t pa = page_pa(mem, at / mem->range->page_size) +
 				 at % mem->range->page_size;
@@ -282,7 +285,7 @@ static void mem_poison(struct mem *mem)
 	mutex_lock(&lock);
 	for (i = 0; i < mem->nr_units; i++)
 		memset(page_address(mem->units[i]), POISON,
-		       unit_bytes(mem->range));
+		       fill_bytes(mem->range));
 	/* The same BAR can be in use, at another address or again. */
 	mem->bar_gets = 0;
 	if (mem->range->kind == KIND_BAR && !bar_in_use()) {
@@ -299,7 +302,7 @@ static void mem_check_poison(const struct mem *mem)
 
 	for (i = 0; i < mem->nr_units; i++) {
 		if (!memchr_inv(page_address(mem->units[i]), POISON,
-				unit_bytes(mem->range)))
+				fill_bytes(mem->range)))
 			continue;
 		violation("%#llx, unit %lu: written after the callback",
 			  mem->range->va, i);

@@ -1,0 +1,933 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Regions in the Ascend driver's memory. modules/npu_standin is that driver: it
+ * watches over its rules, and takes memory away when told to. NPU_STANDIN_KO in
+ * the environment says where it is; each test loads and unloads it. With a PCI
+ * function that looks like an NPU, its BAR2 is device memory; else it is all RAM.
+ */
+#include "drv_util.h"
+
+#define STANDIN "npu_standin"
+#define PARAMS "/sys/module/" STANDIN "/parameters/"
+#define PCI "/sys/bus/pci/"
+
+/* What the stand-in has; see there. */
+#define RAM_2M 0x120000000000ull
+#define RAM_64K 0x121000000000ull
+#define RAM_4K 0x122000000000ull
+#define BAR_64K 0x123000000000ull
+#define BAR_4K 0x124000000000ull
+#define MIXED 0x125000000000ull
+#define BAR_1G 0x126000000000ull
+
+#define K 1024ull
+#define M (1024 * K)
+#define G (1024 * M)
+
+#define LIES 13
+#define LIE_NOWHERE 10
+
+/* Between stores to write-combining memory and whatever they come before. */
+static void drain(void)
+{
+#if defined(__x86_64__)
+	__asm__ volatile("sfence" ::: "memory");
+#elif defined(__aarch64__)
+	__asm__ volatile("dsb st" ::: "memory");
+#endif
+}
+
+static __u64 page_up(__u64 bytes)
+{
+	__u64 page = (__u64)sysconf(_SC_PAGESIZE);
+
+	return (bytes + page - 1) / page * page;
+}
+
+/* ---- the stand-in ------------------------------------------------------- */
+
+static long long standin_get(const char *name)
+{
+	char path[128], buf[64];
+
+	snprintf(path, sizeof(path), PARAMS "%s", name);
+	if (!*drv_read_file(path, buf, sizeof(buf)))
+		return -1;
+	return *buf == 'Y' ? 1 : strtoll(buf, NULL, 0);
+}
+
+static int standin_set(const char *name, long long value)
+{
+	char path[128], buf[64];
+
+	snprintf(path, sizeof(path), PARAMS "%s", name);
+	snprintf(buf, sizeof(buf), "%lld", value);
+	return drv_write_file(path, buf);
+}
+
+static int standin_revoke(__u64 va)
+{
+	return standin_set("revoke", (long long)va);
+}
+
+static int standin_unload(void)
+{
+	return drv_errno(syscall(__NR_delete_module, STANDIN, O_NONBLOCK));
+}
+
+static int standin_load(const char *bar)
+{
+	int fd = open(getenv("NPU_STANDIN_KO"), O_RDONLY | O_CLOEXEC);
+	char args[128] = "";
+	int ret;
+
+	if (fd < 0)
+		return -errno;
+	if (*bar)
+		snprintf(args, sizeof(args), "bar=%s", bar);
+	ret = drv_errno(syscall(__NR_finit_module, fd, args, 0));
+	close(fd);
+	return ret;
+}
+
+static bool pci_is(const char *name, const char *what, long value)
+{
+	char path[512], buf[64];
+
+	snprintf(path, sizeof(path), PCI "devices/%s/%s", name, what);
+	return strtol(drv_read_file(path, buf, sizeof(buf)), NULL, 0) == value;
+}
+
+/* The last function that looks like an NPU, so that others keep the first. */
+static void bar_find(char *bar, size_t len)
+{
+	DIR *dir = opendir(PCI "devices");
+	struct dirent *entry;
+
+	*bar = 0;
+	while (dir && (entry = readdir(dir)))
+		if (pci_is(entry->d_name, "vendor", 0x1af4) &&
+		    pci_is(entry->d_name, "device", 0x1110) && strcmp(entry->d_name, bar) > 0)
+			snprintf(bar, len, "%.15s", entry->d_name);
+	if (dir)
+		closedir(dir);
+}
+
+/* No driver but @driver may have it, and none has it now. */
+static void bar_keep(const char *bar, const char *driver)
+{
+	char path[128];
+
+	if (!*bar)
+		return;
+	snprintf(path, sizeof(path), PCI "devices/%s/driver_override", bar);
+	drv_write_file(path, driver);
+	snprintf(path, sizeof(path), PCI "devices/%s/driver/unbind", bar);
+	drv_write_file(path, bar);
+}
+
+static void bar_give_back(const char *bar)
+{
+	if (!*bar)
+		return;
+	bar_keep(bar, "\n");
+	drv_write_file(PCI "drivers_probe", bar);
+}
+
+/* ---- creating ----------------------------------------------------------- */
+
+static void ascend_create_init(struct l3l2q_create *create, __u64 va, __u64 bytes)
+{
+	drv_create_init(create);
+	create->backend = L3L2Q_BACKEND_ASCEND;
+	create->source = va;
+	create->source_bytes = bytes;
+}
+
+static void ascend_create_init_raw(struct l3l2q_create *create, __u64 va, __u64 bytes,
+				   __u64 payload, __u64 counters)
+{
+	drv_create_init_raw(create, payload, counters);
+	create->backend = L3L2Q_BACKEND_ASCEND;
+	create->source = va;
+	create->source_bytes = bytes;
+}
+
+/* Whether it would work: 0 or -errno. */
+static int ascend_try(struct l3l2q_create *create)
+{
+	int ctx = drv_open(), fd = drv_create(ctx, create);
+
+	if (fd >= 0)
+		close(fd);
+	close(ctx);
+	return fd < 0 ? fd : 0;
+}
+
+static int ascend_try_at(__u64 va, __u64 bytes)
+{
+	struct l3l2q_create create;
+
+	ascend_create_init(&create, va, bytes);
+	return ascend_try(&create);
+}
+
+/* ---- fixtures ----------------------------------------------------------- */
+
+FIXTURE(standin)
+{
+	char bar[16];
+};
+
+static void standin_up(struct __test_metadata *_metadata, char *bar, size_t len)
+{
+	if (!getenv("NPU_STANDIN_KO"))
+		SKIP(return, "NPU_STANDIN_KO does not say where the stand-in is");
+	standin_unload();
+	bar_find(bar, len);
+	bar_keep(bar, STANDIN);
+	ASSERT_EQ(0, standin_load(bar));
+}
+
+/* Whatever a test did: no rule was broken, and nothing is left. */
+static void standin_down(struct __test_metadata *_metadata, const char *bar)
+{
+	EXPECT_EQ(0, standin_get("violations"));
+	EXPECT_EQ(standin_get("nr_gets"), standin_get("nr_puts"));
+	EXPECT_EQ(0, standin_unload());
+	bar_give_back(bar);
+}
+
+FIXTURE_SETUP(standin)
+{
+	standin_up(_metadata, self->bar, sizeof(self->bar));
+}
+
+FIXTURE_TEARDOWN(standin)
+{
+	standin_down(_metadata, self->bar);
+}
+
+/* Each kind of memory. */
+FIXTURE(memory)
+{
+	char bar[16];
+	struct drv_pair p;
+};
+
+FIXTURE_VARIANT(memory)
+{
+	__u64 va;
+	__u64 bytes;
+	__u64 page;
+	__u32 flags;
+	__u32 memory;
+	bool bar;
+};
+
+FIXTURE_VARIANT_ADD(memory, ram_2m) { RAM_2M, 16 * M, 2 * M };
+FIXTURE_VARIANT_ADD(memory, ram_64k) { RAM_64K, 4 * M, 64 * K };
+FIXTURE_VARIANT_ADD(memory, ram_4k) { RAM_4K, 4 * M, 4 * K };
+FIXTURE_VARIANT_ADD(memory, bar_64k) { BAR_64K, 4 * M, 64 * K, 0, L3L2Q_MEMORY_WC, true };
+FIXTURE_VARIANT_ADD(memory, bar_4k) { BAR_4K, 4 * M, 4 * K, 0, L3L2Q_MEMORY_WC, true };
+FIXTURE_VARIANT_ADD(memory, bar_1g) { BAR_1G, 1 * G, 1 * G, 0, L3L2Q_MEMORY_WC, true };
+FIXTURE_VARIANT_ADD(memory, bar_64k_coherent)
+{
+	BAR_64K, 4 * M, 64 * K, L3L2Q_CREATE_COHERENT, L3L2Q_MEMORY_CACHED, true
+};
+
+/* Pages of these are too small for a machine's that has larger ones. */
+static bool too_small(__u64 page)
+{
+	return page < (__u64)sysconf(_SC_PAGESIZE);
+}
+
+FIXTURE_SETUP(memory)
+{
+	struct l3l2q_create create;
+
+	memset(self, 0, sizeof(*self));
+	standin_up(_metadata, self->bar, sizeof(self->bar));
+	if (_metadata->exit_code)
+		return;
+	if (variant->bar && !*self->bar) {
+		standin_down(_metadata, self->bar);
+		SKIP(return, "no PCI function that looks like an NPU");
+	}
+	ascend_create_init(&create, variant->va, variant->bytes);
+	create.flags = variant->flags;
+	if (too_small(variant->page)) {
+		EXPECT_EQ(-EOPNOTSUPP, ascend_try(&create));
+		standin_down(_metadata, self->bar);
+		SKIP(return, "this machine's pages are too large");
+	}
+	drv_pair_create(_metadata, &self->p, &create);
+	drv_pair_map(_metadata, &self->p);
+}
+
+FIXTURE_TEARDOWN(memory)
+{
+	drv_pair_close(&self->p);
+	standin_down(_metadata, self->bar);
+}
+
+#define L3 (&self->p.l3)
+#define L2 (&self->p.l2)
+
+/* ---- what CREATE takes -------------------------------------------------- */
+
+TEST(without_the_driver_there_is_no_device)
+{
+	struct l3l2q_query query;
+	int ctx = drv_open();
+
+	ASSERT_LE(0, ctx);
+	ASSERT_EQ(0, drv_query(ctx, &query));
+	EXPECT_TRUE(query.features & L3L2Q_FEATURE_ASCEND);
+	close(ctx);
+	standin_unload();
+	EXPECT_EQ(-ENODEV, ascend_try_at(RAM_2M, 16 * M));
+	EXPECT_EQ(-EINVAL, ascend_try_at(0, 16 * M));
+}
+
+TEST_F(standin, bad_sources_are_refused)
+{
+	EXPECT_EQ(0, ascend_try_at(RAM_2M, 16 * M));
+	EXPECT_EQ(-EINVAL, ascend_try_at(0, 16 * M));
+	EXPECT_EQ(-EINVAL, ascend_try_at(RAM_2M, 0));
+	EXPECT_EQ(-EINVAL, ascend_try_at(0, 0));
+	EXPECT_EQ(-EINVAL, ascend_try_at(RAM_2M + 64, 16 * M));
+	EXPECT_EQ(-EINVAL, ascend_try_at(RAM_2M + 2 * K, 4 * M));
+	EXPECT_EQ(-EINVAL, ascend_try_at(RAM_2M, 16 * M - 64));
+	EXPECT_EQ(-EINVAL, ascend_try_at(-(16 * M), 16 * M + 4 * K));
+	EXPECT_EQ(-EINVAL, ascend_try_at(-(4 * K), 1ull << 63));
+	EXPECT_EQ(-EINVAL, ascend_try_at(RAM_2M, -RAM_2M + 4 * K));
+	/* these the driver knows better */
+	EXPECT_EQ(-EINVAL, ascend_try_at(RAM_2M, 16 * M + 2 * M));
+	EXPECT_EQ(-EINVAL, ascend_try_at(RAM_2M + 4 * K, 4 * M));
+	EXPECT_EQ(-EINVAL, ascend_try_at(RAM_2M, 2 * M + 4 * K));
+	EXPECT_EQ(-EINVAL, ascend_try_at(RAM_2M - 2 * M, 16 * M));
+	EXPECT_EQ(-EINVAL, ascend_try_at(RAM_2M, 1ull << 62));
+	EXPECT_EQ(1, standin_get("nr_gets"));
+}
+
+TEST_F(standin, bad_flags_are_refused)
+{
+	struct l3l2q_create create;
+
+	ascend_create_init(&create, RAM_2M, 16 * M);
+	create.flags = L3L2Q_CREATE_NUMA;
+	EXPECT_EQ(-EINVAL, ascend_try(&create));
+	create.flags = 1u << 4;
+	EXPECT_EQ(-EINVAL, ascend_try(&create));
+	create.flags = L3L2Q_CREATE_REGION_V3 | L3L2Q_CREATE_SILENT_PEER | L3L2Q_CREATE_COHERENT;
+	EXPECT_EQ(0, ascend_try(&create));
+}
+
+TEST_F(standin, the_region_has_to_fit)
+{
+	__u64 page = (__u64)sysconf(_SC_PAGESIZE);
+	struct l3l2q_create create;
+
+	ascend_create_init_raw(&create, RAM_64K, 4 * M, 4 * M - page, page);
+	EXPECT_EQ(0, ascend_try(&create));
+	ascend_create_init_raw(&create, RAM_64K, 4 * M, 4 * M - page, page + 4);
+	EXPECT_EQ(-ENOSPC, ascend_try(&create));
+	ascend_create_init_raw(&create, RAM_64K, 4 * M, 4 * M - page + 1, 4);
+	EXPECT_EQ(-ENOSPC, ascend_try(&create));
+	ascend_create_init_raw(&create, RAM_64K, 4 * M, 1, 1 * M);
+	EXPECT_EQ(0, ascend_try(&create));
+	ascend_create_init_raw(&create, RAM_64K, 64 * K, 1 * G, 4);
+	EXPECT_EQ(-ENOSPC, ascend_try(&create));
+}
+
+TEST_F(standin, tables_are_not_believed)
+{
+	int i, err;
+
+	for (i = 1; i <= LIES; i++) {
+		ASSERT_EQ(0, standin_set("lie", i));
+		err = ascend_try_at(RAM_2M, 16 * M);
+		/* not every machine knows where its addresses end */
+		if (i == LIE_NOWHERE && err == -ENOMEM)
+			continue;
+		EXPECT_EQ(-EOPNOTSUPP, err)
+			TH_LOG("lie %d", i);
+	}
+	ASSERT_EQ(0, standin_set("lie", 0));
+	EXPECT_EQ(0, ascend_try_at(RAM_2M, 16 * M));
+	/* one get came without a table */
+	EXPECT_EQ(standin_get("nr_gets"), standin_get("nr_puts") + 1);
+	EXPECT_EQ(0, standin_unload());
+	ASSERT_EQ(0, standin_load(self->bar));
+}
+
+TEST_F(standin, two_kinds_of_memory_at_once_are_refused)
+{
+	struct l3l2q_create create;
+
+	if (!*self->bar)
+		SKIP(return, "no PCI function that looks like an NPU");
+	ascend_create_init_raw(&create, MIXED, 128 * K, 4, 4);
+	EXPECT_EQ(too_small(64 * K) ? -EOPNOTSUPP : 0, ascend_try(&create));
+	ascend_create_init_raw(&create, MIXED, 128 * K, 100 * K, 4);
+	EXPECT_EQ(-EOPNOTSUPP, ascend_try(&create));
+	create.flags = L3L2Q_CREATE_COHERENT;
+	EXPECT_EQ(-EOPNOTSUPP, ascend_try(&create));
+}
+
+TEST_F(standin, counters_of_a_device_are_in_one_piece)
+{
+	struct l3l2q_create create;
+
+	if (!*self->bar)
+		SKIP(return, "no PCI function that looks like an NPU");
+	if (too_small(4 * K))
+		SKIP(return, "this machine's pages are too large");
+	ascend_create_init_raw(&create, BAR_4K, 4 * M, 4, 4 * K);
+	EXPECT_EQ(0, ascend_try(&create));
+	ascend_create_init_raw(&create, BAR_4K, 4 * M, 4, 4 * K + 4);
+	EXPECT_EQ(-EOPNOTSUPP, ascend_try(&create));
+	ascend_create_init_raw(&create, BAR_64K, 4 * M, 4, 1 * M);
+	EXPECT_EQ(0, ascend_try(&create));
+	/* RAM's need not be */
+	ascend_create_init_raw(&create, RAM_4K, 4 * M, 4, 1 * M);
+	EXPECT_EQ(0, ascend_try(&create));
+}
+
+TEST_F(standin, errors_of_the_driver_are_passed_on)
+{
+	ASSERT_EQ(0, standin_set("fail", -ENXIO));
+	EXPECT_EQ(-ENXIO, ascend_try_at(RAM_2M, 16 * M));
+	ASSERT_EQ(0, standin_set("fail", -ENOMEM));
+	EXPECT_EQ(-ENOMEM, ascend_try_at(RAM_2M, 16 * M));
+	ASSERT_EQ(0, standin_set("fail", 42));
+	EXPECT_EQ(-EOPNOTSUPP, ascend_try_at(RAM_2M, 16 * M));
+	ASSERT_EQ(0, standin_set("fail", 0));
+	EXPECT_EQ(0, ascend_try_at(RAM_2M, 16 * M));
+}
+
+TEST_F(standin, a_ring_of_one_needs_cached_memory)
+{
+	struct l3l2q_create create;
+
+	ascend_create_init(&create, RAM_2M, 16 * M);
+	create.depth = 1;
+	EXPECT_EQ(0, ascend_try(&create));
+	if (!*self->bar)
+		SKIP(return, "no PCI function that looks like an NPU");
+	create.source = BAR_64K;
+	create.source_bytes = 4 * M;
+	EXPECT_EQ(-EINVAL, ascend_try(&create));
+	create.flags = L3L2Q_CREATE_COHERENT;
+	EXPECT_EQ(0, ascend_try(&create));
+}
+
+TEST_F(standin, is_needed_while_a_region_is_there)
+{
+	struct l3l2q_create create;
+	struct drv_pair p;
+
+	ascend_create_init(&create, RAM_2M, 16 * M);
+	drv_pair_create(_metadata, &p, &create);
+	EXPECT_EQ(-EAGAIN, standin_unload());
+	drv_ep_close(&p.l3);
+	EXPECT_EQ(-EAGAIN, standin_unload());
+	ASSERT_EQ(0, standin_revoke(RAM_2M));
+	EXPECT_EQ(-EAGAIN, standin_unload());
+	drv_pair_close(&p);
+	EXPECT_EQ(1, standin_get("nr_puts"));
+	EXPECT_EQ(0, standin_unload());
+	EXPECT_EQ(-ENODEV, ascend_try_at(RAM_2M, 16 * M));
+	ASSERT_EQ(0, standin_load(self->bar));
+}
+
+/* ---- what is made ------------------------------------------------------- */
+
+TEST_F(memory, info_says_what_it_is)
+{
+	__u64 payload = L3->info.region.payload_bytes;
+
+	EXPECT_EQ(L3L2Q_BACKEND_ASCEND, L3->info.backend);
+	EXPECT_EQ(variant->memory, L3->info.memory);
+	EXPECT_EQ(variant->memory, L2->info.memory);
+	EXPECT_EQ(L3L2Q_PEER_SILENT, L3->info.peer_kind);
+	EXPECT_EQ(L3L2Q_PEER_ARMS, L2->info.peer_kind);
+	EXPECT_EQ(variant->va, L3->info.region.payload_base);
+	EXPECT_EQ(variant->va + page_up(payload), L3->info.region.counter_base);
+	EXPECT_EQ(0, memcmp(&L3->info.region, &L2->info.region, sizeof(L3->info.region)));
+	EXPECT_EQ(-EINVAL, drv_set_polling(L3->fd, L3L2Q_PEER_RINGS, 0, 0));
+	EXPECT_EQ(0, drv_set_polling(L3->fd, L3L2Q_PEER_ARMS, 0, 0));
+}
+
+/* The stand-in's is not. */
+TEST_F(memory, is_zero)
+{
+	const struct l3l2q_mapping *m = L3->info.map;
+	__u64 i;
+
+	for (i = 0; i < m[L3L2Q_MAP_PAYLOAD].length; i++)
+		ASSERT_EQ(0, L3->payload[i]);
+	for (i = 0; i < m[L3L2Q_MAP_COUNTERS].length; i++)
+		ASSERT_EQ(0, L3->counters[i]);
+}
+
+TEST_F(memory, is_shared)
+{
+	__u64 i, n = L3->info.region.payload_bytes / 8;
+	volatile __u64 *l3 = (__u64 *)L3->payload, *l2 = (__u64 *)L2->payload;
+
+	for (i = 0; i < n; i++)
+		l3[i] = i * 0x9e3779b97f4a7c15u;
+	drain();
+	drv_store(L3, L3L2Q_CTR_INPUT_TAIL, 7);
+	drain();
+	EXPECT_EQ(7, drv_load(L2, L3L2Q_CTR_INPUT_TAIL));
+	EXPECT_EQ(7, drv_load_fd(L2->fd, L3L2Q_CTR_INPUT_TAIL));
+	for (i = 0; i < n; i++)
+		ASSERT_EQ(i * 0x9e3779b97f4a7c15u, l2[i]);
+	ASSERT_EQ(0, drv_set(L2->fd, L3L2Q_CTR_INPUT_HEAD, -5));
+	EXPECT_EQ((__u32)-5, drv_load(L3, L3L2Q_CTR_INPUT_HEAD));
+}
+
+/* Two regions over the same pages see the same bytes at the same addresses. */
+TEST_F(memory, is_where_the_device_has_it)
+{
+	__u64 page = variant->page < 64 * K ? 64 * K : variant->page;
+	__u64 payload, shift, i;
+	struct l3l2q_create create;
+	struct drv_pair a, b;
+
+	if (page > 2 * M)
+		SKIP(return, "this one is too large");
+	shift = page;
+	payload = 3 * page;
+	drv_pair_close(&self->p);
+	ascend_create_init_raw(&create, variant->va, variant->bytes, payload, 64);
+	create.flags = variant->flags;
+	drv_pair_create(_metadata, &a, &create);
+	drv_pair_map(_metadata, &a);
+	for (i = 0; i < payload; i += 8)
+		*(volatile __u64 *)(a.l3.payload + i) = i + 1;
+	drain();
+	/* of one page: its own page is cleared, and the next for its counter */
+	ascend_create_init_raw(&create, variant->va + shift, page * 2, page - 64, 64);
+	create.flags = variant->flags;
+	drv_pair_create(_metadata, &b, &create);
+	drv_pair_map(_metadata, &b);
+	for (i = 0; i < payload; i += 8) {
+		bool cleared = i >= shift && i < shift + page + page_up(64);
+
+		ASSERT_EQ(cleared ? 0 : i + 1, *(volatile __u64 *)(a.l3.payload + i));
+	}
+	drv_store(&b.l3, 0, 77);
+	for (i = 0; i < page - 64; i += 8)
+		*(volatile __u64 *)(b.l3.payload + i) = ~i;
+	drain();
+	for (i = 0; i < page - 64; i += 8)
+		ASSERT_EQ(~i, *(volatile __u64 *)(a.l2.payload + shift + i));
+	EXPECT_EQ(77, *(volatile __u32 *)(a.l2.payload + shift + page));
+	drv_pair_close(&a);
+	drv_pair_close(&b);
+}
+
+/* The device's own view of what is write-combining here. */
+TEST_F(memory, is_in_the_bar)
+{
+	__u64 counters = page_up(L3->info.region.payload_bytes), i;
+	char path[128], *bar;
+	int fd;
+
+	if (variant->memory != L3L2Q_MEMORY_WC)
+		SKIP(return, "not in a BAR, or cached");
+	snprintf(path, sizeof(path), PCI "devices/%s/resource2_wc", self->bar);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		SKIP(return, "no %s", path);
+	bar = mmap(NULL, 4 * M, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, bar);
+	for (i = 0; i < counters; i += 4)
+		*(volatile __u32 *)(L3->payload + i) = (__u32)i * 3;
+	drv_store(L3, L3L2Q_CTR_INPUT_TAIL, 5);
+	drain();
+	for (i = 0; i <= counters; i += 4) {
+		/* pages of 4 KiB are last one first */
+		__u64 at = variant->page == 4 * K ? 4 * M - 4 * K - i / (4 * K) * 4 * K + i % (4 * K) : i;
+
+		ASSERT_EQ(i == counters ? 5 : (__u32)i * 3, *(volatile __u32 *)(bar + at));
+	}
+	munmap(bar, 4 * M);
+	close(fd);
+}
+
+/* L2 as another process, that sleeps in the kernel; L3 is woken by its timer. */
+TEST_F(memory, carries_messages_between_processes)
+{
+	int i, rounds = drv_rounds(100);
+	struct drv_child child;
+	struct drv_pair p;
+	struct l3l2q_create create;
+
+	drv_pair_close(&self->p);
+	ascend_create_init(&create, variant->va, variant->bytes);
+	create.flags = variant->flags;
+	drv_pair_create(_metadata, &p, &create);
+	if (!drv_fork(_metadata, &child)) {
+		if (drv_ep_map(&p.l2))
+			_exit(1);
+		drv_say(child.sock, 'r');
+		for (i = 1; i <= rounds; i++) {
+			drv_consumer(&p.l2, L3L2Q_CONSUMER_SEEN, i - 1);
+			if (drv_wait(p.l2.fd, L3L2Q_EVENT_IN, NULL, 0, drv_deadline(DRV_HANG_MS), NULL))
+				_exit(2);
+			if (drv_load(&p.l2, L3L2Q_CTR_INPUT_TAIL) != (__u32)i)
+				_exit(3);
+			*(volatile __u32 *)(p.l2.payload + 4096) =
+				*(volatile __u32 *)p.l2.payload + 1;
+			drain();
+			/* an NPU kicks nobody */
+			drv_store(&p.l2, L3L2Q_CTR_OUTPUT_TAIL, i);
+			drain();
+		}
+		_exit(drv_detach(p.l2.fd) ? 4 : 0);
+	}
+	drv_ep_close(&p.l2);
+	ASSERT_EQ(0, drv_ep_map(&p.l3));
+	ASSERT_EQ('r', drv_hear(child.sock));
+	for (i = 1; i <= rounds; i++) {
+		*(volatile __u32 *)p.l3.payload = i * 7;
+		drain();
+		ASSERT_EQ(0, drv_publish_tail(&p.l3, i));
+		drain();
+		drv_consumer(&p.l3, L3L2Q_CONSUMER_SEEN, i - 1);
+		ASSERT_EQ(0, drv_wait(p.l3.fd, L3L2Q_EVENT_IN, NULL, 0, drv_deadline(DRV_HANG_MS), NULL));
+		ASSERT_EQ(i, (int)drv_load(&p.l3, L3L2Q_CTR_OUTPUT_TAIL));
+		ASSERT_EQ((__u32)i * 7 + 1, *(volatile __u32 *)(p.l3.payload + 4096));
+	}
+	EXPECT_EQ(0, drv_reap(&child));
+	drv_pair_close(&p);
+}
+
+TEST_F(memory, silent_peers_are_polled_for)
+{
+	struct l3l2q_stats stats;
+	struct drv_sleeper s;
+
+	drv_sleeper_start(_metadata, &s, DRV_BY_EPOLL, L3->fd, L3L2Q_EVENT_IN);
+	drv_store(L2, L3L2Q_CTR_OUTPUT_TAIL, 1);
+	drain();
+	drv_sleeper_join(_metadata, &s);
+	EXPECT_TRUE(drv_sleeper_saw(&s, L3L2Q_EVENT_IN));
+	drv_sleeper_done(&s);
+	ASSERT_EQ(0, drv_stats(L3->fd, &stats));
+	EXPECT_LE(1, stats.timer_wakeups);
+}
+
+/* ---- revocation --------------------------------------------------------- */
+
+TEST_F(memory, revoked_it_turns_into_a_tomb)
+{
+	__u64 length = L3->info.map[L3L2Q_MAP_PAYLOAD].length, i;
+	struct l3l2q_info info;
+	__u32 r;
+	int err;
+
+	for (i = 0; i < length; i += 8)
+		*(volatile __u64 *)(L3->payload + i) = ~0ull;
+	drv_store(L3, L3L2Q_CTR_INPUT_TAIL, 3);
+	drv_store(L2, L3L2Q_CTR_INPUT_HEAD, 2);
+	drv_store(L2, L3L2Q_CTR_OUTPUT_TAIL, 0x80000001);
+	drain();
+	ASSERT_EQ(0, standin_revoke(variant->va));
+	EXPECT_EQ(1, standin_get("nr_callbacks"));
+	EXPECT_EQ(0, standin_get("nr_puts"));
+
+	EXPECT_EQ(1, L3->status->removed);
+	for (r = 0; r < L3L2Q_ROLES; r++) {
+		struct drv_ep *ep = r == L3L2Q_ROLE_L3 ? L3 : L2;
+
+		EXPECT_EQ(3, drv_load(ep, L3L2Q_CTR_INPUT_TAIL));
+		EXPECT_EQ(2, drv_load(ep, L3L2Q_CTR_INPUT_HEAD));
+		EXPECT_EQ(0x80000001, drv_load(ep, L3L2Q_CTR_OUTPUT_TAIL));
+		EXPECT_EQ(0, drv_load(ep, L3L2Q_CTR_OUTPUT_HEAD));
+		EXPECT_EQ(0, drv_load(ep, l3l2q_ctr_abort(r)));
+		EXPECT_EQ(1, drv_load(ep, l3l2q_ctr_abort(l3l2q_peer_role(r))));
+		for (i = 0; i < length; i += 8)
+			ASSERT_EQ(0, *(volatile __u64 *)(ep->payload + i));
+		EXPECT_EQ(DRV_DEAD, drv_poll(ep->fd, POLLPRI, 0) & DRV_DEAD);
+		EXPECT_EQ(-ENODEV, drv_info(ep->fd, &info));
+		EXPECT_EQ(-ENODEV, drv_set(ep->fd, l3l2q_ctr_tail(r), 1));
+		EXPECT_EQ(-ENODEV, drv_load_fd(ep->fd, 0));
+		EXPECT_EQ(-ENODEV, drv_wait(ep->fd, L3L2Q_EVENT_IN, NULL, 0, 0, NULL));
+		EXPECT_EQ(-ENODEV, drv_kick(ep->fd, 0));
+		EXPECT_EQ(-ENODEV, drv_detach(ep->fd));
+		EXPECT_EQ(NULL, drv_mmap(ep->fd, &ep->info.map[L3L2Q_MAP_PAYLOAD],
+					 PROT_READ | PROT_WRITE, &err));
+		EXPECT_EQ(-ENODEV, err);
+	}
+	/* whoever has not noticed yet may go on, and harms nobody */
+	for (i = 0; i < length; i += 8)
+		*(volatile __u64 *)(L2->payload + i) = 0x1234;
+	drv_store(L2, L3L2Q_CTR_OUTPUT_TAIL, 9);
+	EXPECT_EQ(0x80000001, drv_load(L3, L3L2Q_CTR_OUTPUT_TAIL));
+
+	/* there is other memory at the address, for others */
+	EXPECT_EQ(0, ascend_try_at(variant->va, variant->bytes));
+	EXPECT_EQ(1, standin_get("nr_puts"));
+	EXPECT_EQ(1, standin_get("nr_callbacks"));
+	drv_pair_close(&self->p);
+	EXPECT_EQ(2, standin_get("nr_puts"));
+}
+
+TEST_F(memory, revoked_it_wakes_everybody)
+{
+	struct drv_sleeper s[2 * DRV_HOWS], raw;
+	struct l3l2q_condition condition = {
+		.offset = 0,
+		.cmp = L3L2Q_CMP_EQ,
+		.value = 99,
+	};
+	int i;
+
+	for (i = 0; i < 2 * DRV_HOWS; i++)
+		drv_sleeper_start(_metadata, &s[i], i % DRV_HOWS, i < DRV_HOWS ? L3->fd : L2->fd,
+				  i % DRV_HOWS == DRV_BY_EVENTFD ? L3L2Q_EVENT_ABORT
+								 : L3L2Q_EVENT_IN | L3L2Q_EVENT_ABORT);
+	drv_sleeper_start_wait(_metadata, &raw, L3->fd, 0, &condition, 1);
+	ASSERT_EQ(0, standin_revoke(variant->va));
+	for (i = 0; i < 2 * DRV_HOWS; i++) {
+		drv_sleeper_join(_metadata, &s[i]);
+		EXPECT_TRUE(drv_sleeper_saw(&s[i], L3L2Q_EVENT_ABORT))
+			TH_LOG("sleeper %d: %d, %#x, %#x", i, s[i].ret, s[i].polled, s[i].waited.revents);
+		if (s[i].how == DRV_BY_WAIT) {
+			EXPECT_TRUE(s[i].waited.revents & L3L2Q_EVENT_HUP);
+		} else if (s[i].how != DRV_BY_EVENTFD) {
+			EXPECT_EQ(DRV_DEAD, s[i].polled & DRV_DEAD);
+		}
+		drv_sleeper_done(&s[i]);
+	}
+	drv_sleeper_join(_metadata, &raw);
+	EXPECT_EQ(0, raw.ret);
+	EXPECT_EQ(L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP, raw.waited.revents);
+}
+
+/* A process that streams until it is told that the memory is gone. */
+static void stream(struct drv_ep *ep, int sock)
+{
+	__u64 deadline = drv_deadline(DRV_HANG_MS), n;
+	__u32 i = 0;
+
+	if (drv_ep_map(ep))
+		_exit(1);
+	n = ep->info.region.payload_bytes / 8;
+	drv_say(sock, 'r');
+	while (!ep->status->removed) {
+		__u64 *p = (__u64 *)ep->payload + (__u64)i * 511 % n;
+
+		*(volatile __u64 *)p = i;
+		drain();
+		if (drv_publish_tail(ep, ++i) && !ep->status->removed)
+			_exit(2);
+		drv_load(ep, l3l2q_ctr_tail(l3l2q_peer_role(ep->role)));
+		if (drv_now() > deadline)
+			_exit(3);
+	}
+	/* the flag was there before the memory went */
+	if (drv_kick(ep->fd, 0) != -ENODEV)
+		_exit(4);
+	while (!drv_load(ep, l3l2q_ctr_abort(l3l2q_peer_role(ep->role))))
+		if (drv_now() > deadline)
+			_exit(5);
+	_exit(0);
+}
+
+TEST_F(memory, revoked_in_the_middle_of_a_stream)
+{
+	int i, rounds = drv_rounds(8);
+
+	drv_pair_close(&self->p);
+	for (i = 0; i < rounds; i++) {
+		struct drv_child l3, l2;
+		struct l3l2q_create create;
+		struct drv_pair p;
+
+		ASSERT_EQ(0, standin_set("unlocked", i & 1));
+		ascend_create_init(&create, variant->va, variant->bytes);
+		create.flags = variant->flags;
+		drv_pair_create(_metadata, &p, &create);
+		if (!drv_fork(_metadata, &l3))
+			stream(&p.l3, l3.sock);
+		if (!drv_fork(_metadata, &l2))
+			stream(&p.l2, l2.sock);
+		drv_pair_close(&p);
+		ASSERT_EQ('r', drv_hear(l3.sock));
+		ASSERT_EQ('r', drv_hear(l2.sock));
+		drv_observe(i);
+		ASSERT_EQ(0, standin_revoke(variant->va));
+		EXPECT_EQ(0, drv_reap(&l3));
+		EXPECT_EQ(0, drv_reap(&l2));
+	}
+	EXPECT_EQ(rounds, standin_get("nr_callbacks"));
+}
+
+/* ---- races -------------------------------------------------------------- */
+
+TEST_F(memory, revoked_before_it_was_returned)
+{
+	struct l3l2q_create create;
+	int i;
+
+	drv_pair_close(&self->p);
+	ASSERT_EQ(0, standin_set("in_get", 1));
+	for (i = 0; i < 4; i++) {
+		ASSERT_EQ(0, standin_set("unlocked", i & 1));
+		ascend_create_init(&create, variant->va, variant->bytes);
+		create.flags = variant->flags;
+		EXPECT_EQ(-ENODEV, ascend_try(&create));
+	}
+	EXPECT_EQ(4, standin_get("nr_callbacks"));
+	ASSERT_EQ(0, standin_set("in_get", 0));
+	EXPECT_EQ(0, ascend_try(&create));
+}
+
+/* The most where there is most to do. */
+static int race_rounds(__u64 page, int n)
+{
+	return drv_rounds(page == 4 * K ? n : n / 5);
+}
+
+/* All that a region's life has, while its memory goes away at some point of it. */
+static int race_once(const struct l3l2q_create *from, bool *made)
+{
+	struct l3l2q_create create = *from;
+	struct drv_ep ep;
+	int ctx = drv_open(), fd, i, err;
+	__u64 at;
+
+	fd = drv_create(ctx, &create);
+	close(ctx);
+	*made = fd >= 0;
+	if (fd < 0)
+		return fd == -ENODEV ? 0 : fd;
+	drv_ep_init(&ep, fd);
+	err = drv_ep_map(&ep);
+	if (err && err != -ENODEV)
+		return err;
+	if (!err) {
+		for (i = 0; i < 3; i++) {
+			for (at = 0; at < ep.info.region.payload_bytes; at += 4096)
+				*(volatile __u32 *)(ep.payload + at) = 1;
+			drv_store(&ep, 0, i);
+			drv_poll(ep.fd, POLLIN, 0);
+		}
+		err = drv_set(ep.fd, L3L2Q_CTR_INPUT_TAIL, 1);
+		if (err && err != -ENODEV)
+			return err;
+	}
+	drv_ep_unmap_all(&ep);
+	return drv_ep_close(&ep);
+}
+
+TEST_F(memory, revoked_at_any_time)
+{
+	int i, rounds = race_rounds(variant->page, 300), nr_made = 0;
+	struct l3l2q_create create;
+	bool made;
+
+	drv_pair_close(&self->p);
+	for (i = 0; i < rounds; i++) {
+		ASSERT_EQ(0, standin_set("unlocked", i & 1));
+		ASSERT_EQ(0, standin_set("race_us", 1 + i * 37 % 1500));
+		ascend_create_init(&create, variant->va, variant->bytes);
+		create.flags = variant->flags;
+		/* more to clear and to map, now and then */
+		create.input_arena_bytes = i % 4 ? DRV_ARENA : 1 * M;
+		ASSERT_EQ(0, race_once(&create, &made));
+		nr_made += made;
+	}
+	ASSERT_EQ(0, standin_set("race_us", 0));
+	TH_LOG("%d of %d were made, %lld callbacks", nr_made, rounds, standin_get("nr_callbacks"));
+	EXPECT_EQ(0, ascend_try_at(variant->va, variant->bytes));
+}
+
+static void *revoker(void *arg)
+{
+	const __u64 *va = arg;
+
+	while (__atomic_load_n(va, __ATOMIC_RELAXED)) {
+		standin_revoke(__atomic_load_n(va, __ATOMIC_RELAXED));
+		sched_yield();
+	}
+	return NULL;
+}
+
+/* Several processes at it, and somebody who revokes all the time. */
+TEST_F(memory, revoked_all_the_time)
+{
+	int i, k, rounds = race_rounds(variant->page, 60);
+	struct l3l2q_create create;
+	struct drv_child child[3];
+	pthread_t thread;
+	__u64 va = variant->va;
+	bool made;
+
+	drv_pair_close(&self->p);
+	ascend_create_init(&create, variant->va, variant->bytes);
+	create.flags = variant->flags;
+	for (k = 0; k < 3; k++) {
+		if (drv_fork(_metadata, &child[k]))
+			continue;
+		for (i = 0; i < rounds; i++)
+			if (race_once(&create, &made))
+				_exit(1);
+		_exit(0);
+	}
+	ASSERT_EQ(0, pthread_create(&thread, NULL, revoker, &va));
+	for (k = 0; k < 3; k++)
+		EXPECT_EQ(0, drv_reap(&child[k]));
+	__atomic_store_n(&va, 0, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+}
+
+/* The creator is killed; the memory goes with it, or a little later. */
+TEST_F(memory, survives_its_creator)
+{
+	struct drv_child child;
+	struct drv_sleeper s;
+	struct drv_ep l3;
+	int fd;
+
+	drv_pair_close(&self->p);
+	if (!drv_fork(_metadata, &child)) {
+		struct l3l2q_create create;
+		int ctx = drv_open();
+
+		ascend_create_init(&create, variant->va, variant->bytes);
+		create.flags = variant->flags;
+		create.role = L3L2Q_ROLE_L2;
+		fd = drv_create(ctx, &create);
+		drv_ep_init(&l3, fd);
+		if (drv_ep_map(&l3) || !drv_send_fd(child.sock, drv_open_peer(fd)))
+			_exit(1);
+		drv_hear_forever(child.sock);
+	}
+	fd = drv_recv_fd(child.sock);
+	ASSERT_LE(0, fd);
+	drv_ep_init(&l3, fd);
+	ASSERT_EQ(0, drv_ep_map(&l3));
+	EXPECT_EQ(L3L2Q_PEER_ARMS, l3.info.peer_kind);
+	drv_sleeper_start(_metadata, &s, DRV_BY_EPOLL, fd, L3L2Q_EVENT_IN | L3L2Q_EVENT_ABORT);
+	EXPECT_EQ(1000 + SIGKILL, drv_kill(&child));
+	drv_sleeper_join(_metadata, &s);
+	EXPECT_EQ(DRV_DEAD, s.polled & DRV_DEAD);
+	drv_sleeper_done(&s);
+	EXPECT_EQ(0, l3.status->removed);
+	EXPECT_EQ(1, drv_load(&l3, L3L2Q_CTR_L2_ABORT));
+	ASSERT_EQ(0, standin_revoke(variant->va));
+	EXPECT_EQ(1, l3.status->removed);
+	EXPECT_EQ(1, drv_load(&l3, L3L2Q_CTR_L2_ABORT));
+	drv_ep_unmap_all(&l3);
+	drv_ep_close(&l3);
+}
+
+TEST_HARNESS_MAIN
