@@ -123,6 +123,8 @@ guest() {
 	for p in "${shell[@]}"; do
 		specs+=("$* $p")
 	done
+	# the NPU is lost by it
+	specs+=("L3L2Q_NPU_MAY_DIE=1 $b/guest/drv_npu -t an_npu_that_exits_is_a_time_out")
 	args=()
 	for p in "${modules[@]}"; do
 		args+=(--module-file "$kmod-tests/$p/$p.ko")
@@ -134,6 +136,24 @@ guest() {
 
 guest_stock() {
 	guest guest-stock stock 300 1200 big "driver pci dmabuf:ram $ascend memfd external"
+}
+
+# Windows that are RAM, mapped as real ones are: after guest_stock, with what that
+# has built.
+guest_wc() {
+	local dir p specs=()
+
+	title 'kselftests in a guest, write-combining windows'
+	dir=$(tail -n 1 build/log/kernel-stock.log)
+	for p in drv_npu drv_pci drv_remove; do
+		specs+=("build/guest/$p")
+	done
+	while read -r p; do
+		specs+=("$p")
+	done < <(over pci build/guest "${proto[@]}" | grep L3L2Q_TRANSPORT)
+	"$top/selftests/vm/run.sh" --suite guest-wc --kernel "$dir" --timeout $((300 * slow)) --total $((600 * slow)) \
+		--module "build/kmod-$(cat "$dir/version")/l3l2q.ko pci_write_combining=1" --npu npu0 --npu npu1 \
+		--results "$results" -- "${specs[@]}"
 }
 
 # Emulating another machine is slow, and the protocol's code is the same: fewer
@@ -173,6 +193,7 @@ check)
 	models
 	native_suites
 	guest_stock
+	guest_wc
 	guest_arm64
 	;;
 native)
@@ -180,6 +201,7 @@ native)
 	;;
 guest)
 	guest_stock
+	guest_wc
 	guest_arm64
 	;;
 debug)
