@@ -252,7 +252,7 @@ enum l3l2q_backend {
  * EFBIG over max_region_bytes; EDQUOT over max_user_bytes; ENOMEM; ENOSPC no room
  * in the window or the source; ENODEV no such window, or its driver is not
  * loaded; EOPNOTSUPP no such backend here, or memory it cannot use; EBADF not a
- * dma-buf; EMFILE, ENFILE.
+ * dma-buf; EACCES not one that may be written; EMFILE, ENFILE.
  */
 struct l3l2q_create {
 	__u32 size;
@@ -318,8 +318,8 @@ struct l3l2q_mapping {
  * @state: enum l3l2q_state of this end
  * @peer_state: enum l3l2q_state of the other
  * @region: the region's scalars, with the addresses that the device uses. RAM
- *	has none, so there the bases are mmap offsets and each process puts its own
- *	addresses in.
+ *	and dma-bufs have none, so there the bases are mmap offsets and each process
+ *	puts its own addresses in.
  * @queue: the queue's scalars, zero for a raw region
  * @map: the mappings
  */
@@ -560,8 +560,9 @@ struct l3l2q_stats {
  * @pad: 0
  *
  * It holds the payload and, from the next page boundary on, the counters: what
- * CREATE takes with DMABUF. EOPNOTSUPP unless L3L2Q_FEATURE_EXPORT and the backend
- * can, which RAM does.
+ * CREATE takes with DMABUF. It keeps the region, which stays charged to whoever
+ * made it. EOPNOTSUPP unless L3L2Q_FEATURE_EXPORT and the backend can, which RAM
+ * does.
  */
 struct l3l2q_export_dmabuf {
 	__u32 size;
