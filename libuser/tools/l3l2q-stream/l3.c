@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * The L3 side. One thread keeps both directions going: it reads the file straight
- * into the input arena and writes results straight from the output arena, and
- * sleeps only if neither can get on.
+ * into the input arena and writes results straight from the output arena (an NPU's
+ * by way of a copy), and sleeps only if neither can get on.
  */
 
 #include <errno.h>
@@ -57,6 +57,7 @@ struct stream {
 	uint64_t slots;		/* messages that can be on their way, both arenas */
 	uint64_t *sent_at;	/* for each of them */
 	unsigned char *copies;	/* their bodies, to verify */
+	unsigned char *bounce;	/* results, out of memory that may be taken away */
 	struct l3l2q_message held[MAX_HELD];
 	struct iovec iov[MAX_HELD];
 	int max_held;
@@ -284,10 +285,29 @@ static int send_step(struct stream *s)
 
 /* ---- receiving --------------------------------------------------------- */
 
-/* Is it the result of the message that is due? */
-static int check_result(struct stream *s, const struct l3l2q_message *m, uint64_t index,
-			uint64_t offset)
+/*
+ * Where to write a result from. What is written cannot be taken back, so what an
+ * unplug can turn into zeros is copied first, and known to be whole then.
+ */
+static int fetch(struct stream *s, int i)
 {
+	const struct l3l2q_message *m = &s->held[i];
+	int ret;
+
+	s->iov[i].iov_base = (void *)(uintptr_t)m->data;
+	s->iov[i].iov_len = m->nbytes;
+	if (!s->bounce || !m->nbytes)
+		return 0;
+	s->iov[i].iov_base = s->bounce + (size_t)i * s->opt->message;
+	ret = l3l2q_read_into(s->out, m, s->iov[i].iov_base, s->opt->message);
+	return ret ? queue_failed(s, ret) : 0;
+}
+
+/* Is it the result of the message that is due? */
+static int check_result(struct stream *s, int i, uint64_t index, uint64_t offset)
+{
+	const struct l3l2q_message *m = &s->held[i];
+	const unsigned char *body;
 	uint64_t due = s->sent_bytes - offset;
 	unsigned char expected;
 	size_t at;
@@ -301,15 +321,17 @@ static int check_result(struct stream *s, const struct l3l2q_message *m, uint64_
 		return fail(s, EXIT_WORKER, "error", "the worker returned %" PRIu64
 			    " bytes for message %" PRIu64 " of %" PRIu64, (uint64_t)m->nbytes,
 			    index, due);
+	if (fetch(s, i))
+		return FAILED;
 	if (!s->copies)
 		return 0;
-	at = op_check(&s->opt->verify_op, s->copies + index % s->slots * s->opt->message,
-		      m->data, m->nbytes, &expected);
+	body = s->iov[i].iov_base;
+	at = op_check(&s->opt->verify_op, s->copies + index % s->slots * s->opt->message, body,
+		      m->nbytes, &expected);
 	if (at == m->nbytes)
 		return 0;
 	return fail(s, EXIT_ERROR, "mismatch", "verify: first mismatch at byte %" PRIu64
-		    ": 0x%02x is there, 0x%02x is right", offset + at,
-		    ((const unsigned char *)m->data)[at], expected);
+		    ": 0x%02x is there, 0x%02x is right", offset + at, body[at], expected);
 }
 
 static int check_results(struct stream *s, int n)
@@ -319,12 +341,10 @@ static int check_results(struct stream *s, int n)
 	for (int i = 0; i < n; i++) {
 		uint64_t index = s->received + (uint64_t)i;
 
-		if (check_result(s, &s->held[i], index, offset))
+		if (check_result(s, i, index, offset))
 			return FAILED;
 		histogram_add(&s->rtt, s->last_move - s->sent_at[index % s->slots]);
 		offset += s->held[i].nbytes;
-		s->iov[i].iov_base = (void *)(uintptr_t)s->held[i].data;
-		s->iov[i].iov_len = s->held[i].nbytes;
 	}
 	return 0;
 }
@@ -603,7 +623,9 @@ static int make_room(struct stream *s)
 	s->sent_at = calloc(s->slots, sizeof(*s->sent_at));
 	if (s->sent_at && s->opt->verify)
 		s->copies = calloc(s->slots, message);
-	if (!s->sent_at || (s->opt->verify && !s->copies))
+	if (s->npu)
+		s->bounce = calloc((size_t)s->max_held, message);
+	if (!s->sent_at || (s->opt->verify && !s->copies) || (s->npu && !s->bounce))
 		return fail(s, EXIT_ERROR, "error", "out of memory");
 	return 0;
 }
@@ -738,6 +760,7 @@ static void tear_down(struct stream *s)
 		     strerror(errno));
 	free(s->sent_at);
 	free(s->copies);
+	free(s->bounce);
 }
 
 int stream_run(const struct options *opt)
