@@ -159,7 +159,7 @@ PUBLIC_HEADERS := $(wildcard libuser/include/*.h libuser/include/l3l2q/*.h uapi/
 
 # tool NAME DIRECTORY FLAGS LIBRARY LINK
 define tool
-$(BUILD)/$(2)/$(1): $(wildcard libuser/tools/$(1)/*.[ch]) $(PUBLIC_HEADERS) $(4) $(BUILD)/flags
+$(BUILD)/$(2)/$(1): $(wildcard libuser/tools/$(1)/*.c libuser/tools/*/*.h) $(PUBLIC_HEADERS) $(4) $(BUILD)/flags
 	$$(say) CCLD $$@
 	$$(Q)mkdir -p $$(@D)
 	$$(Q)$$(CC) $$(CFLAGS) $$(TOOL_CFLAGS) $$(CPPFLAGS) $$(LDFLAGS) $(3) -o $$@ \

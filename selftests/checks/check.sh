@@ -90,6 +90,7 @@ native_suites() {
 			p=build/$variant/l3l2q-stream
 			[ "$variant" = asan ] || p=build/bin/l3l2q-stream
 			specs+=("STREAM=$p L3L2Q_TRANSPORT=memfd selftests/stream.sh")
+			specs+=("STREAM=$p NPUSIM=${p%stream}npusim selftests/npu_stream.sh")
 		fi
 		L3L2Q_VARIANT=$variant native "native-$variant" --limit $((300 * slow)) "${specs[@]}"
 	done
