@@ -23,6 +23,7 @@ FIXTURE(fault)
 	int fd;		/* of a fresh region, its peer not opened */
 	int efd;
 	int epfd;
+	int buf;	/* a dma-buf */
 	struct l3l2q_info info;
 };
 
@@ -328,6 +329,44 @@ TEST_F(fault, mmap)
 	fault_sweep(_metadata, self, fault_call_map_payload, fault_renew);
 	fault_sweep(_metadata, self, fault_call_map_status, fault_renew);
 	fault_sweep(_metadata, self, fault_call_map_control, fault_renew);
+}
+
+static int fault_call_export(FIXTURE_DATA(fault) *self)
+{
+	struct l3l2q_export_dmabuf export = { .size = sizeof(export), .fd = -1 };
+	int ret = drv_ioctl(self->fd, L3L2Q_IOC_EXPORT_DMABUF, &export);
+
+	return ret ? ret : export.fd;
+}
+
+TEST_F(fault, export_a_dma_buf)
+{
+	fault_sweep(_metadata, self, fault_call_export, fault_close);
+}
+
+static int fault_call_import(FIXTURE_DATA(fault) *self)
+{
+	struct l3l2q_create create;
+
+	drv_create_init(&create);
+	create.backend = L3L2Q_BACKEND_DMABUF;
+	create.flags = L3L2Q_CREATE_COHERENT;
+	create.source = (__u64)self->buf;
+	return drv_create(self->ctx, &create);
+}
+
+/* The kernel warns of exporters whose vmap fails, so let somebody have it. */
+TEST_F(fault, import_a_dma_buf)
+{
+	int keeper;
+
+	self->buf = fault_call_export(self);
+	ASSERT_LE(0, self->buf);
+	keeper = fault_call_import(self);
+	ASSERT_LE(0, keeper);
+	fault_sweep(_metadata, self, fault_call_import, fault_close);
+	close(keeper);
+	close(self->buf);
 }
 
 TEST_HARNESS_MAIN
