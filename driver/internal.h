@@ -508,6 +508,7 @@ int l3l2q_endpoint_end(struct l3l2q_endpoint *ep, u32 state);
 /* map.c */
 u64 l3l2q_part_length(const struct l3l2q_region *region, enum l3l2q_part part);
 int l3l2q_endpoint_mmap(struct file *file, struct vm_area_struct *vma);
+bool l3l2q_is_cached(const void *mem);
 
 /* counter.c */
 s32 l3l2q_counter_read(const struct l3l2q_region *region, u64 offset);

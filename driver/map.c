@@ -243,6 +243,26 @@ static int l3l2q_mmap_check(const struct l3l2q_endpoint *ep,
 	return 0;
 }
 
+/**
+ * l3l2q_is_cached() - did a mapping of device memory become what was asked for
+ * @mem: from memremap(), to be cached
+ *
+ * On x86 what others have mapped already silently wins, and so does firmware.
+ *
+ * Return: whether it is cached.
+ */
+bool l3l2q_is_cached(const void *mem)
+{
+#ifdef CONFIG_X86
+	unsigned int level;
+	const pte_t *pte = lookup_address((unsigned long)mem, &level);
+
+	return pte && !(pte_flags(*pte) & (_PAGE_PWT | _PAGE_PCD));
+#else
+	return true;
+#endif
+}
+
 /* On x86 what the memory was registered as counts instead, and is the same. */
 static pgprot_t l3l2q_memory_prot(const struct l3l2q_region *region,
 				  pgprot_t prot)

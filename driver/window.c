@@ -22,19 +22,6 @@
 
 /* ---- its type ----------------------------------------------------------- */
 
-/* The firmware may have said otherwise, and silently wins: look. */
-static bool window_is_cached(const void *mem)
-{
-#ifdef CONFIG_X86
-	unsigned int level;
-	const pte_t *pte = lookup_address((unsigned long)mem, &level);
-
-	return pte && !(pte_flags(*pte) & (_PAGE_PWT | _PAGE_PCD));
-#else
-	return true;
-#endif
-}
-
 static int window_reserve(struct l3l2q_window *window, u32 memory)
 {
 	int err = 0;
@@ -44,7 +31,7 @@ static int window_reserve(struct l3l2q_window *window, u32 memory)
 				       MEMREMAP_WB);
 		if (!window->mem)
 			return -ENOMEM;
-		if (!window_is_cached(window->mem)) {
+		if (!l3l2q_is_cached(window->mem)) {
 			memunmap(window->mem);
 			window->mem = NULL;
 			memory = L3L2Q_MEMORY_WC;
