@@ -279,13 +279,20 @@ static int ascend_runs_check(struct ascend_backing *ascend,
 
 /* ---- the kernel's mappings ---------------------------------------------- */
 
+/* Map it in the kernel; -EAGAIN if it cannot be cached. */
 static int ascend_run_map(struct ascend_run *run, bool cached)
 {
 	int err;
 
 	if (cached) {
 		run->mem = memremap(run->pa, run->bytes, MEMREMAP_WB);
-		return run->mem ? 0 : -ENOMEM;
+		if (!run->mem)
+			return -ENOMEM;
+		if (l3l2q_is_cached(run->mem))
+			return 0;
+		memunmap(run->mem);
+		run->mem = NULL;
+		return -EAGAIN;
 	}
 
 	/* Only this refuses what others have mapped as something stronger. */
@@ -347,15 +354,11 @@ static int ascend_counters_device(struct ascend_backing *ascend)
 	return 0;
 }
 
-static int ascend_map_device(struct ascend_backing *ascend,
-			     unsigned long nr_runs, bool cached)
+static int ascend_runs_map(struct ascend_backing *ascend, unsigned long nr_runs,
+			   bool cached)
 {
 	struct ascend_run run = {};
 	int err;
-
-	ascend->runs = kvcalloc(nr_runs, sizeof(run), L3L2Q_GFP_USER);
-	if (!ascend->runs)
-		return -ENOMEM;
 
 	while (ascend->nr_runs < nr_runs && ascend_run_next(ascend, &run)) {
 		err = ascend_run_map(&run, cached);
@@ -366,6 +369,33 @@ static int ascend_map_device(struct ascend_backing *ascend,
 		if (err)
 			return err;
 	}
+	return 0;
+}
+
+static void ascend_runs_unmap(struct ascend_backing *ascend)
+{
+	while (ascend->nr_runs) {
+		ascend_run_unmap(&ascend->runs[--ascend->nr_runs]);
+		cond_resched();
+	}
+}
+
+static int ascend_map_device(struct ascend_backing *ascend,
+			     unsigned long nr_runs, bool cached)
+{
+	int err;
+
+	ascend->runs = kvcalloc(nr_runs, sizeof(*ascend->runs), L3L2Q_GFP_USER);
+	if (!ascend->runs)
+		return -ENOMEM;
+
+	err = ascend_runs_map(ascend, nr_runs, cached);
+	if (err == -EAGAIN) {
+		ascend_runs_unmap(ascend);
+		err = ascend_runs_map(ascend, nr_runs, false);
+	}
+	if (err)
+		return err;
 	/* The zeros get there before anybody else is told of the place. */
 	wmb();
 	return ascend_counters_device(ascend);
@@ -405,7 +435,6 @@ static int ascend_map(struct ascend_backing *ascend,
 		      const struct l3l2q_create *cmd)
 {
 	struct l3l2q_region *region = ascend->region;
-	bool cached = cmd->flags & L3L2Q_CREATE_COHERENT;
 	unsigned long nr_runs;
 	int err;
 
@@ -419,12 +448,13 @@ static int ascend_map(struct ascend_backing *ascend,
 	if (ascend->ram)
 		err = ascend_map_ram(ascend);
 	else
-		err = ascend_map_device(ascend, nr_runs, cached);
+		err = ascend_map_device(ascend, nr_runs,
+					cmd->flags & L3L2Q_CREATE_COHERENT);
 	if (err)
 		return err;
 
-	region->memory = ascend->ram || cached ? L3L2Q_MEMORY_CACHED
-					       : L3L2Q_MEMORY_WC;
+	region->memory = region->live.io ? L3L2Q_MEMORY_WC
+					 : L3L2Q_MEMORY_CACHED;
 	/* The peer is an NPU, which knows of neither control pages nor us. */
 	region->peer_kind = L3L2Q_PEER_SILENT;
 	region->payload_base = cmd->source;
@@ -436,14 +466,9 @@ static int ascend_map(struct ascend_backing *ascend,
 /* Nobody uses the mappings any more: let go of the memory. */
 static void ascend_unmap(struct ascend_backing *ascend)
 {
-	unsigned long i;
-
 	if (ascend->ram)
 		vunmap(ascend->region->live.mem);
-	for (i = 0; i < ascend->nr_runs; i++) {
-		ascend_run_unmap(&ascend->runs[i]);
-		cond_resched();
-	}
+	ascend_runs_unmap(ascend);
 	kvfree(ascend->runs);
 	complete_all(&ascend->quiet);
 }
