@@ -593,12 +593,11 @@ static inline void l3l2q_producer_placed(struct l3l2q_producer *p, __u32 opcode)
 L3L2Q_COLD void l3l2q_producer_place_uncached(struct l3l2q_producer *p, __u32 opcode,
 					      __u64 start, __u64 nbytes)
 {
-	struct l3l2q_desc desc = {
-		.seq = p->tail + 1,
-		.opcode = opcode,
-		.payload_nbytes = nbytes,
-	};
+	struct l3l2q_desc desc;
 
+	desc.seq = p->tail + 1;
+	desc.opcode = opcode;
+	desc.payload_nbytes = nbytes;
 	desc.payload_offset = l3l2q_producer_advance(p, start, nbytes);
 	l3l2q_copy_to(p->core->path, &p->ring[p->tail & p->mask], &desc, sizeof(desc));
 	l3l2q_producer_placed(p, opcode);
