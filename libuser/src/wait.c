@@ -9,6 +9,7 @@
 #define SPIN_TURNS 1024		/* looks between two readings of the clock */
 #define SPIN_FLOOR 32		/* bounds of the budget */
 #define SPIN_CEILING (1u << 20)
+#define SLOW_LOOK_NS 1000	/* about what it takes to ask a device */
 
 static uint32_t read_flags(const uint32_t *word)
 {
@@ -145,11 +146,19 @@ static void spinner_learn(struct l3l2q_spinner *s, uint64_t want)
 		s->budget = SPIN_CEILING;
 }
 
+/* A slow look would overrun the time before the clock is first read. */
+static uint64_t spin_budget(const struct l3l2q_ep *ep, const struct l3l2q_spinner *s)
+{
+	uint64_t most = s->max_ns / SLOW_LOOK_NS + 1;
+
+	return ep->memory == L3L2Q_MEMORY_CACHED || s->budget < most ? s->budget : most;
+}
+
 /* Look again and again until an event or until the budget or the time is spent. */
 static uint32_t spin(struct l3l2q_ep *ep, struct l3l2q_spinner *s, uint32_t events,
 		     uint64_t until)
 {
-	uint64_t turn, budget = s->budget;
+	uint64_t turn, budget = spin_budget(ep, s);
 	uint32_t ready;
 
 	for (turn = 1; turn <= budget; turn++) {
