@@ -174,7 +174,10 @@ static inline int l3l2q_core_removed(const struct l3l2q_core *core)
 {
 	if (!core->removed)
 		return 0;
-	l3l2q_load_barrier();
+	if (core->memory == L3L2Q_MEMORY_CACHED)
+		l3l2q_load_barrier();
+	else
+		l3l2q_load_fence();
 	return __atomic_load_n(core->removed, __ATOMIC_ACQUIRE) != 0;
 }
 
