@@ -208,7 +208,8 @@ static int echo_all(struct queue *q, uint64_t n, uint64_t max, uint8_t xor)
 			sizes[sent % 64] = rnd_size(&state, max);
 			body_fill(body, sizes[sent % 64], sent);
 			ret = l3l2q_try_enqueue(q->p, L3L2Q_OP_DATA,
-						sizes[sent % 64] ? body : NULL, sizes[sent % 64]);
+						sizes[sent % 64] ? body : NULL,
+						sizes[sent % 64]);
 			if (!ret) {
 				sent++;
 				continue;
@@ -246,22 +247,15 @@ TEST_F(npu, peers_are_numbered_and_introduced)
 	npu_client_close(&second);
 
 	/* the first is told that one came, and that it went */
-	for (int i = 0; i < VECTORS; i++) {
+	for (int i = 0; i <= VECTORS; i++) {
 		int64_t number = 0;
 		int fd = -1;
 
 		ASSERT_EQ(0, npu_client_recv(self->c.sock, &number, &fd));
 		EXPECT_EQ(2, number);
-		ASSERT_LE(0, fd);
-		close(fd);
-	}
-	for (int i = 0; i < 1; i++) {
-		int64_t number = 0;
-		int fd = -1;
-
-		ASSERT_EQ(0, npu_client_recv(self->c.sock, &number, &fd));
-		EXPECT_EQ(2, number);
-		EXPECT_EQ(-1, fd);
+		EXPECT_EQ(i < VECTORS, fd >= 0);
+		if (fd >= 0)
+			close(fd);
 	}
 	/* the number is free again */
 	ASSERT_EQ(0, npu_client_open(&third, self->sim.socket, VECTORS));
@@ -352,7 +346,8 @@ TEST_F(npu, scalars_that_make_no_sense)
 			r.scalars[i] = clever[k];
 			ret = npu_call(&self->npu, &r, &reply, LONG_NS);
 			EXPECT_TRUE(ret == -EPROTO || ret == -ERANGE) {
-				TH_LOG("scalar %u = 0x%llx: %d", i, (unsigned long long)clever[k], ret);
+				TH_LOG("scalar %u = 0x%llx: %d", i,
+				       (unsigned long long)clever[k], ret);
 			}
 			if (ret != -EINVAL)
 				EXPECT_NE('\0', reply.text[0]);
@@ -473,10 +468,8 @@ TEST_F(npu, sixteen_tasks_at_a_time)
 		ASSERT_EQ(0, launch(&self->npu, &q[i], &job, &reply));
 		task[i] = reply.task;
 	}
-	for (int round = 0; round < 4; round++)
-		for (int i = 0; i < 16; i++)
-			if (!round)
-				EXPECT_EQ(0, l3l2q_enqueue(q[i].p, L3L2Q_OP_DATA, &task[i], 4, LONG_NS));
+	for (int i = 0; i < 16; i++)
+		EXPECT_EQ(0, l3l2q_enqueue(q[i].p, L3L2Q_OP_DATA, &task[i], 4, LONG_NS));
 	for (int i = 15; i >= 0; i--) {
 		struct l3l2q_message m;
 		uint32_t back = 0;
@@ -854,8 +847,12 @@ TEST_F(npu, exit_takes_the_socket_along)
  */
 TEST_F(npu, scribbling_harms_nobody_but_its_own_queue)
 {
-	const uint32_t what[] = { NPU_SCRIBBLE_COUNTERS, NPU_SCRIBBLE_RINGS, NPU_SCRIBBLE_ARENAS,
-				  NPU_SCRIBBLE_RINGS | NPU_SCRIBBLE_ARENAS | NPU_SCRIBBLE_COUNTERS };
+	const uint32_t what[] = {
+		NPU_SCRIBBLE_COUNTERS,
+		NPU_SCRIBBLE_RINGS,
+		NPU_SCRIBBLE_ARENAS,
+		NPU_SCRIBBLE_RINGS | NPU_SCRIBBLE_ARENAS | NPU_SCRIBBLE_COUNTERS,
+	};
 	struct npu_request good = { .kind = NPU_ECHO };
 	struct npu_reply reply, other;
 	struct queue bystander;
@@ -872,6 +869,7 @@ TEST_F(npu, scribbling_harms_nobody_but_its_own_queue)
 		struct l3l2q_error error;
 		struct queue q;
 		uint64_t used = self->c.used;
+		ptrdiff_t from;
 		int ret = 0;
 
 		ASSERT_EQ(0, queue_make(&q, &self->c, 8, 4096, 4096, 2));
@@ -883,10 +881,10 @@ TEST_F(npu, scribbling_harms_nobody_but_its_own_queue)
 			ret = l3l2q_try_peek(q.c, &m);
 			if (ret)
 				continue;
+			from = (unsigned char *)m.data - (unsigned char *)q.ext.payload;
 			if (m.nbytes)
-				ASSERT_TRUE((unsigned char *)m.data >= (unsigned char *)q.ext.payload &&
-					    (unsigned char *)m.data + m.nbytes <=
-					    (unsigned char *)q.ext.payload + q.ext.scalars[3]);
+				ASSERT_TRUE(from >= 0 && (uint64_t)from + m.nbytes <=
+					    q.ext.scalars[3]);
 			ret = l3l2q_release(q.c, &m);
 		}
 		l3l2q_ep_error(q.ep, &error);

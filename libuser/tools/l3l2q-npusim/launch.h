@@ -278,8 +278,8 @@ static inline int npu_replug(struct npu *npu, const char *id, int64_t timeout_ns
 	snprintf(text, sizeof(text), "device_del %.32s\n"
 		 "chardev-remove %.32s\nchardev-remove %.32s.again\n"
 		 "chardev-add socket,id=%.32s.again,path=%.32s.sock\n"
-		 "device_add ivshmem-doorbell,id=%.32s,vectors=2,chardev=%.32s.again,bus=%.32s.port",
-		 id, id, id, id, id, id, id, id);
+		 "device_add ivshmem-doorbell,id=%.32s,vectors=2,chardev=%.32s.again,"
+		 "bus=%.32s.port", id, id, id, id, id, id, id, id);
 	return npu_monitor(npu, text, timeout_ns);
 }
 

@@ -68,10 +68,12 @@ static int read_reply(const struct monitor *m, int sock, char *reply, size_t siz
 	return -1;
 }
 
-/* It echoes what it is told, one character at a time, with escapes: cut that off. */
+/* It echoes what it is told, one character at a time, with escapes: skip that. */
 static const char *complaint(const char *reply)
 {
-	return strstr(reply, "Error: ") ? strstr(reply, "Error: ") : strstr(reply, "unknown command");
+	const char *error = strstr(reply, "Error: ");
+
+	return error ? error : strstr(reply, "unknown command");
 }
 
 static int say_line(const struct monitor *m, int sock, const char *line)

@@ -548,10 +548,13 @@ static int serve(struct task *t)
 		if (t->job.end && t->count.received >= t->job.end_after)
 			return crash(t);
 		ret = next_input(t, &m);
-		if (!ret && m.opcode == L3L2Q_OP_STOP)
+		if (!ret && m.opcode == L3L2Q_OP_STOP) {
 			ret = serve_stop(t, &m);
-		else if (!ret && !(ret = delay(t)))
-			ret = serve_message(t, &m);
+		} else if (!ret) {
+			ret = delay(t);
+			if (!ret)
+				ret = serve_message(t, &m);
+		}
 		if (ret)
 			return ret;
 	}

@@ -156,7 +156,8 @@ int npu_finish(struct npu_peer *peer, struct npu_result *result, int64_t timeout
 	if (ret)
 		snprintf(why, size, "the NPU does not say how its task ended: %s", strerror(-ret));
 	else if (reply.state != NPU_DONE)
-		snprintf(why, size, "the NPU's task %s: %s", npu_state_name(reply.state), reply.text);
+		snprintf(why, size, "the NPU's task %s: %s", npu_state_name(reply.state),
+			 reply.text);
 	return ret || reply.state != NPU_DONE ? -1 : 0;
 }
 

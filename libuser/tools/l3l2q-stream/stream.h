@@ -2,7 +2,8 @@
 /*
  * Inside l3l2q-stream. main.c reads the options and says how it ended; l3.c is
  * the L3 side, a loop on one thread; worker.c is the L2 side and what L3 knows of
- * it; npu.c has an NPU be L2 instead; ops.c has the operations and their check; report.c the numbers.
+ * it; npu.c has an NPU be L2 instead; ops.c has the operations and their check;
+ * report.c the numbers.
  */
 #ifndef STREAM_H
 #define STREAM_H
