@@ -857,7 +857,7 @@ TEST_F(revoked, reaches_every_region_of_the_buffer)
 /* The timer that watches a silent peer reads counters all the time. */
 TEST_F(revoked, under_the_timer)
 {
-	int i, n = drv_rounds(40), buf, fd;
+	int i, n = drv_rounds(20), buf, fd;
 	struct l3l2q_create create;
 	struct drv_sleeper s;
 
@@ -957,7 +957,7 @@ TEST_F(revoked, in_the_middle_of_everything)
 {
 	void *(*const mains[])(void *) = { traffic_calls, traffic_maps, traffic_creates };
 	pthread_t threads[ARRAY_SIZE(mains)];
-	int round, i, n = drv_rounds(40);
+	int round, i, n = drv_rounds(24);
 	struct l3l2q_create create;
 
 	for (round = 0; round < n; round++) {
@@ -993,7 +993,7 @@ TEST_F(revoked, in_the_middle_of_everything)
 
 TEST_F(revoked, while_the_last_reference_goes)
 {
-	int round, n = drv_rounds(100);
+	int round, n = drv_rounds(60);
 
 	for (round = 0; round < n; round++) {
 		int buf = standin_new(queue_bytes(), DMABUF_STANDIN_DYNAMIC);
