@@ -133,8 +133,8 @@ else
 	ok 'l3l2q-npusim gets ready' npusim
 fi
 
-# one message on its way at a time
-single='--message 16K --input-arena 16K --output-arena 16K'
+# one message on its way at a time, and time to fall asleep
+single='--message 16K --input-arena 16K --output-arena 16K --npu-delay 500'
 
 # ---- sizes, operations, windows
 
@@ -185,10 +185,10 @@ ok 'no NPU there: in words' says 'no NPU at nowhere'
 
 # ---- an NPU that goes away
 
-# slow [OPTION...]: a stream in the background that takes long, at work
+# slow OPTION...: a stream in the background that is to take long, at work
 slow() {
 	rm -f result
-	timeout $LIMIT "$STREAM" --transport "$T" --peer npu --npu-delay 100000 -i big -o result \
+	timeout $LIMIT "$STREAM" --transport "$T" --peer npu -i big -o result \
 		"$@" >out 2>err &
 	l3=$!
 	pids="$pids $l3"
@@ -220,13 +220,13 @@ if [ -n "$L3L2Q_GUEST" ]; then
 	ok 'polled: no interrupts' [ "$(field interrupts)" = 0 ]
 	ok 'polled: no doorbells' [ "$(field doorbells)" = 0 ]
 	ok 'polled: by the timer' [ "$(field timer_ticks)" -gt 0 ]
-	removed 'removal'
-	removed 'removal, verified' --verify
-	removed 'removal under a sleeper' --spin off $single
-	removed 'removal, with an eventfd' --abort-eventfd
-	removed 'removal, from a silent NPU' --silent
+	removed 'removal' --npu-delay 100000
+	removed 'removal, verified' --npu-delay 100000 --verify
+	removed 'removal under a sleeper' --spin off $single --npu-delay 100000
+	removed 'removal, with an eventfd' --npu-delay 100000 --abort-eventfd
+	removed 'removal, from a silent NPU' --npu-delay 100000 --silent
 else
-	slow --timeout 2
+	slow --timeout 2 --npu-delay 100000
 	kill -9 $npu
 	wait $l3
 	ok 'l3l2q-npusim killed: status 1' [ $? = 1 ]

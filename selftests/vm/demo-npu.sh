@@ -20,6 +20,7 @@ npu_table() {
 		'NPU rings'
 	cat "$rows"
 	say 'sleeps: of L3. ticks: of the timer that looks for it, if the NPU is silent.'
+	say 'one by one: there is one message on its way, and the NPU takes 1000 us for it.'
 }
 
 npu_stream() {
@@ -50,7 +51,8 @@ npu_jobs() {
 	cmp -s "$input" "$dir/xor" && die 'xor changed nothing'
 	npu_stream "add-f32, $mode" "$input" "$dir/add" --op add-f32:1.5 "$@"
 	$check
-	npu_stream "one by one, $mode" "$input" "$dir/echo" --op echo --depth 1 --spin off "$@"
+	npu_stream "one by one, $mode" "$input" "$dir/echo" --op echo --depth 1 --spin off \
+		--npu-delay 1000 "$@"
 	$check
 	[ "$(field sleeps)" -gt 0 ] || die 'L3 never slept'
 	cmp "$input" "$dir/echo" || die 'echo changed something'
