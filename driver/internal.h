@@ -426,7 +426,7 @@ int l3l2q_window_map(const struct l3l2q_window *window, u64 offset, u64 bytes,
 		     struct l3l2q_words *words);
 void l3l2q_window_unmap(struct l3l2q_words *words);
 int l3l2q_window_clear(const struct l3l2q_window *window, u64 offset, u64 bytes,
-		       const bool *stop);
+		       const bool *stop, bool killable);
 unsigned long l3l2q_window_pfn(const struct l3l2q_window *window, u64 offset,
 			       unsigned long index);
 

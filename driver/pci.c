@@ -67,7 +67,7 @@ struct npu_vector {
  * @teardown: one at a time
  * @lost_work: it does not answer any more
  * @lock: taken in any context; outside those of endpoints
- * @nr_pieces: on the lists of vectors; under @lock
+ * @nr_pieces: that their regions will give back by themselves; under @lock
  * @drained: there are none, once it is gone
  * @nr_vectors: interrupts
  * @nr_requested: of which have a handler
@@ -113,7 +113,7 @@ struct npu_piece {
 	bool revoked;
 };
 
-/* By the order of QUERY_DEVICE's indices. */
+/* In the order of QUERY_DEVICE's indices, which is that of their names. */
 static LIST_HEAD(npus);
 static DEFINE_MUTEX(npus_lock);
 
@@ -146,6 +146,23 @@ static struct npu *npu_get(u64 index)
 	}
 	mutex_unlock(&npus_lock);
 	return NULL;
+}
+
+/* To where it was if it comes back. */
+static void npu_list(struct npu *npu)
+{
+	struct list_head *at = &npus;
+	struct npu *other;
+
+	mutex_lock(&npus_lock);
+	list_for_each_entry(other, &npus, node) {
+		if (strcmp(pci_name(other->pdev), pci_name(npu->pdev)) > 0) {
+			at = &other->node;
+			break;
+		}
+	}
+	list_add_tail(&npu->node, at);
+	mutex_unlock(&npus_lock);
 }
 
 u32 l3l2q_pci_nr_devices(void)
@@ -214,6 +231,7 @@ static void npu_piece_list(struct npu_piece *piece)
 	spin_unlock_irqrestore(&npu->lock, flags);
 }
 
+/* No interrupt looks at it any more. */
 static void npu_piece_unlist(struct npu_piece *piece)
 {
 	struct npu *npu = piece->npu;
@@ -221,8 +239,16 @@ static void npu_piece_unlist(struct npu_piece *piece)
 
 	spin_lock_irqsave(&npu->lock, flags);
 	list_del(&piece->node);
-	npu->nr_pieces--;
-	if (!npu->nr_pieces)
+	spin_unlock_irqrestore(&npu->lock, flags);
+}
+
+/* And it has been given back. */
+static void npu_piece_done(struct npu *npu)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&npu->lock, flags);
+	if (!--npu->nr_pieces)
 		wake_up_all(&npu->drained);
 	spin_unlock_irqrestore(&npu->lock, flags);
 }
@@ -241,7 +267,7 @@ static int npu_piece_alloc(struct npu_piece *piece, u64 counters_at,
 	if (err)
 		goto err_free;
 	err = l3l2q_window_clear(window, piece->offset, piece->bytes,
-				 &piece->npu->gone);
+				 &piece->npu->gone, true);
 	if (err)
 		goto err_unmap;
 	return 0;
@@ -326,12 +352,13 @@ static void npu_region_free(struct l3l2q_region *region)
 	struct npu *npu = piece->npu;
 
 	if (!piece->revoked) {
+		npu_piece_unlist(piece);
 		down_read(&npu->access);
 		/* CREATE zeroes, but nothing is left there until then. */
 		l3l2q_window_clear(&npu->window, piece->offset, piece->bytes,
-				   &npu->gone);
+				   &npu->gone, false);
 		npu_piece_free(piece);
-		npu_piece_unlist(piece);
+		npu_piece_done(npu);
 		up_read(&npu->access);
 	}
 	kfree(piece);
@@ -605,9 +632,7 @@ static int npu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		goto err_window;
 
 	pci_set_drvdata(pdev, npu);
-	mutex_lock(&npus_lock);
-	list_add_tail(&npu->node, &npus);
-	mutex_unlock(&npus_lock);
+	npu_list(npu);
 	return 0;
 
 err_window:

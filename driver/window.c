@@ -190,11 +190,12 @@ static int window_clear_chunk(const struct l3l2q_window *window, u64 offset,
  * @offset: where it is
  * @bytes: its size
  * @stop: stop when this turns true
+ * @killable: or the caller is to die
  *
- * Return: 0, -ENOMEM, or -ENODEV if it was stopped.
+ * Return: 0, -ENOMEM, or -ENODEV or -EINTR if it was stopped.
  */
 int l3l2q_window_clear(const struct l3l2q_window *window, u64 offset, u64 bytes,
-		       const bool *stop)
+		       const bool *stop, bool killable)
 {
 	u64 done, n;
 	int err;
@@ -202,6 +203,8 @@ int l3l2q_window_clear(const struct l3l2q_window *window, u64 offset, u64 bytes,
 	for (done = 0; done < bytes; done += n) {
 		if (READ_ONCE(*stop))
 			return -ENODEV;
+		if (killable && fatal_signal_pending(current))
+			return -EINTR;
 		n = min_t(u64, bytes - done, WINDOW_CHUNK);
 		err = window_clear_chunk(window, offset + done, n);
 		if (err)
