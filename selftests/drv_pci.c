@@ -52,7 +52,7 @@ TEST_F(pci, windows_are_what_sysfs_says)
 {
 	struct l3l2q_query_device d;
 	__u64 start, end, flags;
-	char buf[64];
+	char buf[64], before[sizeof(d.name)] = "";
 	int i, nr = npu_windows(self->ctx);
 
 	for (i = 0; i < nr; i++) {
@@ -64,6 +64,8 @@ TEST_F(pci, windows_are_what_sysfs_says)
 		ASSERT_TRUE(memchr(d.name, 0, sizeof(d.name)) && d.name[0]);
 		EXPECT_TRUE(npu_bound((char *)d.name));
 		EXPECT_EQ(i, npu_index(self->ctx, (char *)d.name));
+		EXPECT_LT(0, strcmp((char *)d.name, before));
+		strcpy(before, (char *)d.name);
 		ASSERT_TRUE(npu_bar((char *)d.name, 2, &start, &end, &flags));
 		EXPECT_EQ(end - start + 1, d.window_bytes);
 		EXPECT_GE(d.window_bytes, d.free_bytes);
@@ -698,6 +700,58 @@ TEST_F(pci, interrupts_are_for_the_regions_of_their_vector)
 	pci_task_close(&l3);
 }
 
+struct pci_armed {
+	FIXTURE_DATA(pci) *self;
+	int stop;
+	int bad;
+	int rounds;
+};
+
+/* Regions that are armed and end while interrupts come in. */
+static void *pci_armed_churn(void *arg)
+{
+	struct pci_armed *a = arg;
+	struct l3l2q_create create;
+	int fd;
+
+	while (!__atomic_load_n(&a->stop, __ATOMIC_ACQUIRE)) {
+		npu_create_init(&create, 0);
+		fd = drv_create(a->self->ctx, &create);
+		a->bad += fd < 0;
+		if (fd < 0)
+			continue;
+		a->bad += drv_arm(fd, L3L2Q_EVENT_IN) < 0;
+		close(fd);
+		a->rounds++;
+	}
+	return NULL;
+}
+
+TEST_F(pci, interrupts_meet_regions_that_come_and_go)
+{
+	struct npu_request job = { .kind = NPU_ECHO, .flags = NPU_RING };
+	struct pci_armed churn = { .self = self };
+	int i, rounds = drv_rounds(400);
+	struct npu_reply reply;
+	pthread_t thread;
+	struct drv_ep l3;
+
+	NPU_NEEDED();
+	pci_task(_metadata, self, &l3, &job, &reply, 0);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, pci_armed_churn, &churn));
+	for (i = 0; i < rounds; i++)
+		pci_echo(_metadata, &l3, (__u32)i, DRV_BY_WAIT);
+	__atomic_store_n(&churn.stop, 1, __ATOMIC_RELEASE);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_EQ(0, churn.bad);
+	TH_LOG("%d regions came and went during %d interrupts", churn.rounds, rounds);
+	npu_put(&l3, (__u32)rounds, NULL, 0);
+	EXPECT_EQ(0, drv_kick(l3.fd, 0));
+	EXPECT_EQ(0, npu_wait(&self->box.npu, reply.task, &reply, NPU_TIMEOUT_NS));
+	EXPECT_EQ(NPU_DONE, reply.state) TH_LOG("%s", reply.text);
+	pci_task_close(&l3);
+}
+
 TEST_F(pci, the_npu_hears_of_a_death)
 {
 	struct npu_request job = { .kind = NPU_ECHO, .flags = NPU_RING };
@@ -742,23 +796,24 @@ static void pci_check_other(struct __test_metadata *_metadata, FIXTURE_DATA(pci)
 	struct l3l2q_query_device d;
 	struct l3l2q_create create;
 	struct l3l2q_info info;
-	int fd;
+	int fd, at;
 
 	EXPECT_EQ(nr + 1, npu_windows(self->ctx));
 	ASSERT_TRUE(npu_bound(name));
-	ASSERT_EQ(nr, npu_index(self->ctx, name));
-	ASSERT_EQ(0, npu_query_device(self->ctx, (__u32)nr, &d));
+	at = npu_index(self->ctx, name);
+	ASSERT_LE(0, at);
+	ASSERT_EQ(0, npu_query_device(self->ctx, (__u32)at, &d));
 	/* a real window, and prefetchable */
 	EXPECT_EQ(L3L2Q_MEMORY_WC, d.memory);
 	EXPECT_EQ(0, d.vectors);
-	npu_create_init(&create, (__u32)nr);
+	npu_create_init(&create, (__u32)at);
 	fd = drv_create(self->ctx, &create);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, drv_info(fd, &info));
 	EXPECT_EQ(L3L2Q_MEMORY_WC, info.memory);
 	EXPECT_EQ(L3L2Q_PEER_SILENT, info.peer_kind);
 	close(fd);
-	EXPECT_EQ(d.window_bytes, npu_free_bytes(self->ctx, (__u32)nr));
+	EXPECT_EQ(d.window_bytes, npu_free_bytes(self->ctx, (__u32)at));
 }
 
 TEST_F(pci, other_functions_bind_by_driver_override)
