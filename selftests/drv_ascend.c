@@ -642,6 +642,58 @@ TEST_F(memory, silent_peers_are_polled_for)
 	EXPECT_LE(1, stats.timer_wakeups);
 }
 
+/* The kernel's fault injection, as in drv_fault. */
+TEST_F(memory, every_allocation_fails_once)
+{
+	static const char *const knobs[][2] = {
+		{ "failslab/ignore-gfp-wait", "N" },
+		{ "failslab/verbose", "0" },
+		{ "fail_page_alloc/ignore-gfp-wait", "N" },
+		{ "fail_page_alloc/min-order", "1" },
+		{ "fail_page_alloc/verbose", "0" },
+		{ "fail_usercopy/verbose", "0" },
+	};
+	int nth = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC), n, len, fd, failed = 0;
+	char path[128], text[16], old[ARRAY_SIZE(knobs)][16];
+	struct l3l2q_create create;
+	bool injected = true;
+	size_t i;
+
+	if (nth < 0 || access("/sys/kernel/debug/failslab", X_OK))
+		SKIP(return, "this kernel cannot make allocations fail");
+	for (i = 0; i < ARRAY_SIZE(knobs); i++) {
+		snprintf(path, sizeof(path), "/sys/kernel/debug/%s", knobs[i][0]);
+		drv_read_file(path, old[i], sizeof(old[i]));
+		drv_write_file(path, knobs[i][1]);
+	}
+	for (n = 1; n < 400 && injected; n++) {
+		ascend_create_init(&create, variant->va, variant->bytes);
+		create.flags = variant->flags;
+		len = snprintf(text, sizeof(text), "%d", n);
+		ASSERT_EQ(len, pwrite(nth, text, (size_t)len, 0));
+		fd = drv_create(self->p.ctx, &create);
+		memset(text, 0, sizeof(text));
+		injected = pread(nth, text, sizeof(text) - 1, 0) > 0 && !atoi(text);
+		while (!injected && pwrite(nth, "0", 1, 0) != 1)
+			;
+		EXPECT_TRUE(fd >= 0 || fd == -ENOMEM || fd == -EFAULT || fd == -ENFILE)
+			TH_LOG("chance %d: %d", n, fd);
+		failed += fd < 0;
+		if (fd >= 0)
+			close(fd);
+		/* all but the fixture's */
+		ASSERT_EQ(standin_get("nr_gets"), standin_get("nr_puts") + 1)
+			TH_LOG("chance %d: not put", n);
+	}
+	for (i = 0; i < ARRAY_SIZE(knobs); i++) {
+		snprintf(path, sizeof(path), "/sys/kernel/debug/%s", knobs[i][0]);
+		drv_write_file(path, old[i]);
+	}
+	close(nth);
+	EXPECT_FALSE(injected);
+	EXPECT_LT(3, failed);
+}
+
 /* ---- revocation --------------------------------------------------------- */
 
 TEST_F(memory, revoked_it_turns_into_a_tomb)

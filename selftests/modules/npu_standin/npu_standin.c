@@ -546,8 +546,6 @@ int hal_kernel_p2p_get_pages(u64 va, u64 len,
 		return fail;
 
 	mutex_lock(&lock);
-	nr_gets++;
-	bar_gets += range->kind != KIND_RAM;
 	if (!range->mem)
 		range->mem = mem_new(range);
 	if (range->mem)
@@ -556,6 +554,8 @@ int hal_kernel_p2p_get_pages(u64 va, u64 len,
 		mutex_unlock(&lock);
 		return -ENOMEM;
 	}
+	nr_gets++;
+	bar_gets += range->kind != KIND_RAM;
 	table_lie(&table->table);
 	if (lie == LIE_NO_PAGES) {
 		kvfree(table->table.pages_info);
