@@ -132,7 +132,7 @@ guest() {
 	done
 	"$top/selftests/vm/run.sh" --suite "$suite" --kernel "$dir" --mem "$mem" --timeout $((limit * slow)) --total $((total * slow)) \
 		--module "$kmod/l3l2q.ko" "${args[@]}" --npu npu0 --npu npu1 --results "$results" \
-		--file "$b/bin-static/l3l2q-stream:/bin/l3l2q-stream" -- "${specs[@]}"
+		--qemu -device --qemu pci-testdev,membar=16M --file "$b/bin-static/l3l2q-stream:/bin/l3l2q-stream" -- "${specs[@]}"
 }
 
 guest_stock() {
