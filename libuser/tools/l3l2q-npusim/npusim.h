@@ -65,6 +65,9 @@ struct npu {
 	int signal_fd;
 	int ended_fd;			/* eventfd: a task has ended */
 	int doorbell[MAX_VECTORS];	/* eventfds that guests signal */
+	int filler;			/* an eventfd that nobody signals */
+	bool greeted;			/* somebody was here */
+	unsigned int replugs;
 
 	pthread_mutex_t guests_lock;	/* tasks ring */
 	struct guest guest[MAX_GUESTS];
