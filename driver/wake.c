@@ -85,14 +85,16 @@ u32 l3l2q_look(struct l3l2q_endpoint *ep)
 	u32 events = 0;
 
 	/* A state is published after its abort flag: look in that order. */
-	if (l3l2q_endpoint_ended(l3l2q_peer(ep)) || l3l2q_endpoint_ended(ep) ||
-	    l3l2q_region_removed(ep->region))
+	if (l3l2q_endpoint_ended(l3l2q_peer(ep)) || l3l2q_endpoint_ended(ep))
 		events |= L3L2Q_EVENT_HUP;
-	if (l3l2q_region_is_raw(ep->region))
-		return events;
-	events |= l3l2q_look_queue(ep);
-	if (l3l2q_region_removed(ep->region))
-		events |= L3L2Q_EVENT_ABORT;
+	if (!l3l2q_region_is_raw(ep->region))
+		events |= l3l2q_look_queue(ep);
+	/* Last, so that nothing of a tomb is reported without it. */
+	if (l3l2q_region_removed(ep->region)) {
+		events |= L3L2Q_EVENT_HUP;
+		if (!l3l2q_region_is_raw(ep->region))
+			events |= L3L2Q_EVENT_ABORT;
+	}
 	return events;
 }
 
