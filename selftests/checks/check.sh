@@ -50,8 +50,9 @@ native() {
 	"$here/native.sh" --suite "$suite" --results "$results" "$@"
 }
 
-# the NPU memory that npu_standin has for everybody
+# the NPU memory that npu_standin has for everybody: RAM, and npu1's window
 ascend=ascend:0x120000000000:0x1000000
+ascend_bar=ascend:0x123000000000:0x1000000
 
 # over 'TRANSPORT...' DIR PROGRAM...: each program with each transport, or once
 # if its source does not care
@@ -66,6 +67,9 @@ over() {
 		fi
 		for t in $transports; do
 			case $t in
+			"$ascend_bar")
+				echo "WITH_MODULE=npu_standin,bar=0000:02:00.0 L3L2Q_TRANSPORT=$t $dir/$p"
+				;;
 			ascend*) echo "WITH_MODULE=npu_standin L3L2Q_TRANSPORT=$t $dir/$p" ;;
 			*) echo "L3L2Q_TRANSPORT=$t $dir/$p" ;;
 			esac
@@ -136,13 +140,13 @@ guest() {
 }
 
 guest_stock() {
-	guest guest-stock stock 300 1200 big "driver pci dmabuf:ram $ascend memfd external"
+	guest guest-stock stock 300 1200 big "driver pci dmabuf:ram $ascend memfd"
 }
 
 # Windows that are RAM, mapped as real ones are: after guest_stock, with what that
 # has built.
 guest_wc() {
-	local dir p specs=()
+	local dir p specs=() args=()
 
 	title 'kselftests in a guest, write-combining windows'
 	dir=$(tail -n 1 build/log/kernel-stock.log)
@@ -151,9 +155,12 @@ guest_wc() {
 	done
 	while read -r p; do
 		specs+=("$p")
-	done < <(over pci build/guest "${proto[@]}" | grep L3L2Q_TRANSPORT)
+	done < <(over "pci $ascend_bar" build/guest "${proto[@]}" | grep L3L2Q_TRANSPORT)
+	for p in "${modules[@]}"; do
+		args+=(--module-file "build/kmod-$(cat "$dir/version")-tests/$p/$p.ko")
+	done
 	"$top/selftests/vm/run.sh" --suite guest-wc --kernel "$dir" --timeout $((300 * slow)) --total $((600 * slow)) \
-		--module "build/kmod-$(cat "$dir/version")/l3l2q.ko pci_write_combining=1" --npu npu0 --npu npu1 \
+		--module "build/kmod-$(cat "$dir/version")/l3l2q.ko pci_write_combining=1" "${args[@]}" --npu npu0 --npu npu1 \
 		--results "$results" -- "${specs[@]}"
 }
 
@@ -207,7 +214,7 @@ guest)
 	;;
 debug)
 	# A leak scan takes 10 s for each GiB, and there are four.
-	guest guest-debug debug 600 2100 1G "driver pci dmabuf:udmabuf $ascend memfd external" L3L2Q_MESSAGES=50000
+	guest guest-debug debug 600 2100 1G "driver pci dmabuf:udmabuf $ascend" L3L2Q_MESSAGES=50000
 	;;
 style)
 	style
