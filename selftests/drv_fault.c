@@ -4,7 +4,7 @@
  * fault injection: the call either works or fails with an error that says so,
  * and leaves nothing behind. Where the kernel cannot inject, all is skipped.
  */
-#include "drv_util.h"
+#include "npu_util.h"
 
 #define MAX_NTH 400
 
@@ -181,6 +181,24 @@ static int fault_call_create_raw(FIXTURE_DATA(fault) *self)
 TEST_F(fault, create_a_larger_region)
 {
 	fault_sweep(_metadata, self, fault_call_create_raw, fault_close);
+}
+
+static int fault_call_create_npu(FIXTURE_DATA(fault) *self)
+{
+	struct l3l2q_create create;
+
+	npu_create_init_raw(&create, 0, 3 << 20, 4096);
+	return drv_create(self->ctx, &create);
+}
+
+TEST_F(fault, create_in_an_npu_window)
+{
+	__u64 before;
+
+	NPU_REQUIRE(self->ctx, 1);
+	before = npu_free_bytes(self->ctx, 0);
+	fault_sweep(_metadata, self, fault_call_create_npu, fault_close);
+	EXPECT_EQ(before, npu_free_bytes(self->ctx, 0));
 }
 
 static void fault_renew(FIXTURE_DATA(fault) *self, int ret)
