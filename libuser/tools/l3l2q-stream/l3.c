@@ -40,6 +40,8 @@ struct stream {
 	struct l3l2q_consumer *out;
 	struct worker worker;
 	struct npu_peer *npu;	/* instead of a worker, or NULL */
+	struct external *external;	/* the queue's memory, or NULL */
+	bool missed;		/* its worker has left */
 	struct npu_result npu_result;
 	enum phase phase;
 	int input;
@@ -494,11 +496,31 @@ static int poll_all(struct stream *s, int64_t limit)
 	return 0;
 }
 
+/* Over external memory a dead worker shows by its socket only. */
+static int miss_worker(struct stream *s)
+{
+	char fate[96];
+
+	if (!s->external || !worker_left(&s->worker))
+		return 0;
+	/* Once more round: its last results may have come in between. */
+	if (!s->missed) {
+		s->missed = true;
+		return 0;
+	}
+	worker_reap(&s->worker, END_NS);
+	worker_fate(&s->worker, fate, sizeof(fate));
+	return fail(s, EXIT_WORKER, "killed", "worker (pid %d) %s after %" PRIu64 " messages",
+		    (int)s->worker.pid, fate, s->received);
+}
+
 static int idle(struct stream *s)
 {
 	uint64_t now = clock_ns();
 	int64_t limit = sleep_limit(s, now);
 
+	if (miss_worker(s))
+		return FAILED;
 	if (!limit)
 		return fail(s, EXIT_ERROR, "timeout", "no progress for %.1f s: %" PRIu64
 			    " messages sent, %" PRIu64 " came back",
@@ -509,6 +531,8 @@ static int idle(struct stream *s)
 		return poll_all(s, limit);
 	if (limit > (int64_t)SLICE_NS)
 		limit = SLICE_NS;
+	if (s->missed)
+		return 0;
 	return note_events(s, l3l2q_wait(s->ep, s->wants, limit));
 }
 
@@ -583,6 +607,8 @@ static int open_queue(struct stream *s)
 
 	if (s->opt->npu)
 		ret = npu_create(&s->npu, &s->ep, s->opt, &why);
+	else if (!strcmp(s->opt->attr.transport, EXTERNAL))
+		ret = external_create(&s->external, &s->ep, &s->opt->attr, &why);
 	else
 		ret = l3l2q_create(&s->ep, &s->opt->attr, &why);
 	if (ret)
@@ -641,7 +667,7 @@ static int set_up(struct stream *s)
 	if (s->npu)
 		ret = npu_start(s->npu, s->opt, why, sizeof(why));
 	else
-		ret = worker_start(&s->worker, s->ep, s->opt, why, sizeof(why));
+		ret = worker_start(&s->worker, s->ep, s->external, s->opt, why, sizeof(why));
 	return ret ? fail(s, EXIT_WORKER, "error", "%s", why) : open_output(s);
 }
 
@@ -747,6 +773,7 @@ static void tear_down(struct stream *s)
 {
 	npu_leave(s->npu);
 	l3l2q_close(s->ep);
+	external_free(s->external);
 	if (s->worker.sock >= 0)
 		close(s->worker.sock);
 	worker_reap(&s->worker, END_NS);

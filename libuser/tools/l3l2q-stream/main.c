@@ -37,7 +37,8 @@ static const char help_text[] =
 "  --transport T          where the queue is: driver or ram: the driver's RAM (the\n"
 "                         default), driver:PATH: of another node, pci, pci:NAME: an NPU\n"
 "                         window, dmabuf:FD, ascend:VA:BYTES, memfd: no module needed,\n"
-"                         npusim:SOCKET: of an l3l2q-npusim here, without QEMU\n"
+"                         external: memory that both sides map themselves, npusim:SOCKET:\n"
+"                         that of an l3l2q-npusim here, without QEMU\n"
 "  --coherent             CPUs and device see each other's writes in cached memory\n"
 "  --silent               the other side never rings: it is polled\n"
 "  --peer WHO             who is L2: worker (the default), or npu: a task of the\n"
@@ -275,6 +276,8 @@ static void check_peer(const struct options *opt)
 
 	if (by_hand && !opt->npu)
 		usage("--transport", opt->attr.transport, "needs --peer npu");
+	if (!strcmp(opt->attr.transport, EXTERNAL) && opt->npu)
+		usage("--transport", EXTERNAL, "no NPU sees it");
 	if (opt->npu && opt->connect)
 		usage("--connect", opt->connect, "not with --peer npu");
 	if (opt->npu && opt->kill_after)

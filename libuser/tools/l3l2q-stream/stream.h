@@ -2,7 +2,8 @@
 /*
  * Inside l3l2q-stream. main.c reads the options and says how it ended; l3.c is
  * the L3 side, a loop on one thread; worker.c is the L2 side and what L3 knows of
- * it; npu.c has an NPU be L2 instead; ops.c has the operations and their check;
+ * it; npu.c has an NPU be L2 instead; external.c is for memory that nobody hands
+ * out; ops.c has the operations and their check;
  * report.c the numbers.
  */
 #ifndef STREAM_H
@@ -74,6 +75,25 @@ struct options {
 	bool abort_eventfd;
 };
 
+/* ---- external.c -------------------------------------------------------- */
+
+#define EXTERNAL "external"	/* the transport */
+
+struct external;
+
+/* Make the queue. 0 or -errno; @x is to be freed after the endpoint in any case. */
+int external_create(struct external **x, struct l3l2q_ep **ep, const struct l3l2q_attr *attr,
+		    struct l3l2q_failure *why);
+
+/* The memory and the L3L2Q_SCALARS numbers that the other side needs; stays ours. */
+int external_fd(const struct external *x, uint64_t *scalars);
+
+/* The other side: @fd becomes ours. As for create. */
+int external_attach(struct external **x, struct l3l2q_ep **ep, int fd, const uint64_t *scalars,
+		    const struct l3l2q_attr *attr, struct l3l2q_failure *why);
+
+void external_free(struct external *x);
+
 /* ---- worker.c ---------------------------------------------------------- */
 
 /* The worker, as L3 sees it. */
@@ -96,11 +116,14 @@ struct worker_report {
 };
 
 /*
- * Get a worker, hand it the peer of @ep and wait until it has attached. Return: 0,
- * or -1 with the reason in @why.
+ * Get a worker, hand it the peer of @ep, or @x if there is one, and wait until it
+ * has attached. Return: 0, or -1 with the reason in @why.
  */
-int worker_start(struct worker *w, struct l3l2q_ep *ep, const struct options *opt,
-		 char *why, size_t size);
+int worker_start(struct worker *w, struct l3l2q_ep *ep, const struct external *x,
+		 const struct options *opt, char *why, size_t size);
+
+/* It has closed its socket, and publishes nothing any more. */
+bool worker_left(const struct worker *w);
 
 /* Its last word. False if there is none within @timeout_ns. */
 bool worker_report(struct worker *w, struct worker_report *report, uint64_t timeout_ns);

@@ -22,6 +22,7 @@
 #define HELLO_MAGIC	0x4c335331u	/* another build's worker is refused */
 #define START_NS	(30 * NSEC_PER_SEC)
 #define FOREVER_NS	((int64_t)(3600 * NSEC_PER_SEC))
+#define SLICE_NS	((int64_t)(NSEC_PER_SEC / 10))
 
 struct hello {
 	uint32_t magic;
@@ -29,6 +30,7 @@ struct hello {
 	uint64_t spin_ns;	/* ours */
 	uint64_t lib_spin_ns;	/* the library's */
 	struct op op;
+	uint64_t scalars[L3L2Q_SCALARS];	/* external memory follows; else 0 */
 };
 
 /* ---- the socket -------------------------------------------------------- */
@@ -43,6 +45,13 @@ static bool socket_ready(int sock, uint64_t timeout_ns)
 		if (poll(&pfd, 1, (int)((deadline - now) / 1000000 + 1)) > 0)
 			return true;
 	return false;
+}
+
+static bool socket_hung_up(int sock)
+{
+	struct pollfd pfd = { .fd = sock, .events = POLLRDHUP };
+
+	return poll(&pfd, 1, 0) > 0 && pfd.revents & (POLLRDHUP | POLLHUP | POLLERR);
 }
 
 /* Exactly @size bytes within the time. */
@@ -107,18 +116,39 @@ static void report(int sock, uint32_t kind, struct l3l2q_ep *ep, const char *for
 	socket_write(sock, &r, sizeof(r));
 }
 
+struct job {
+	const struct hello *hello;
+	int sock;
+};
+
+/* Over external memory a dead L3 shows by its socket only. */
+static bool is_external(const struct job *job)
+{
+	return job->hello->scalars[0];
+}
+
+static int64_t wait_ns(const struct job *job)
+{
+	return is_external(job) ? SLICE_NS : FOREVER_NS;
+}
+
+static bool left_alone(const struct job *job)
+{
+	return is_external(job) && socket_hung_up(job->sock);
+}
+
 /* Has this wait lasted as long as we spin? The clock is read at the first turn. */
-static bool spun(const struct hello *job, uint64_t *start)
+static bool spun(const struct job *job, uint64_t *start)
 {
 	uint64_t now = clock_ns();
 
 	if (!*start)
 		*start = now;
-	return now - *start >= job->spin_ns;
+	return now - *start >= job->hello->spin_ns;
 }
 
 /* L3 may have nothing to send, and no room for results, as long as it likes. */
-static int next_message(struct l3l2q_consumer *in, const struct hello *job,
+static int next_message(struct l3l2q_consumer *in, const struct job *job,
 			struct l3l2q_message *m)
 {
 	uint64_t start = 0;
@@ -127,12 +157,12 @@ static int next_message(struct l3l2q_consumer *in, const struct hello *job,
 	do {
 		ret = l3l2q_try_peek(in, m);
 	} while (ret == -EAGAIN && !spun(job, &start));
-	while (ret == -EAGAIN || ret == -ETIMEDOUT)
-		ret = l3l2q_peek(in, m, FOREVER_NS);
+	while (ret == -EAGAIN || (ret == -ETIMEDOUT && !left_alone(job)))
+		ret = l3l2q_peek(in, m, wait_ns(job));
 	return ret;
 }
 
-static int next_span(struct l3l2q_producer *out, const struct hello *job, size_t nbytes,
+static int next_span(struct l3l2q_producer *out, const struct job *job, size_t nbytes,
 		     struct l3l2q_reservation *span)
 {
 	uint64_t start = 0;
@@ -141,13 +171,13 @@ static int next_span(struct l3l2q_producer *out, const struct hello *job, size_t
 	do {
 		ret = l3l2q_try_reserve(out, nbytes, span);
 	} while (ret == -EAGAIN && !spun(job, &start));
-	while (ret == -EAGAIN || ret == -ETIMEDOUT)
-		ret = l3l2q_reserve(out, nbytes, span, FOREVER_NS);
+	while (ret == -EAGAIN || (ret == -ETIMEDOUT && !left_alone(job)))
+		ret = l3l2q_reserve(out, nbytes, span, wait_ns(job));
 	return ret;
 }
 
 /* One message: the result is computed where L3 will read it. */
-static int serve_message(struct l3l2q_producer *out, const struct hello *job,
+static int serve_message(struct l3l2q_producer *out, const struct job *job,
 			 const struct l3l2q_message *m)
 {
 	struct l3l2q_reservation span;
@@ -156,11 +186,11 @@ static int serve_message(struct l3l2q_producer *out, const struct hello *job,
 	if (ret)
 		return ret;
 	if (m->nbytes)
-		op_apply(&job->op, m->data, span.data, m->nbytes);
+		op_apply(&job->hello->op, m->data, span.data, m->nbytes);
 	return l3l2q_commit(out, &span, m->opcode);
 }
 
-static int serve(struct l3l2q_ep *ep, const struct hello *job)
+static int serve(struct l3l2q_ep *ep, const struct job *job)
 {
 	struct l3l2q_consumer *in = l3l2q_ep_consumer(ep);
 	struct l3l2q_producer *out = l3l2q_ep_producer(ep);
@@ -181,13 +211,18 @@ static int serve(struct l3l2q_ep *ep, const struct hello *job)
 	return 0;
 }
 
-static int serve_endpoint(int sock, struct l3l2q_ep *ep, const struct hello *job)
+static int serve_endpoint(int sock, struct l3l2q_ep *ep, const struct hello *hello)
 {
+	const struct job job = { .hello = hello, .sock = sock };
 	struct l3l2q_error error;
 	int ret;
 
 	report(sock, REPORT_READY, ep, "ready");
-	ret = serve(ep, job);
+	ret = serve(ep, &job);
+	if (ret == -ETIMEDOUT) {
+		l3l2q_abort(ep);
+		return EXIT_WORKER;
+	}
 	if (!ret) {
 		report(sock, REPORT_DONE, ep, "done");
 		return EXIT_OK;
@@ -206,6 +241,7 @@ int worker_serve(int sock)
 {
 	struct l3l2q_failure why = { .text = "" };
 	struct l3l2q_attr attr = { .role = L3L2Q_ROLE_L2 };
+	struct external *x = NULL;
 	struct l3l2q_ep *ep;
 	struct hello hello;
 	int fd, ret;
@@ -224,15 +260,21 @@ int worker_serve(int sock)
 		return EXIT_ERROR;
 	}
 	attr.spin_ns = hello.lib_spin_ns;
-	ret = l3l2q_attach(&ep, fd, &attr, &why);
+	if (hello.scalars[0])
+		ret = external_attach(&x, &ep, fd, hello.scalars, &attr, &why);
+	else
+		ret = l3l2q_attach(&ep, fd, &attr, &why);
 	if (ret) {
 		report(sock, REPORT_FAILED, NULL, "cannot attach: %s",
 		       why.text[0] ? why.text : strerror(-ret));
-		close(fd);
+		if (!hello.scalars[0])
+			close(fd);
+		external_free(x);
 		return EXIT_ERROR;
 	}
 	ret = serve_endpoint(sock, ep, &hello);
 	l3l2q_close(ep);
+	external_free(x);
 	return ret;
 }
 
@@ -323,8 +365,8 @@ static int worker_connect(struct worker *w, const char *path, char *why, size_t 
 	return 0;
 }
 
-static int send_job(struct worker *w, struct l3l2q_ep *ep, const struct options *opt,
-		    char *why, size_t size)
+static int send_job(struct worker *w, struct l3l2q_ep *ep, const struct external *x,
+		    const struct options *opt, char *why, size_t size)
 {
 	struct hello hello = {
 		.magic = HELLO_MAGIC,
@@ -335,13 +377,14 @@ static int send_job(struct worker *w, struct l3l2q_ep *ep, const struct options 
 	};
 	int fd, ret;
 
-	fd = l3l2q_open_peer(ep);
+	fd = x ? external_fd(x, hello.scalars) : l3l2q_open_peer(ep);
 	if (fd < 0) {
 		snprintf(why, size, "cannot open the peer endpoint: %s", strerror(-fd));
 		return -1;
 	}
 	ret = socket_write(w->sock, &hello, sizeof(hello)) ? l3l2q_send_fd(w->sock, fd) : -EPIPE;
-	close(fd);
+	if (!x)
+		close(fd);
 	if (ret < 0) {
 		snprintf(why, size, "cannot hand the endpoint to the worker: %s", strerror(-ret));
 		return -1;
@@ -349,8 +392,8 @@ static int send_job(struct worker *w, struct l3l2q_ep *ep, const struct options 
 	return 0;
 }
 
-int worker_start(struct worker *w, struct l3l2q_ep *ep, const struct options *opt,
-		 char *why, size_t size)
+int worker_start(struct worker *w, struct l3l2q_ep *ep, const struct external *x,
+		 const struct options *opt, char *why, size_t size)
 {
 	struct worker_report r;
 	char fate[96];
@@ -358,7 +401,7 @@ int worker_start(struct worker *w, struct l3l2q_ep *ep, const struct options *op
 
 	*w = (struct worker){ .sock = -1, .pid = -1 };
 	ret = opt->connect ? worker_connect(w, opt->connect, why, size) : worker_fork(w, why, size);
-	if (ret || send_job(w, ep, opt, why, size))
+	if (ret || send_job(w, ep, x, opt, why, size))
 		return -1;
 	if (!worker_report(w, &r, START_NS)) {
 		worker_reap(w, NSEC_PER_SEC);
@@ -371,6 +414,11 @@ int worker_start(struct worker *w, struct l3l2q_ep *ep, const struct options *op
 		return -1;
 	}
 	return 0;
+}
+
+bool worker_left(const struct worker *w)
+{
+	return socket_hung_up(w->sock);
 }
 
 bool worker_report(struct worker *w, struct worker_report *r, uint64_t timeout_ns)
