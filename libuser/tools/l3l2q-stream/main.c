@@ -39,7 +39,7 @@ static const char help_text[] =
 "                         window, dmabuf:FD, ascend:VA:BYTES, memfd: no module needed,\n"
 "                         external: memory that both sides map themselves, npusim:SOCKET:\n"
 "                         that of an l3l2q-npusim here, without QEMU\n"
-"  --coherent             CPUs and device see each other's writes in cached memory\n"
+"  --coherent             CPUs and device see each other's writes in cached memory (ascend)\n"
 "  --silent               the other side never rings: it is polled\n"
 "  --peer WHO             who is L2: worker (the default), or npu: a task of the\n"
 "                         l3l2q-npusim whose memory it is\n"
@@ -289,6 +289,9 @@ static void check_peer(const struct options *opt)
 static void complete(struct options *opt)
 {
 	check_peer(opt);
+	/* Nobody takes one that is not; a user who names one says so. */
+	if (!strncmp(opt->attr.transport, "dmabuf:", 7))
+		opt->attr.flags |= L3L2Q_ATTR_COHERENT;
 	if (!opt->attr.depth)
 		usage("--depth", "0", "must be a power of two");
 	if (!opt->attr.window)
