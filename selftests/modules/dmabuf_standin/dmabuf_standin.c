@@ -63,6 +63,12 @@ static void standin_notify(struct dma_buf *dmabuf)
 	dma_buf_move_notify(dmabuf);
 }
 
+/* Before 6.2, who calls .vunmap does not hold the lock. */
+static void standin_unmap_kernel(struct standin *s)
+{
+	vunmap(xchg(&s->vaddr, NULL));
+}
+
 static void standin_revoke(struct dma_buf *dmabuf)
 {
 	struct standin *s = dmabuf->priv;
@@ -72,8 +78,7 @@ static void standin_revoke(struct dma_buf *dmabuf)
 		return;
 	s->state.revoked = 1;
 	standin_notify(dmabuf);
-	vunmap(s->vaddr);
-	s->vaddr = NULL;
+	standin_unmap_kernel(s);
 	unmap_mapping_range(dmabuf->file->f_mapping, 0, 0, 1);
 }
 
@@ -162,8 +167,7 @@ static void standin_vunmap(struct dma_buf *dmabuf, struct iosys_map *map)
 {
 	struct standin *s = dmabuf->priv;
 
-	vunmap(s->vaddr);
-	s->vaddr = NULL;
+	standin_unmap_kernel(s);
 	s->state.vmapped--;
 }
 
