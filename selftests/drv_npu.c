@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <l3l2q.h>
@@ -290,6 +292,62 @@ TEST_F(npu, a_full_output_holds_the_task)
 	}
 	ASSERT_EQ(0, queue_finish(&q, &self->npu, &reply));
 	EXPECT_EQ(sent, reply.sent);
+}
+
+/*
+ * As on a host where one process runs the NPU and another is L3: the former makes
+ * the queue, as L2 in the NPU's name, and what it hands on is L3's end. When it dies
+ * the NPU's side is dead.
+ */
+TEST_F(npu, who_runs_the_npu_creates_and_hands_l3_on)
+{
+	const struct npu_request job = { .kind = NPU_ECHO };
+	struct l3l2q_attr attr = self->attr;
+	struct l3l2q_message m;
+	struct npu_reply reply;
+	struct queue q;
+	uint64_t word = 7;
+	int pair[2], fd;
+	pid_t pid;
+	char go;
+
+	if (variant->ring)
+		SKIP(return, "L3 has no doorbell then");
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		struct l3l2q_ep *l2;
+		struct npu npu;
+
+		close(pair[0]);
+		attr.role = L3L2Q_ROLE_L2;
+		attr.flags = 0;
+		if (l3l2q_create(&l2, &attr, NULL) || npu_open(&npu, &self->attr, NULL) ||
+		    npu_launch(&npu, l2, &job, &reply, LONG_NS))
+			_exit(1);
+		fd = l3l2q_open_peer(l2);
+		if (fd < 0 || l3l2q_send_fd(pair[1], fd) || read(pair[1], &go, 1) != 1)
+			_exit(1);
+		/* The task first: its memory goes with us. */
+		npu_stop(&npu, reply.task, &reply, LONG_NS);
+		_exit(0);
+	}
+	close(pair[1]);
+	fd = l3l2q_recv_fd(pair[0]);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, l3l2q_attach(&q.ep, fd, &attr, NULL));
+	q.p = l3l2q_ep_producer(q.ep);
+	q.c = l3l2q_ep_consumer(q.ep);
+	for (unsigned int i = 0; i < ROUNDS; i++)
+		ASSERT_EQ(0, round_trip(&q, i * 61, i));
+
+	ASSERT_EQ(1, write(pair[0], "x", 1));
+	EXPECT_EQ(-ECONNABORTED, l3l2q_dequeue(q.c, &m, &word, sizeof(word), LONG_NS));
+	ASSERT_EQ(pid, waitpid(pid, &fd, 0));
+	EXPECT_EQ(0, fd);
+	l3l2q_close(q.ep);
+	close(pair[0]);
 }
 
 /* ---- tasks that end otherwise ------------------------------------------ */
