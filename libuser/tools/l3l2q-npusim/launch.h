@@ -273,23 +273,13 @@ static inline int npu_unplug(struct npu *npu, const char *id, int64_t timeout_ns
  */
 static inline int npu_replug(struct npu *npu, const char *id, int64_t timeout_ns)
 {
-	unsigned int i, n, nr = (unsigned int)(npu_clock() >> 20) & 0xffff;
-	char text[NPU_TEXT], spare[8 * 40] = "";
-
-	/*
-	 * QEMU (7.2) goes on listening to the eventfds that an unplugged function
-	 * had, by number, and falls over what opens under such a number next: let that
-	 * be what nobody ever writes to.
-	 */
-	for (i = 0, n = 0; i < 8; i++)
-		n += (unsigned int)snprintf(spare + n, sizeof(spare) - n,
-					    "chardev-add udp,id=u%x.%u,port=9\n", nr, i);
+	char text[NPU_TEXT];
 
 	snprintf(text, sizeof(text), "device_del %.32s\n"
-		 "chardev-remove %.32s\nchardev-remove %.32s.again\n%s"
+		 "chardev-remove %.32s\nchardev-remove %.32s.again\n"
 		 "chardev-add socket,id=%.32s.again,path=%.32s.sock\n"
 		 "device_add ivshmem-doorbell,id=%.32s,vectors=2,chardev=%.32s.again,"
-		 "bus=%.32s.port", id, id, id, spare, id, id, id, id, id);
+		 "bus=%.32s.port", id, id, id, id, id, id, id, id);
 	return npu_monitor(npu, text, timeout_ns);
 }
 
