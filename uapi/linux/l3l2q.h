@@ -245,14 +245,15 @@ enum l3l2q_backend {
  *
  * DMABUF takes only buffers that the caller declares coherent, by
  * L3L2Q_CREATE_COHERENT. ASCEND maps device memory write-combining without that
- * flag, cached with it. With DMABUF and ASCEND the payload is at the source's
+ * flag; with it cached, if the machine can: INFO says what came of it. With DMABUF and ASCEND the payload is at the source's
  * first byte and the counters begin at the next page boundary after it.
  *
  * EINVAL bad geometry, sizes or source, or depth 1 on memory that is not cached;
  * EFBIG over max_region_bytes; EDQUOT over max_user_bytes; ENOMEM; ENOSPC no room
  * in the window or the source; ENODEV no such window, or its driver is not
  * loaded; EOPNOTSUPP no such backend here, or memory it cannot use; EBADF not a
- * dma-buf; EACCES not one that may be written; EMFILE, ENFILE.
+ * dma-buf; EACCES not one that may be written; EBUSY another driver has mapped the
+ * memory otherwise; EMFILE, ENFILE; and what the driver of an ASCEND source says.
  */
 struct l3l2q_create {
 	__u32 size;
