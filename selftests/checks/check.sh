@@ -214,7 +214,7 @@ guest)
 	;;
 debug)
 	# A leak scan takes 10 s for each GiB, and there are four.
-	guest guest-debug debug 600 2100 1G "driver pci dmabuf:udmabuf $ascend" L3L2Q_MESSAGES=50000
+	guest guest-debug debug 600 3000 1G "driver pci dmabuf:udmabuf $ascend" L3L2Q_MESSAGES=50000
 	;;
 style)
 	style
