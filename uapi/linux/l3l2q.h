@@ -245,8 +245,9 @@ enum l3l2q_backend {
  *
  * DMABUF takes only buffers that the caller declares coherent, by
  * L3L2Q_CREATE_COHERENT. ASCEND maps device memory write-combining without that
- * flag; with it cached, if the machine can: INFO says what came of it. With DMABUF and ASCEND the payload is at the source's
- * first byte and the counters begin at the next page boundary after it.
+ * flag; with it cached, if the machine can: INFO says what came of it. With
+ * DMABUF and ASCEND the payload is at the source's first byte and the counters
+ * begin at the next page boundary after it.
  *
  * EINVAL bad geometry, sizes or source, or depth 1 on memory that is not cached;
  * EFBIG over max_region_bytes; EDQUOT over max_user_bytes; ENOMEM; ENOSPC no room
