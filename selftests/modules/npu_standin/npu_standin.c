@@ -155,7 +155,6 @@ module_param(lie, uint, 0644);
 static bool in_get;
 module_param(in_get, bool, 0644);
 static uint race_us;
-module_param(race_us, uint, 0644);
 static bool unlocked;
 module_param(unlocked, bool, 0644);
 
@@ -630,6 +629,22 @@ static const struct kernel_param_ops revoke_ops = {
 	.set = revoke_set,
 };
 module_param_cb(revoke, &revoke_ops, NULL, 0200);
+
+/* Once it is 0 there are none: also those are over that were set off before. */
+static int race_set(const char *val, const struct kernel_param *kp)
+{
+	int err = param_set_uint(val, kp);
+
+	if (!err && !race_us && racers)
+		flush_workqueue(racers);
+	return err;
+}
+
+static const struct kernel_param_ops race_ops = {
+	.set = race_set,
+	.get = param_get_uint,
+};
+module_param_cb(race_us, &race_ops, &race_us, 0644);
 
 /* ---- the module --------------------------------------------------------- */
 
