@@ -204,6 +204,12 @@ static int delay(struct task *t)
 	return stopping(t) ? TASK_STOPPED : 0;
 }
 
+/* What is held back may be what the other side waits for. */
+static int no_progress(struct task *t)
+{
+	return flush(t) ? 0 : idle(t);
+}
+
 static int next_input(struct task *t, struct l3l2q_message *m)
 {
 	int ret;
@@ -214,9 +220,7 @@ static int next_input(struct task *t, struct l3l2q_message *m)
 		ret = l3l2q_core_try_peek(&t->in, m);
 		if (ret != -EAGAIN)
 			break;
-		if (flush(t))
-			continue;
-		ret = idle(t);
+		ret = no_progress(t);
 		if (ret)
 			return ret;
 	}
@@ -232,9 +236,7 @@ static int next_span(struct task *t, uint64_t nbytes, struct l3l2q_reservation *
 		ret = l3l2q_core_try_reserve(&t->out, nbytes, span);
 		if (ret != -EAGAIN)
 			break;
-		if (flush(t))
-			continue;
-		ret = idle(t);
+		ret = no_progress(t);
 		if (ret)
 			return ret;
 	}
