@@ -941,6 +941,22 @@ TEST_F(npu, a_task_whose_memory_is_reused_goes_quietly)
 		EXPECT_EQ(0, ((char *)q.ext.counters)[i]);
 }
 
+/* A removal tells the NPU nothing: until it notices, a task goes on as we do here. */
+TEST_F(npu, a_task_that_stored_into_the_next_queue)
+{
+	static const uint32_t its[] = { L3L2Q_CTR_INPUT_HEAD, L3L2Q_CTR_OUTPUT_TAIL,
+					L3L2Q_CTR_L2_ABORT };
+	struct npu_request job = { .kind = NPU_ECHO };
+	struct queue q;
+
+	ASSERT_EQ(0, queue_make(&q, &self->c, 8, 4096, 4096, 1));
+	for (int i = 0; i < 3; i++)
+		__atomic_store_n((int32_t *)((char *)q.ext.counters + its[i]), 1, __ATOMIC_RELEASE);
+	stream(_metadata, &self->npu, &q, &job, 10, 64);
+	EXPECT_EQ(0, *(int32_t *)((char *)q.ext.counters + L3L2Q_CTR_L2_ABORT));
+	l3l2q_close(q.ep);
+}
+
 TEST_F(npu, a_used_queue_is_refused)
 {
 	struct npu_request job = { .kind = NPU_ECHO };

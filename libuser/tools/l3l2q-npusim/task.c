@@ -638,6 +638,22 @@ static int check_job(struct npu_request *job, struct npu_reply *reply)
 	return 0;
 }
 
+static bool l3_has_begun(const struct task *t)
+{
+	return l3l2q_load_counter(t->in.tail_counter) || l3l2q_load_counter(t->out.head_counter);
+}
+
+/*
+ * A removal tells us nothing: until it noticed, a task before us may have stored
+ * into what is our queue by now. Nobody has looked at that yet.
+ */
+static void clear_counters(const struct task *t)
+{
+	l3l2q_store_counter(t->out.tail_counter, 0);
+	l3l2q_store_counter(t->in.head_counter, 0);
+	l3l2q_store_counter(l3l2q_core_counter(&t->core, L3L2Q_CTR_L2_ABORT), 0);
+}
+
 static int attach(struct task *t, const struct mailbox *box, struct npu_reply *reply)
 {
 	struct l3l2q_region_desc region;
@@ -660,9 +676,9 @@ static int attach(struct task *t, const struct mailbox *box, struct npu_reply *r
 	t->out.batching = 1;
 	if (l3l2q_core_consumer_init(&t->in, &t->core, t->job.window, (char *)t->books + books))
 		return bad(reply, -EINVAL, "a window larger than the depth");
-	if (!counters_are_ours(t))
-		return bad(reply, -EPROTO, "the queue was used before");
-	return 0;
+	if (!l3_has_begun(t) || counters_are_ours(t))
+		return 0;
+	return bad(reply, -EPROTO, "the queue was used before");
 }
 
 static void destroy(struct task *t)
@@ -716,6 +732,7 @@ static int start(struct npu *npu, struct task *t, const struct mailbox *box,
 	if (at < 0)
 		return bad(reply, -ENOSPC, "too many tasks");
 	evict(npu, t);
+	clear_counters(t);
 	t->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (t->wake < 0)
 		return -errno;
