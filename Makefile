@@ -181,6 +181,32 @@ $(EXAMPLES): $(BUILD)/examples/%: libuser/examples/%.c $(BUILD)/lib/libl3l2q.so 
 
 -include $(EXAMPLES:=.d)
 
+# Benchmarks: with DPDK where it is, and a static one for guests
+
+BENCH_SRCS := $(sort $(wildcard libuser/bench/*.c))
+BENCH := $(BUILD)/bench/l3l2q-bench
+BENCH_STATIC := $(BUILD)/bench-static/l3l2q-bench
+HAVE_DPDK := $(shell pkg-config --exists libdpdk 2>/dev/null && echo 1)
+DPDK_CFLAGS := $(if $(HAVE_DPDK),-DL3L2Q_BENCH_DPDK)
+$(BUILD)/bench/link_rte.o: DPDK_CFLAGS += $(if $(HAVE_DPDK),$(patsubst -I%,-isystem %,$(shell pkg-config --cflags libdpdk)))
+DPDK_LIBS := $(if $(HAVE_DPDK),-Wl$(comma)--as-needed -lrte_ring -lrte_eal)
+
+# bench DIRECTORY DPDK_CFLAGS LINK
+define bench
+$(BUILD)/$(1)/%.o: libuser/bench/%.c $(BUILD)/flags
+	$$(say) CC '$$< ($(1))'
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$$(CC) $$(CFLAGS) $$(TOOL_CFLAGS) $$(CPPFLAGS) $(2) -MMD -MP -c -o $$@ $$<
+
+$(BUILD)/$(1)/l3l2q-bench: $$(BENCH_SRCS:libuser/bench/%.c=$(BUILD)/$(1)/%.o) $(LIB_A)
+	$$(say) CCLD $$@
+	$$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) -pthread -o $$@ $$^ $(3)
+
+-include $$(BENCH_SRCS:libuser/bench/%.c=$(BUILD)/$(1)/%.d)
+endef
+$(eval $(call bench,bench,$$(DPDK_CFLAGS),$$(DPDK_LIBS)))
+$(eval $(call bench,bench-static,,-static))
+
 # Changes when the compiler, its flags or the place to install do.
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the contestants of bench_spin() carry, and templates for both sides.
+ *
+ * A link NAME has, all inline, so that nobody pays for calls that his users do not:
+ *
+ *	NAME_send(job, dir, n)	send n messages of job->size; n is 1 or job->batch
+ *	NAME_recv(job, dir, n)	take n messages
+ *
+ * dir is 0 from the first side to the second. Neither sleeps.
+ */
+#ifndef L3L2Q_BENCH_JOB_H
+#define L3L2Q_BENCH_JOB_H
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <l3l2q/core.h>
+
+#include "bench.h"
+
+/**
+ * struct job - one contestant's work
+ * @size: of each message
+ * @depth: messages a ring holds
+ * @batch: messages at a time
+ * @window: messages the receiver holds at once
+ * @src: what is sent
+ * @dst: where each side puts what it took
+ * @touch: the receiver reads a word of each line instead of copying
+ * @untouched: nobody touches bodies
+ * @link: the link's own, for each direction or shared
+ */
+struct job {
+	uint64_t size;
+	uint64_t depth;
+	uint64_t batch;
+	uint64_t window;
+	unsigned char *src;
+	unsigned char *dst[2];
+	bool touch;
+	bool untouched;
+	void *link;
+};
+
+static inline void job_touch(const void *body, uint64_t size)
+{
+	const volatile uint64_t *at = body;
+	uint64_t i;
+
+	for (i = 0; i < size / 8; i += LINE / 8)
+		(void)at[i];
+}
+
+/* The receiver's work on a body in place. */
+static inline void job_take(const struct job *job, int dir, const void *body)
+{
+	if (job->untouched || !job->size)
+		return;
+	if (job->touch)
+		job_touch(body, job->size);
+	else
+		memcpy(job->dst[!dir], body, job->size);
+}
+
+/* The sender's, where it writes in place. */
+static inline void job_fill(const struct job *job, void *body)
+{
+	if (!job->untouched && job->size)
+		memcpy(body, job->src, job->size);
+}
+
+/* One operation: a message there and one back. */
+#define PING_PONG(name)								\
+	static void name##_ping(struct contestant *c, uint64_t n)		\
+	{									\
+		struct job *job = c->arg;					\
+										\
+		while (n--) {							\
+			name##_send(job, 0, 1);					\
+			name##_recv(job, 1, 1);					\
+		}								\
+	}									\
+										\
+	static void name##_pong(struct contestant *c, uint64_t n)		\
+	{									\
+		struct job *job = c->arg;					\
+										\
+		while (n--) {							\
+			name##_recv(job, 0, 1);					\
+			name##_send(job, 1, 1);					\
+		}								\
+	}
+
+/* One operation: a message there. */
+#define ONE_WAY(name)								\
+	static void name##_from(struct contestant *c, uint64_t n)		\
+	{									\
+		struct job *job = c->arg;					\
+		uint64_t i, k;							\
+										\
+		for (i = 0; i < n; i += k) {					\
+			k = n - i < job->batch ? n - i : job->batch;		\
+			name##_send(job, 0, k);					\
+		}								\
+	}									\
+										\
+	static void name##_to(struct contestant *c, uint64_t n)			\
+	{									\
+		struct job *job = c->arg;					\
+		uint64_t i, k;							\
+										\
+		for (i = 0; i < n; i += k) {					\
+			k = n - i < job->batch ? n - i : job->batch;		\
+			name##_recv(job, 0, k);					\
+		}								\
+	}
+
+/**
+ * struct link - a way to carry messages without sleeping
+ * @name: in tables
+ * @open: make job->link
+ * @close: undo it
+ * @ping_pong: both sides, PING_PONG()
+ * @one_way: both sides, ONE_WAY()
+ * @floor: as in struct contestant
+ */
+struct link {
+	const char *name;
+	int (*open)(struct contestant *c);
+	void (*close)(struct contestant *c);
+	void (*ping_pong[2])(struct contestant *c, uint64_t n);
+	void (*one_way[2])(struct contestant *c, uint64_t n);
+	bool floor;
+};
+
+#define LINK(label, fn, is_floor)						\
+	{									\
+		.name = label,							\
+		.open = fn##_open,						\
+		.close = fn##_close,						\
+		.ping_pong = { fn##_ping, fn##_pong },				\
+		.one_way = { fn##_from, fn##_to },				\
+		.floor = is_floor,						\
+	}
+
+/* link_*.c */
+extern const struct link link_l3l2q;		/* enqueue, dequeue */
+extern const struct link link_l3l2q_in_place;	/* reserve, commit; peek, release */
+extern const struct link link_naive;		/* the protocol as the reference does it */
+extern const struct link link_rte;		/* DPDK, one by one */
+extern const struct link link_rte_burst;
+extern const struct link link_memcpy;		/* a bare ring of bodies */
+extern const struct link link_one_line;
+extern const struct link link_two_lines;
+
+/* Where DPDK is not to be had it does not take part. */
+#ifdef L3L2Q_BENCH_DPDK
+#define WITH_DPDK(...) __VA_ARGS__
+#else
+#define WITH_DPDK(...)
+#endif
+
+/* Memory on lines of its own, zeroed and touched. */
+static inline void *job_memory(size_t bytes)
+{
+	void *memory = aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
+
+	if (memory)
+		memset(memory, 0, (bytes + 4095) / 4096 * 4096);
+	return memory;
+}
+
+#endif /* L3L2Q_BENCH_JOB_H */

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+/*
+ * DPDK's ring, for one producer and one consumer: pointers to bodies, which are
+ * copied in and out as the library does.
+ */
+#include "job.h"
+
+#ifdef L3L2Q_BENCH_DPDK
+#include <errno.h>
+#include <rte_ring.h>
+
+/* What one direction has. A buffer is free again once depth + a batch came after it. */
+struct rte_way {
+	struct rte_ring *ring;
+	unsigned char *buffers;
+	uint64_t mask;			/* buffers - 1 */
+	uint64_t stride;
+	uint64_t next;
+	void **sending;
+	void **taken;
+};
+
+struct rte_link {
+	struct rte_way way[2];
+};
+
+static void rte_close(struct contestant *c)
+{
+	struct job *job = c->arg;
+	struct rte_link *link = job->link;
+	int dir;
+
+	for (dir = 0; dir < 2; dir++) {
+		free(link->way[dir].ring);
+		free(link->way[dir].buffers);
+		free(link->way[dir].sending);
+		free(link->way[dir].taken);
+	}
+	free(link);
+}
+
+static int rte_way_open(struct rte_way *way, const struct job *job)
+{
+	/* a ring holds one less than its size */
+	uint64_t size = job->depth * 2, buffers = 2;
+	ssize_t bytes = rte_ring_get_memsize((unsigned int)size);
+
+	while (buffers < job->depth * 2 + job->batch)
+		buffers *= 2;
+	way->mask = buffers - 1;
+	way->stride = (job->size + LINE - 1) / LINE * LINE;
+	way->ring = bytes > 0 ? job_memory((size_t)bytes) : NULL;
+	way->buffers = job_memory(buffers * way->stride + LINE);
+	way->sending = calloc(job->batch, sizeof(void *));
+	way->taken = calloc(job->batch, sizeof(void *));
+	if (!way->ring || !way->buffers || !way->sending || !way->taken)
+		return -ENOMEM;
+	return rte_ring_init(way->ring, "bench", (unsigned int)size,
+			     RING_F_SP_ENQ | RING_F_SC_DEQ);
+}
+
+static int rte_open(struct contestant *c)
+{
+	struct job *job = c->arg;
+	struct rte_link *link = calloc(1, sizeof(*link));
+	int ret;
+
+	job->link = link;
+	if (!link)
+		return -ENOMEM;
+	ret = rte_way_open(&link->way[0], job);
+	if (!ret)
+		ret = rte_way_open(&link->way[1], job);
+	if (ret)
+		rte_close(c);
+	return ret;
+}
+
+static inline void *rte_filled(struct rte_way *way, const struct job *job)
+{
+	void *body = way->buffers + (way->next++ & way->mask) * way->stride;
+
+	job_fill(job, body);
+	return body;
+}
+
+/* ---- one by one -------------------------------------------------------- */
+
+static inline void rte_send(struct job *job, int dir, uint64_t n)
+{
+	struct rte_way *way = &((struct rte_link *)job->link)->way[dir];
+
+	for (; n; n--) {
+		void *body = rte_filled(way, job);
+
+		while (rte_ring_sp_enqueue(way->ring, body))
+			l3l2q_relax();
+	}
+}
+
+static inline void rte_recv(struct job *job, int dir, uint64_t n)
+{
+	struct rte_way *way = &((struct rte_link *)job->link)->way[dir];
+	void *body;
+
+	for (; n; n--) {
+		while (rte_ring_sc_dequeue(way->ring, &body))
+			l3l2q_relax();
+		job_take(job, dir, body);
+	}
+}
+
+PING_PONG(rte)
+ONE_WAY(rte)
+const struct link link_rte = LINK("rte_ring", rte, false);
+
+/* ---- bursts ------------------------------------------------------------ */
+
+static inline void rte_burst_send(struct job *job, int dir, uint64_t n)
+{
+	struct rte_way *way = &((struct rte_link *)job->link)->way[dir];
+	uint64_t i;
+
+	for (i = 0; i < n; i++)
+		way->sending[i] = rte_filled(way, job);
+	for (i = 0; i < n;) {
+		unsigned int sent = rte_ring_sp_enqueue_burst(way->ring, way->sending + i,
+							      (unsigned int)(n - i), NULL);
+
+		if (!sent)
+			l3l2q_relax();
+		i += sent;
+	}
+}
+
+static inline void rte_burst_recv(struct job *job, int dir, uint64_t n)
+{
+	struct rte_way *way = &((struct rte_link *)job->link)->way[dir];
+	unsigned int i, got;
+
+	for (; n; n -= got) {
+		got = rte_ring_sc_dequeue_burst(way->ring, way->taken, (unsigned int)n, NULL);
+		if (!got)
+			l3l2q_relax();
+		for (i = 0; i < got; i++)
+			job_take(job, dir, way->taken[i]);
+	}
+}
+
+#define rte_burst_open rte_open
+#define rte_burst_close rte_close
+PING_PONG(rte_burst)
+ONE_WAY(rte_burst)
+const struct link link_rte_burst = LINK("rte_ring burst", rte_burst, false);
+
+#endif /* L3L2Q_BENCH_DPDK */
