@@ -36,7 +36,7 @@ export V
 MAKEFLAGS += -rR
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all help modules lib tools demo check check-debug style native guest install uninstall clean tests kmod kmod-tests FORCE
+.PHONY: all help modules lib tools demo check check-debug bench-insn style native guest install uninstall clean tests kmod kmod-tests FORCE
 
 all: modules lib tools
 
@@ -49,6 +49,8 @@ help:
 	@echo 'make check        style, native tests, and kselftests in a guest on a stock kernel'
 	@echo 'make check-debug  the kselftests in a guest on a debug kernel (the first time builds it)'
 	@echo 'make style, make native, make guest   the parts of check'
+	@echo 'make bench-insn   counts instructions against libuser/bench/insn/insn.txt (UPDATE=1 rewrites it,'
+	@echo '                  V=1 says where they are)'
 	@echo 'make install      library, headers, tools, manual pages; the module if it was built'
 	@echo 'make uninstall    removes these, except for the module'
 	@echo 'make clean        removes everything built'
@@ -206,6 +208,33 @@ $(BUILD)/$(1)/l3l2q-bench: $$(BENCH_SRCS:libuser/bench/%.c=$(BUILD)/$(1)/%.o) $(
 endef
 $(eval $(call bench,bench,$$(DPDK_CFLAGS),$$(DPDK_LIBS)))
 $(eval $(call bench,bench-static,,-static))
+
+# Instruction counts: flags of their own, for they have to be the table's
+
+INSN := $(BUILD)/insn
+INSN_FLAGS := -O2 -g
+INSN_DEPS := $(wildcard libuser/src/*.h) $(PUBLIC_HEADERS) $(BUILD)/flags
+
+$(INSN)/libl3l2q.so.$(ABI): $(LIB_SRCS) $(LIB_MAP) $(INSN_DEPS)
+	$(say) CCLD $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(INSN_FLAGS) $(LIB_CFLAGS) -shared -Wl,-soname,$(@F) -Wl,--version-script=$(LIB_MAP) \
+		-Wl,-z,defs -Wl,-z,relro,-z,now -o $@ $(LIB_SRCS)
+
+$(INSN)/library: libuser/bench/insn/insn.c $(INSN)/libl3l2q.so.$(ABI) $(INSN_DEPS)
+	$(say) CCLD $@
+	$(Q)$(CC) $(INSN_FLAGS) $(TOOL_CFLAGS) -o $@ $(filter %.c %.so.$(ABI),$^) '-Wl,-rpath,$$ORIGIN'
+
+$(INSN)/core: libuser/bench/insn/insn.c $(INSN_DEPS)
+	$(say) CCLD $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(INSN_FLAGS) $(TOOL_CFLAGS) -DINSN_CORE -o $@ $<
+
+bench-insn:
+	$(Q)selftests/vm/packages.sh build bench
+	+$(Q)$(MAKE) $(INSN)/library $(INSN)/core
+	$(Q)libuser/bench/insn/insn.pl $(if $(UPDATE),--update) $(if $(filter 1,$(V)),--functions) libuser/bench/insn/insn.txt \
+		"$(notdir $(CC)) $$($(CC) -dumpfullversion) $$($(CC) -dumpmachine)" $(INSN)
 
 # Changes when the compiler, its flags or the place to install do.
 $(BUILD)/flags: FORCE

@@ -7,6 +7,7 @@
 #	build	compile library, tools and modules
 #	guest	boot a guest
 #	check	the tests and style checks, and the debug kernel
+#	bench	the benchmarks, their peers and plots
 
 set -euo pipefail
 
@@ -34,6 +35,7 @@ for group in "$@"; do
 			gcc-aarch64-linux-gnu linux-libc-dev-arm64-cross pkg-config groff-base spin
 			"${cross[@]}")
 		;;
+	bench) want+=(libdpdk-dev pkg-config gnuplot-nox perl valgrind) ;;
 	*)
 		say "unknown group $group"
 		exit 2
