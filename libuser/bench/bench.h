@@ -52,6 +52,7 @@ extern struct bench_options options;
  * @side: do @n operations, one thread each at once; the second may be NULL
  * @arg: the contestant's own
  * @limit: most operations in a turn, 0: any
+ * @took_ns: a side may say what the turn took, if not all it did is to count
  * @floor: no competitor, but what the hardware or the kernel takes anyway
  */
 struct contestant {
@@ -61,6 +62,7 @@ struct contestant {
 	void (*side[2])(struct contestant *c, uint64_t n);
 	void *arg;
 	uint64_t limit;
+	uint64_t took_ns;
 	bool floor;
 
 	/* by contest_run() */
@@ -88,6 +90,8 @@ struct contest {
 int pair_start(void);
 void pair_stop(void);
 int pair_cpu(int side);
+/* Pin the calling side. */
+void pair_pin(int cpu);
 uint64_t now_ns(void);
 /* Both sides at once; how long until both were done. */
 uint64_t pair_run(struct contestant *c, uint64_t n);
@@ -114,5 +118,6 @@ int fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* The benchmarks: 0 or -errno, having said what is wrong. */
 int bench_spin(void);
+int bench_sleep(void);
 
 #endif /* L3L2Q_BENCH_H */

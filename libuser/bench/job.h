@@ -7,7 +7,7 @@
  *	NAME_send(job, dir, n)	send n messages of job->size; n is 1 or job->batch
  *	NAME_recv(job, dir, n)	take n messages
  *
- * dir is 0 from the first side to the second. Neither sleeps.
+ * dir is 0 from the first side to the second. Only the kernel's sleep.
  */
 #ifndef L3L2Q_BENCH_JOB_H
 #define L3L2Q_BENCH_JOB_H
@@ -29,6 +29,10 @@
  * @dst: where each side puts what it took
  * @touch: the receiver reads a word of each line instead of copying
  * @untouched: nobody touches bodies
+ * @one_cpu: both sides on the first one's processor
+ * @think_ns: a side that takes a message does something else before it answers, so
+ *	that the other is asleep by then; this is not counted
+ * @thought_ns: what that came to, by side
  * @link: the link's own, for each direction or shared
  */
 struct job {
@@ -40,6 +44,9 @@ struct job {
 	unsigned char *dst[2];
 	bool touch;
 	bool untouched;
+	bool one_cpu;
+	uint64_t think_ns;
+	uint64_t thought_ns[2];
 	void *link;
 };
 
@@ -92,6 +99,52 @@ static inline void job_fill(const struct job *job, void *body)
 		}								\
 	}
 
+static inline void job_think(struct job *job, int side)
+{
+	uint64_t start, took;
+
+	if (!job->think_ns)
+		return;
+	start = now_ns();
+	do {
+		l3l2q_relax();
+		took = now_ns() - start;
+	} while (took < job->think_ns);
+	job->thought_ns[side] += took;
+}
+
+/* The same for those who sleep. */
+#define PING_PONG_ASLEEP(name)							\
+	static void name##_ping(struct contestant *c, uint64_t n)		\
+	{									\
+		struct job *job = c->arg;					\
+		uint64_t start = now_ns();					\
+										\
+		job->thought_ns[0] = job->thought_ns[1] = 0;			\
+		while (n--) {							\
+			job_think(job, 0);					\
+			name##_send(job, 0, 1);					\
+			name##_recv(job, 1, 1);					\
+		}								\
+		c->took_ns = now_ns() - start - job->thought_ns[0] -		\
+			     job->thought_ns[1];				\
+	}									\
+										\
+	static void name##_pong(struct contestant *c, uint64_t n)		\
+	{									\
+		struct job *job = c->arg;					\
+										\
+		if (job->one_cpu)						\
+			pair_pin(pair_cpu(0));					\
+		while (n--) {							\
+			name##_recv(job, 0, 1);					\
+			job_think(job, 1);					\
+			name##_send(job, 1, 1);					\
+		}								\
+		if (job->one_cpu)						\
+			pair_pin(pair_cpu(1));					\
+	}
+
 /* One operation: a message there. */
 #define ONE_WAY(name)								\
 	static void name##_from(struct contestant *c, uint64_t n)		\
@@ -117,7 +170,7 @@ static inline void job_fill(const struct job *job, void *body)
 	}
 
 /**
- * struct link - a way to carry messages without sleeping
+ * struct link - a way to carry messages
  * @name: in tables
  * @open: make job->link
  * @close: undo it
@@ -153,6 +206,9 @@ extern const struct link link_rte_burst;
 extern const struct link link_memcpy;		/* a bare ring of bodies */
 extern const struct link link_one_line;
 extern const struct link link_two_lines;
+extern const struct link link_pipe;
+extern const struct link link_seqpacket;
+extern const struct link link_mq;		/* POSIX message queue */
 
 /* Where DPDK is not to be had it does not take part. */
 #ifdef L3L2Q_BENCH_DPDK

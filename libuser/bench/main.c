@@ -94,6 +94,7 @@ int main(int argc, char **argv)
 {
 	int (*const benches[])(void) = {
 		bench_spin,
+		bench_sleep,
 	};
 	unsigned int i;
 	int ret;
