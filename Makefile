@@ -36,7 +36,7 @@ export V
 MAKEFLAGS += -rR
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all help modules lib tools demo check check-debug bench-insn style native guest install uninstall clean tests kmod kmod-tests FORCE
+.PHONY: all help modules lib tools demo check check-debug style native guest bench bench-vm bench-insn bench-readme install uninstall clean tests kmod kmod-tests FORCE
 
 all: modules lib tools
 
@@ -49,8 +49,11 @@ help:
 	@echo 'make check        style, native tests, and kselftests in a guest on a stock kernel'
 	@echo 'make check-debug  the kselftests in a guest on a debug kernel (the first time builds it)'
 	@echo 'make style, make native, make guest   the parts of check'
+	@echo 'make bench        measures the library over memfd, against others (ARGS="--help" and so on)'
+	@echo 'make bench-vm     the same over the driver, in a QEMU guest'
 	@echo 'make bench-insn   counts instructions against libuser/bench/insn/insn.txt (UPDATE=1 rewrites it,'
 	@echo '                  V=1 says where they are)'
+	@echo 'make bench-readme puts the results of bench and bench-vm into README.md'
 	@echo 'make install      library, headers, tools, manual pages; the module if it was built'
 	@echo 'make uninstall    removes these, except for the module'
 	@echo 'make clean        removes everything built'
@@ -231,7 +234,7 @@ $(INSN)/core: libuser/bench/insn/insn.c $(INSN_DEPS)
 	$(Q)$(CC) $(INSN_FLAGS) $(TOOL_CFLAGS) -DINSN_CORE -o $@ $<
 
 bench-insn:
-	$(Q)selftests/vm/packages.sh build bench
+	$(Q)selftests/vm/packages.sh build insn
 	+$(Q)$(MAKE) $(INSN)/library $(INSN)/core
 	$(Q)libuser/bench/insn/insn.pl $(if $(UPDATE),--update) $(if $(filter 1,$(V)),--functions) libuser/bench/insn/insn.txt \
 		"$(notdir $(CC)) $$($(CC) -dumpfullversion) $$($(CC) -dumpmachine)" $(INSN)
@@ -244,7 +247,7 @@ $(BUILD)/flags: FORCE
 
 include selftests/Makefile
 
-# Demo and checks
+# Demo, checks and benchmarks
 
 demo:
 	$(Q)selftests/vm/packages.sh build guest
@@ -262,6 +265,18 @@ check-debug:
 style native guest: %:
 	$(Q)selftests/vm/packages.sh build guest check
 	+$(Q)MAKE='$(MAKE)' selftests/checks/check.sh $@
+
+bench:
+	$(Q)selftests/vm/packages.sh build bench
+	+$(Q)ARGS='$(ARGS)' CC='$(CC)' selftests/checks/bench.sh native
+
+bench-vm:
+	$(Q)selftests/vm/packages.sh build guest plot
+	+$(Q)ARGS='$(ARGS)' CC='$(CC)' selftests/checks/bench.sh vm
+
+bench-readme:
+	$(Q)selftests/vm/packages.sh build guest bench
+	+$(Q)CC='$(CC)' selftests/checks/bench.sh readme
 
 # Installation. "FROM TO MODE" for each file, so that uninstall knows exactly
 # what install did.

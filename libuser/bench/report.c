@@ -196,8 +196,9 @@ static void json_targets(FILE *f)
 	for (i = 0; i < LENGTH(targets); i++) {
 		if (!reached(&targets[i], &ratio))
 			continue;
-		fprintf(f, "%s    {\"what\": \"%s\", \"measured\": %.3f, \"at_%s\": %.2f, \"met\": %s}",
-			n++ ? ",\n" : "", targets[i].what, ratio,
+		fprintf(f, "%s    {\"what\": \"%s\", \"measured\": %.3f, \"unit\": \"%s\", "
+			"\"at_%s\": %.2f, \"met\": %s}",
+			n++ ? ",\n" : "", targets[i].what, ratio, targets[i].contest ? "x" : "",
 			targets[i].faster ? "least" : "most", targets[i].limit,
 			met(&targets[i], ratio) ? "true" : "false");
 	}

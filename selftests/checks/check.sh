@@ -82,7 +82,7 @@ native_suites() {
 
 	for variant in plain asan tsan; do
 		title "native tests, $variant"
-		step "build-$variant" "${make[@]}" -j"$(nproc)" tools "tests-$variant" || continue
+		step "build-$variant" "${make[@]}" -j"$(nproc)" tools "tests-$variant" build/bench/l3l2q-bench || continue
 		specs=()
 		for p in "${lib[@]}"; do
 			specs+=("build/$variant/$p")
@@ -95,6 +95,9 @@ native_suites() {
 			[ "$variant" = asan ] || p=build/bin/l3l2q-stream
 			specs+=("STREAM=$p L3L2Q_TRANSPORT=memfd selftests/stream.sh")
 			specs+=("STREAM=$p NPUSIM=${p%stream}npusim selftests/npu_stream.sh")
+		fi
+		if [ "$variant" = plain ]; then
+			specs+=("BENCH=build/bench/l3l2q-bench L3L2Q_TRANSPORT=memfd selftests/bench.sh")
 		fi
 		L3L2Q_VARIANT=$variant native "native-$variant" --limit $((300 * slow)) "${specs[@]}"
 	done
@@ -113,7 +116,7 @@ guest() {
 		step 'build-npusim' "${make[@]}" -j"$(nproc)" lib tools || return
 		;;
 	esac
-	step "build-$suite" "${make[@]}" -j"$(nproc)" lib tools tests-guest "${args[@]}" || return
+	step "build-$suite" "${make[@]}" -j"$(nproc)" lib tools tests-guest "$b/bench-static/l3l2q-bench" "${args[@]}" || return
 	step "kernel-$kernel" "$top/selftests/vm/kernel.sh" "$kernel" || return
 	dir=$(tail -n 1 "build/log/kernel-$kernel.log")
 	step "module-$kernel" "${make[@]}" -j"$(nproc)" kmod kmod-tests KDIR="$dir/kdir" "${args[@]}" || return
@@ -136,7 +139,8 @@ guest() {
 	done
 	"$top/selftests/vm/run.sh" --suite "$suite" --kernel "$dir" --mem "$mem" --timeout $((limit * slow)) --total $((total * slow)) \
 		--module "$kmod/l3l2q.ko" "${args[@]}" --npu npu0 --npu npu1 --results "$results" \
-		--qemu -device --qemu pci-testdev,membar=16M --file "$b/bin-static/l3l2q-stream:/bin/l3l2q-stream" -- "${specs[@]}"
+		--qemu -device --qemu pci-testdev,membar=16M --file "$b/bin-static/l3l2q-stream:/bin/l3l2q-stream" \
+		--file "$b/bench-static/l3l2q-bench:/bin/l3l2q-bench" -- "${specs[@]}"
 }
 
 guest_stock() {

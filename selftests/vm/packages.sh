@@ -8,6 +8,8 @@
 #	guest	boot a guest
 #	check	the tests and style checks, and the debug kernel
 #	bench	the benchmarks, their peers and plots
+#	plot	the plots alone
+#	insn	counting instructions
 
 set -euo pipefail
 
@@ -35,7 +37,9 @@ for group in "$@"; do
 			gcc-aarch64-linux-gnu linux-libc-dev-arm64-cross pkg-config groff-base spin
 			"${cross[@]}")
 		;;
-	bench) want+=(libdpdk-dev pkg-config gnuplot-nox perl valgrind) ;;
+	bench) want+=(libdpdk-dev pkg-config gnuplot-nox perl) ;;
+	plot) want+=(gnuplot-nox perl) ;;
+	insn) want+=(valgrind perl-base) ;;
 	*)
 		say "unknown group $group"
 		exit 2

@@ -1,0 +1,50 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: MIT
+#
+# readme.pl README.md DIR RESULTS: between its two markers, README.md gets what native
+# and vm in DIR (.json, .txt) have measured, and the plot of RESULTS.
+
+use strict;
+use warnings;
+use JSON::PP;
+
+die "usage: readme.pl README.md DIR RESULTS\n" unless @ARGV == 3;
+my ($readme, $dir, $results) = @ARGV;
+my ($begin, $end) = ('<!-- what follows is of make bench-readme -->', '<!-- until here -->');
+
+sub slurp {
+	my ($path) = @_;
+
+	open(my $fh, '<', $path) or die "readme.pl: $path: $!\n";
+	local $/;
+	return <$fh>;
+}
+
+my (@order, %row, %machine);
+for my $run (qw(native vm)) {
+	($machine{$run}) = slurp("$dir/$run.txt") =~ /^(\S.*)$/m
+		or die "readme.pl: $dir/$run.txt does not say which machine\n";
+	for my $t (@{ decode_json(slurp("$dir/$run.json"))->{targets} }) {
+		my $what = $t->{what};
+		my $unit = $t->{unit};
+
+		push @order, $what unless $row{$what};
+		$row{$what}{target} = (exists $t->{at_least} ? "at least $t->{at_least}" : "at most $t->{at_most}") . $unit;
+		$row{$what}{$run} = sprintf('%.2f', $t->{measured}) . "$unit, " . ($t->{met} ? 'met' : '**missed**');
+	}
+}
+
+my $text = "| | target | here, over memfd | in a guest, over the driver |\n| --- | --- | --- | --- |\n";
+for my $what (@order) {
+	$text .= join(' | ', "| $what", $row{$what}{target}, $row{$what}{native} // '', $row{$what}{vm} // '') . " |\n";
+}
+$text .= "\n![latency and throughput by message size]($results/native.svg)\n\n";
+$text .= "Here: $machine{native}. In a guest: $machine{vm}.\n";
+$text .= "All of it: [`$results/native.txt`]($results/native.txt), [`$results/vm.txt`]($results/vm.txt).\n";
+
+my $page = slurp($readme);
+$page =~ s/\Q$begin\E\n.*?\Q$end\E\n/$begin\n\n$text\n$end\n/s
+	or die "readme.pl: $readme has no place for it\n";
+open(my $fh, '>', $readme) or die "readme.pl: $readme: $!\n";
+print $fh $page;
+close($fh) or die "readme.pl: $readme: $!\n";
