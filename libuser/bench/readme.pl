@@ -29,13 +29,16 @@ for my $run (qw(native vm)) {
 		my $unit = $t->{unit};
 
 		push @order, $what unless $row{$what};
-		$row{$what}{target} = (exists $t->{at_least} ? "at least $t->{at_least}" : "at most $t->{at_most}") . $unit;
-		$row{$what}{$run} = sprintf('%.2f', $t->{measured}) . "$unit, " . ($t->{met} ? 'met' : '**missed**');
+		$row{$what}{target} = exists $t->{at_least} ? sprintf('at least %g', $t->{at_least})
+			: sprintf('at most %g', $t->{at_most});
+		$row{$what}{target} .= $unit;
+		$row{$what}{$run} = sprintf('%.2f', $t->{measured}) . "$unit, " . ($t->{met} ? 'met' : '**missed**')
+			if defined $t->{measured};
 	}
 }
 
 my $text = "| | target | here, over memfd | in a guest, over the driver |\n| --- | --- | --- | --- |\n";
-for my $what (@order) {
+for my $what (grep { $row{$_}{native} || $row{$_}{vm} } @order) {
 	$text .= join(' | ', "| $what", $row{$what}{target}, $row{$what}{native} // '', $row{$what}{vm} // '') . " |\n";
 }
 $text .= "\n![latency and throughput by message size]($results/native.svg)\n\n";
