@@ -119,5 +119,11 @@ int fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The benchmarks: 0 or -errno, having said what is wrong. */
 int bench_spin(void);
 int bench_sleep(void);
+int bench_create(void);
+int bench_epoll(void);
+int bench_abort(void);
+int bench_silent(void);
+int bench_rate(void);
+int bench_idle(void);
 
 #endif /* L3L2Q_BENCH_H */

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 /* Both ends of a region of ours. */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "ends.h"
 
@@ -67,4 +70,27 @@ void ends_recv(struct ends *ends, int side)
 
 	if (l3l2q_dequeue(ends->c[side], &m, NULL, 0, LONG_NS))
 		abort();
+}
+
+int asleep_open(pid_t tid)
+{
+	char path[48];
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)tid);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/* The state is the word after the name, which is in brackets. */
+void asleep_wait(int fd)
+{
+	char text[256], *at;
+	ssize_t n;
+
+	do {
+		n = pread(fd, text, sizeof(text) - 1, 0);
+		if (n <= 0)
+			abort();
+		text[n] = 0;
+		at = strrchr(text, ')');
+	} while (!at || at[2] != 'S');
 }

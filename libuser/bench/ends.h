@@ -3,6 +3,8 @@
 #ifndef L3L2Q_BENCH_ENDS_H
 #define L3L2Q_BENCH_ENDS_H
 
+#include <sys/types.h>
+
 #include "bench.h"
 
 /* No blocking call of a benchmark waits as long as that. */
@@ -33,5 +35,9 @@ struct l3l2q_attr ends_small(const char *transport, uint64_t spin_ns);
 /* Zero-byte messages; the other end's are seen to arrive. */
 void ends_send(struct ends *ends, int side);
 void ends_recv(struct ends *ends, int side);
+
+/* Until the thread whose /proc file this is sleeps. */
+int asleep_open(pid_t tid);
+void asleep_wait(int fd);
 
 #endif /* L3L2Q_BENCH_ENDS_H */

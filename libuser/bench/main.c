@@ -95,6 +95,12 @@ int main(int argc, char **argv)
 	int (*const benches[])(void) = {
 		bench_spin,
 		bench_sleep,
+		bench_create,
+		bench_epoll,
+		bench_abort,
+		bench_silent,
+		bench_rate,
+		bench_idle,
 	};
 	unsigned int i;
 	int ret;
