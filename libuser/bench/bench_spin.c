@@ -47,6 +47,7 @@ static int ping_pong(uint64_t size)
 {
 	static const struct link *const links[] = {
 		&link_l3l2q, &link_l3l2q_in_place, WITH_DPDK(&link_rte,) &link_naive,
+		&link_pipe, &link_seqpacket, &link_mq,
 	};
 	struct contest *contest = contest_new("pingpong", size, "there and back, spinning");
 	unsigned int i;
@@ -71,6 +72,7 @@ static int one_way(uint64_t size)
 	unsigned int i;
 	static const struct link *const links[] = {
 		&link_l3l2q, &link_l3l2q_in_place, WITH_DPDK(&link_rte,) &link_naive,
+		&link_pipe, &link_seqpacket, &link_mq,
 	};
 
 	if (!contest)
