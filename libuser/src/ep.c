@@ -378,8 +378,8 @@ L3L2Q_API void l3l2q_ep_stats(const struct l3l2q_ep *ep, struct l3l2q_ep_stats *
 	*out = (struct l3l2q_ep_stats){
 		.sent = __atomic_load_n(&ep->tx.published, __ATOMIC_RELAXED),
 		.received = __atomic_load_n(&ep->rx.published, __ATOMIC_RELAXED),
-		.sent_bytes = __atomic_load_n(&ep->tx_half.counts.bytes, __ATOMIC_RELAXED),
-		.received_bytes = __atomic_load_n(&ep->rx_half.counts.bytes, __ATOMIC_RELAXED),
+		.sent_bytes = __atomic_load_n(&ep->tx.bytes, __ATOMIC_RELAXED),
+		.received_bytes = __atomic_load_n(&ep->rx.bytes, __ATOMIC_RELAXED),
 		.kicks = sum3(ep, offsetof(struct l3l2q_counts, kicks)),
 		.sleeps = sum3(ep, offsetof(struct l3l2q_counts, sleeps)),
 		.spins = sum3(ep, offsetof(struct l3l2q_counts, spins)),

@@ -67,7 +67,6 @@ struct l3l2q_spinner {
 
 /* Counts of one half, written by its thread and read by any. */
 struct l3l2q_counts {
-	uint64_t bytes;
 	uint64_t kicks;
 	uint64_t sleeps;
 	uint64_t spins;
@@ -183,12 +182,6 @@ int l3l2q_memfd_create(struct l3l2q_ep **ep, const struct l3l2q_attr *attr,
 int l3l2q_memfd_attach(struct l3l2q_ep **ep, int fd, const struct l3l2q_attr *attr,
 		       struct l3l2q_failure *why);
 
-/* A count that one thread writes and others may read. */
-static inline void l3l2q_count(uint64_t *count, uint64_t n)
-{
-	__atomic_store_n(count, *count + n, __ATOMIC_RELAXED);
-}
-
 /* Counts of any_half may have several writers. */
 static inline void l3l2q_half_count(struct l3l2q_ep *ep, struct l3l2q_half *half,
 				    uint64_t *count)
@@ -196,7 +189,7 @@ static inline void l3l2q_half_count(struct l3l2q_ep *ep, struct l3l2q_half *half
 	if (half == &ep->any_half)
 		__atomic_fetch_add(count, 1, __ATOMIC_RELAXED);
 	else
-		l3l2q_count(count, 1);
+		l3l2q_core_count((__u64 *)count, 1);
 }
 
 #endif /* L3L2Q_INTERNAL_H */

@@ -13,39 +13,46 @@ static struct l3l2q_ep *rx_ep(struct l3l2q_consumer *c)
 }
 
 /* After a call on the producer: wake the peer, or tell it of our end. */
-static int tx_done(struct l3l2q_producer *p, int ret)
+static __attribute__((noinline)) int tx_settle(struct l3l2q_producer *p, int ret)
 {
 	struct l3l2q_ep *ep = tx_ep(p);
 
-	if (l3l2q_unlikely(p->kick)) {
+	if (p->kick) {
 		p->kick = 0;
 		l3l2q_kick_peer(ep, &ep->tx_half);
 	}
-	if (l3l2q_unlikely(p->self_kick)) {
+	if (p->self_kick) {
 		p->self_kick = 0;
 		ep->ops->kick(ep, true);
 	}
-	return l3l2q_likely(ret >= 0 || ret == -EAGAIN) ? ret : l3l2q_ep_failed(ep, ret);
+	return ret >= 0 || ret == -EAGAIN ? ret : l3l2q_ep_failed(ep, ret);
 }
 
-static int rx_done(struct l3l2q_consumer *c, int ret)
+static inline int tx_done(struct l3l2q_producer *p, int ret)
+{
+	return l3l2q_likely(!(p->kick | p->self_kick) && (ret >= 0 || ret == -EAGAIN))
+	       ? ret : tx_settle(p, ret);
+}
+
+static __attribute__((noinline)) int rx_settle(struct l3l2q_consumer *c, int ret)
 {
 	struct l3l2q_ep *ep = rx_ep(c);
 
-	if (l3l2q_unlikely(c->kick)) {
+	if (c->kick) {
 		c->kick = 0;
 		l3l2q_kick_peer(ep, &ep->rx_half);
 	}
-	if (l3l2q_unlikely(c->self_kick)) {
+	if (c->self_kick) {
 		c->self_kick = 0;
 		ep->ops->kick(ep, true);
 	}
-	return l3l2q_likely(ret >= 0 || ret == -EAGAIN) ? ret : l3l2q_ep_failed(ep, ret);
+	return ret >= 0 || ret == -EAGAIN ? ret : l3l2q_ep_failed(ep, ret);
 }
 
-static void count_sent(struct l3l2q_producer *p, uint64_t nbytes)
+static inline int rx_done(struct l3l2q_consumer *c, int ret)
 {
-	l3l2q_count(&tx_ep(p)->tx_half.counts.bytes, nbytes);
+	return l3l2q_likely(!(c->kick | c->self_kick) && (ret >= 0 || ret == -EAGAIN))
+	       ? ret : rx_settle(c, ret);
 }
 
 /* Before sleeping for room: what a batch holds back may be what takes it. */
@@ -119,21 +126,13 @@ static int gather_bytes(const struct iovec *iov, int count, __u64 *nbytes)
 static int try_enqueue(struct l3l2q_producer *p, uint32_t opcode, const void *body,
 		       uint64_t nbytes)
 {
-	int ret = l3l2q_core_try_enqueue(p, opcode, l3l2q_core_copy, body, nbytes);
-
-	if (!ret)
-		count_sent(p, nbytes);
-	return tx_done(p, ret);
+	return tx_done(p, l3l2q_core_try_enqueue(p, opcode, l3l2q_core_copy, body, nbytes));
 }
 
 static int try_gather(struct l3l2q_producer *p, uint32_t opcode, const struct gather *gather,
 		      uint64_t nbytes)
 {
-	int ret = l3l2q_core_try_enqueue(p, opcode, copy_gather, gather, nbytes);
-
-	if (!ret)
-		count_sent(p, nbytes);
-	return tx_done(p, ret);
+	return tx_done(p, l3l2q_core_try_enqueue(p, opcode, copy_gather, gather, nbytes));
 }
 
 L3L2Q_API int l3l2q_try_enqueue(struct l3l2q_producer *p, uint32_t opcode, const void *body,
@@ -221,11 +220,7 @@ L3L2Q_API int l3l2q_reserve(struct l3l2q_producer *p, size_t nbytes,
 L3L2Q_API int l3l2q_commit(struct l3l2q_producer *p, const struct l3l2q_reservation *span,
 			   uint32_t opcode)
 {
-	int ret = l3l2q_core_commit(p, span, opcode);
-
-	if (!ret)
-		count_sent(p, span->nbytes);
-	return tx_done(p, ret);
+	return tx_done(p, l3l2q_core_commit(p, span, opcode));
 }
 
 L3L2Q_API int l3l2q_cancel(struct l3l2q_producer *p, const struct l3l2q_reservation *span)
@@ -299,44 +294,13 @@ L3L2Q_API int l3l2q_read_into(struct l3l2q_consumer *c, const struct l3l2q_messa
 
 L3L2Q_API int l3l2q_release(struct l3l2q_consumer *c, const struct l3l2q_message *m)
 {
-	int ret = l3l2q_core_complete(c, m);
-
-	if (!ret) {
-		l3l2q_count(&rx_ep(c)->rx_half.counts.bytes, m->nbytes);
-		l3l2q_core_retire(c);
-	}
-	return rx_done(c, ret);
-}
-
-/* A message that does not fit its buffer goes back to the queue's head. */
-static int dequeue_fitting(struct l3l2q_consumer *c, struct l3l2q_message *m, const void *body,
-			   size_t capacity)
-{
-	struct l3l2q_bookmark mark = l3l2q_core_bookmark(c);
-	int ret = l3l2q_core_live(c->core);
-
-	if (!ret && c->acquired != c->head)
-		ret = -EINVAL;
-	if (ret)
-		return ret;
-	ret = l3l2q_core_try_peek(c, m);
-	if (ret || !m->nbytes || (body && m->nbytes <= capacity))
-		return ret;
-	l3l2q_core_unpeek(c, mark);
-	return -EMSGSIZE;
+	return rx_done(c, l3l2q_core_release(c, m));
 }
 
 L3L2Q_API int l3l2q_try_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m, void *body,
 				size_t capacity)
 {
-	int ret = dequeue_fitting(c, m, body, capacity);
-
-	if (!ret && m->nbytes)
-		ret = l3l2q_core_read_into(c, m, body, capacity);
-	if (!ret)
-		ret = l3l2q_release(c, m);
-	m->data = NULL;
-	return rx_done(c, ret);
+	return rx_done(c, l3l2q_core_try_dequeue(c, m, body, capacity));
 }
 
 L3L2Q_API int l3l2q_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m, void *body,
@@ -379,11 +343,8 @@ L3L2Q_API int l3l2q_release_batch(struct l3l2q_consumer *c, const struct l3l2q_m
 
 	if (n < 0)
 		return -EINVAL;
-	for (i = 0; i < n && !ret; i++) {
+	for (i = 0; i < n && !ret; i++)
 		ret = l3l2q_core_complete(c, &m[i]);
-		if (!ret)
-			l3l2q_count(&rx_ep(c)->rx_half.counts.bytes, m[i].nbytes);
-	}
 	l3l2q_core_retire(c);
 	return rx_done(c, ret);
 }

@@ -31,6 +31,8 @@
 
 #define L3L2Q_CACHE_LINE 64
 #define L3L2Q_ALIGNED __attribute__((aligned(L3L2Q_CACHE_LINE)))
+/* Out of the way of what most messages take. */
+#define L3L2Q_SLOW static __attribute__((noinline, unused))
 #define l3l2q_likely(x) __builtin_expect(!!(x), 1)
 #define l3l2q_unlikely(x) __builtin_expect(!!(x), 0)
 
@@ -167,6 +169,24 @@ static inline int l3l2q_core_live(const struct l3l2q_core *core)
 	if (l3l2q_likely(kind == L3L2Q_ERR_NONE))
 		return 0;
 	return l3l2q_core_errno(kind);
+}
+
+/* The same, for those who ask for nothing more. */
+static inline int l3l2q_core_sound(const struct l3l2q_core *core)
+{
+	return l3l2q_likely(!__atomic_load_n(&core->error.kind, __ATOMIC_ACQUIRE));
+}
+
+/* Is the memory such that loads, stores and memcpy are all there is to it? */
+static inline int l3l2q_core_plain(const struct l3l2q_core *core)
+{
+	return core->memory == L3L2Q_MEMORY_CACHED && !core->removed;
+}
+
+/* A count that one thread writes and others may read. */
+static inline void l3l2q_core_count(__u64 *count, __u64 n)
+{
+	__atomic_store_n(count, *count + n, __ATOMIC_RELAXED);
 }
 
 /* Is the memory gone? What was read of it before this may have been stand-ins. */
@@ -363,51 +383,62 @@ static inline int l3l2q_core_set_memory(struct l3l2q_core *core, __u32 memory)
  * @core: the endpoint
  * @ring: own descriptor ring
  * @tail_counter: shared, ours to write
- * @head_counter: shared, the peer's
  * @starts: for each slot in flight, the cursor its body starts at
+ * @payload: first byte of the payload range
+ * @arena_offset: of own arena in it
+ * @arena_end: the same, of its end
  * @mask: depth - 1
  * @tail: messages placed
- * @published: messages the peer can see; behind @tail within a batch
  * @head: messages the peer was last seen to have released
- * @oldest: first message not released that may have a body
  * @cursor: virtual byte cursor
- * @pos: @cursor modulo the arena
- * @arena_offset: of the arena in the payload range
- * @arena_bytes: its size
- * @need_head: with @need_bytes: no use trying before the head is here
- * @need_bytes: size that was refused last, 0 for none
+ * @base: with @cursor, modulo 2^64: where it stands in the payload range
+ * @bound: a body that ends below it goes to @cursor with no further thought. Not
+ *	above @cursor: not even a message without one. l3l2q_producer_measure()
+ * @published: messages the peer can see; behind @tail within a batch
+ * @span_bytes: size of the active reservation
+ * @kick: the peer sleeps for what was published; the caller's to clear
  * @batching: publish waits for batch_publish
  * @stopped: STOP was placed
- * @reserved: @span is active
- * @span: the active reservation
+ * @reserved: a reservation is active
  * @needing: the control page says so
- * @kick: the peer sleeps for what was published; the caller's to clear
+ * @head_counter: shared, the peer's
+ * @bytes: in bodies placed
+ * @oldest: first message not released that may have a body
+ * @need_head: with @need_bytes: no use trying before the head is here
+ * @need_bytes: size that was refused last, 0 for none
  * @self_kick: another thread of ours sleeps for room; the caller's to clear
+ *
+ * In the first line what never changes, in the second what each message changes.
  */
 struct l3l2q_producer {
 	struct l3l2q_core *core;
 	struct l3l2q_desc *ring;
 	__s32 *tail_counter;
-	const __s32 *head_counter;
 	__u64 *starts;
-	__u64 mask;
-	__u64 tail;
-	__u64 published;
-	__u64 head;
-	__u64 oldest;
-	__u64 cursor;
-	__u64 pos;
+	unsigned char *payload;
 	__u64 arena_offset;
-	__u64 arena_bytes;
-	__u64 need_head;
-	__u64 need_bytes;
+	__u64 arena_end;
+	__u64 mask;
+
+	__u64 tail;
+	__u64 head;
+	__u64 cursor;
+	__u64 base;
+	__u64 bound;
+	__u64 published;
+	__u64 span_bytes;
+	__u32 kick;
 	__u8 batching;
 	__u8 stopped;
 	__u8 reserved;
 	__u8 needing;
-	__u32 kick;
+
+	const __s32 *head_counter;
+	__u64 bytes;
+	__u64 oldest;
+	__u64 need_head;
+	__u64 need_bytes;
 	__u32 self_kick;
-	struct l3l2q_reservation span;
 } L3L2Q_ALIGNED;
 
 /* Bytes of bookkeeping a producer needs, 8-byte aligned. */
@@ -431,9 +462,86 @@ static inline void l3l2q_core_producer_init(struct l3l2q_producer *p,
 	p->head_counter = l3l2q_core_counter(core, l3l2q_ctr_head(role));
 	p->starts = (__u64 *)memory;
 	p->mask = l->depth - 1;
+	p->payload = core->payload;
 	p->arena_offset = input ? l->input_arena_offset : l->output_arena_offset;
-	p->arena_bytes = input ? l->input_arena_bytes : l->output_arena_bytes;
+	p->arena_end = p->arena_offset + (input ? l->input_arena_bytes : l->output_arena_bytes);
+	p->base = p->arena_offset;
 }
+
+/* ---- producer: what most messages take --------------------------------- */
+
+/*
+ * Can a body of nbytes be placed at the cursor, as things were when the peer was last
+ * looked at?
+ */
+static inline int l3l2q_producer_can(const struct l3l2q_producer *p, __u64 nbytes)
+{
+	return l3l2q_likely(nbytes < p->bound - p->cursor && p->tail - p->head <= p->mask &&
+			    !p->reserved && l3l2q_core_sound(p->core));
+}
+
+/* Where a body at the cursor lies in the payload range; 0 without a body. */
+static inline __u64 l3l2q_producer_offset(const struct l3l2q_producer *p, __u64 nbytes)
+{
+	return nbytes ? p->base + p->cursor : 0;
+}
+
+/* The same as an address, or NULL. */
+static inline void *l3l2q_producer_body(const struct l3l2q_producer *p, __u64 nbytes)
+{
+	return nbytes ? p->payload + p->base + p->cursor : 0;
+}
+
+/* May any side send it at any time? */
+static inline int l3l2q_opcode_ordinary(__u64 opcode)
+{
+	return l3l2q_likely(opcode == L3L2Q_OP_DATA || opcode == L3L2Q_OP_ERROR);
+}
+
+/* Write a descriptor, seq last. */
+static inline void l3l2q_producer_describe(struct l3l2q_producer *p, __u32 opcode,
+					   __u64 offset, __u64 nbytes)
+{
+	struct l3l2q_desc *slot = &p->ring[p->tail & p->mask];
+
+	__atomic_store_n(&slot->opcode, opcode, __ATOMIC_RELAXED);
+	__atomic_store_n(&slot->payload_offset, offset, __ATOMIC_RELAXED);
+	__atomic_store_n(&slot->payload_nbytes, nbytes, __ATOMIC_RELAXED);
+	__atomic_store_n(&slot->seq, p->tail + 1, __ATOMIC_RELEASE);
+}
+
+/* Move on behind a message whose descriptor is written. */
+static inline void l3l2q_producer_pass(struct l3l2q_producer *p, __u64 nbytes)
+{
+	p->starts[p->tail & p->mask] = nbytes ? p->cursor : L3L2Q_NO_BODY;
+	p->cursor += nbytes;
+	p->tail++;
+	l3l2q_core_count(&p->bytes, nbytes);
+}
+
+/* Place a message at the cursor, whose body is written. */
+static inline void l3l2q_producer_put(struct l3l2q_producer *p, __u32 opcode, __u64 nbytes)
+{
+	l3l2q_producer_describe(p, opcode, l3l2q_producer_offset(p, nbytes), nbytes);
+	l3l2q_producer_pass(p, nbytes);
+}
+
+static inline void l3l2q_core_publish(struct l3l2q_producer *p)
+{
+	if (p->published == p->tail)
+		return;
+	__atomic_store_n(&p->published, p->tail, __ATOMIC_RELAXED); /* statistics read it */
+	l3l2q_core_store(p->core, p->tail_counter, (__u32)p->tail);
+	p->kick |= l3l2q_core_wants_kick(p->core, L3L2Q_ARM_TAIL);
+}
+
+static inline void l3l2q_producer_placed(struct l3l2q_producer *p)
+{
+	if (!p->batching)
+		l3l2q_core_publish(p);
+}
+
+/* ---- producer: all the rest -------------------------------------------- */
 
 /* Learn what the peer has released. */
 static inline int l3l2q_producer_refresh(struct l3l2q_producer *p, const char *op)
@@ -448,23 +556,78 @@ static inline int l3l2q_producer_refresh(struct l3l2q_producer *p, const char *o
 	return 0;
 }
 
+static inline __u64 l3l2q_producer_arena(const struct l3l2q_producer *p)
+{
+	return p->arena_end - p->arena_offset;
+}
+
+/* The cursor modulo the arena. */
+static inline __u64 l3l2q_producer_pos(const struct l3l2q_producer *p)
+{
+	__u64 offset = p->base + p->cursor;
+
+	return offset == p->arena_end ? 0 : offset - p->arena_offset;
+}
+
 /* Where a body of nbytes starts, as a virtual cursor. */
 static inline __u64 l3l2q_producer_start(const struct l3l2q_producer *p, __u64 nbytes)
 {
-	if (p->pos + nbytes > p->arena_bytes)
-		return p->cursor + (p->arena_bytes - p->pos);
-	return p->cursor;
+	__u64 pos = l3l2q_producer_pos(p), arena = l3l2q_producer_arena(p);
+
+	if (!nbytes)
+		return L3L2Q_NO_BODY;
+	return pos + nbytes > arena ? p->cursor + (arena - pos) : p->cursor;
 }
 
-/* Does a body ending at this cursor fit, given what is known to be released? */
-static inline int l3l2q_producer_fits(struct l3l2q_producer *p, __u64 end)
+/* Where a body that starts at this cursor lies. */
+static inline unsigned char *l3l2q_producer_at(const struct l3l2q_producer *p, __u64 start)
+{
+	return p->payload + p->arena_offset + (start == p->cursor ? l3l2q_producer_pos(p) : 0);
+}
+
+/* The cursor moves to where a body starts. */
+static inline void l3l2q_producer_go(struct l3l2q_producer *p, __u64 start)
+{
+	if (start == L3L2Q_NO_BODY)
+		return;
+	if (start != p->cursor || !l3l2q_producer_pos(p))
+		p->base = p->arena_offset - start;
+	p->cursor = start;
+}
+
+/* Is a body in flight, given what is known to be released? Finds the oldest. */
+static inline int l3l2q_producer_in_flight(struct l3l2q_producer *p)
 {
 	if (p->oldest < p->head)
 		p->oldest = p->head;
 	while (p->oldest < p->tail && p->starts[p->oldest & p->mask] == L3L2Q_NO_BODY)
 		p->oldest++;
-	return p->oldest == p->tail ||
-	       end - p->starts[p->oldest & p->mask] <= p->arena_bytes;
+	return p->oldest < p->tail;
+}
+
+/* Does a body ending at this cursor fit? */
+static inline int l3l2q_producer_fits(struct l3l2q_producer *p, __u64 end)
+{
+	return !l3l2q_producer_in_flight(p) ||
+	       end - p->starts[p->oldest & p->mask] <= l3l2q_producer_arena(p);
+}
+
+/*
+ * How far from here do bodies need no thought? Where none is in flight, the first one
+ * decides. Memory that is not cached or can be removed always needs some.
+ */
+static inline void l3l2q_producer_measure(struct l3l2q_producer *p)
+{
+	__u64 straight = p->arena_end - (p->base + p->cursor), free;
+
+	p->bound = p->cursor;
+	if (p->stopped || p->needing || !l3l2q_core_plain(p->core))
+		return;
+	p->bound++;
+	if (!l3l2q_producer_in_flight(p))
+		return;
+	free = l3l2q_producer_arena(p) - (p->cursor - p->starts[p->oldest & p->mask]);
+	p->bound += free < straight ? free : straight;
 }
 
 /* Say which head we wait for, so that nobody wakes us before. */
@@ -475,6 +638,7 @@ static inline void l3l2q_producer_need(struct l3l2q_producer *p, __u64 nbytes, _
 	p->need_head = head;
 	p->need_bytes = nbytes;
 	p->needing = 1;
+	p->bound = p->cursor;
 	if (!control)
 		return;
 	__atomic_store_n(&control->need_head, (__u32)head, __ATOMIC_RELAXED);
@@ -503,7 +667,7 @@ static inline int l3l2q_producer_no_space(struct l3l2q_producer *p, __u64 nbytes
 	for (i = p->oldest; i < p->tail; i++) {
 		if (p->starts[i & p->mask] == L3L2Q_NO_BODY)
 			continue;
-		if (end - p->starts[i & p->mask] <= p->arena_bytes)
+		if (end - p->starts[i & p->mask] <= l3l2q_producer_arena(p))
 			break;
 		need = i + 1;
 	}
@@ -527,10 +691,10 @@ static inline int l3l2q_producer_probe(struct l3l2q_producer *p, __u64 nbytes,
 	if (l3l2q_unlikely(p->reserved))
 		return l3l2q_core_poison(p->core, L3L2Q_ERR_OWNERSHIP, op,
 					 "a reservation is active");
-	if (l3l2q_unlikely(nbytes > p->arena_bytes))
+	if (l3l2q_unlikely(nbytes > l3l2q_producer_arena(p)))
 		return -EMSGSIZE;
 
-	if (l3l2q_unlikely(p->tail - p->head > p->mask)) {
+	if (p->tail - p->head > p->mask) {
 		ret = l3l2q_producer_refresh(p, op);
 		if (ret)
 			return ret;
@@ -539,10 +703,9 @@ static inline int l3l2q_producer_probe(struct l3l2q_producer *p, __u64 nbytes,
 			return -EAGAIN;
 		}
 	}
-	*start = L3L2Q_NO_BODY;
+	*start = l3l2q_producer_start(p, nbytes);
 	if (nbytes) {
-		*start = l3l2q_producer_start(p, nbytes);
-		if (l3l2q_unlikely(!l3l2q_producer_fits(p, *start + nbytes))) {
+		if (!l3l2q_producer_fits(p, *start + nbytes)) {
 			ret = l3l2q_producer_refresh(p, op);
 			if (ret)
 				return ret;
@@ -556,86 +719,35 @@ static inline int l3l2q_producer_probe(struct l3l2q_producer *p, __u64 nbytes,
 	return 0;
 }
 
-static inline void l3l2q_core_publish(struct l3l2q_producer *p)
+/*
+ * Place a message that was probed for. In memory that is not cached the descriptor
+ * goes out in one burst: the drain before the tail is what orders all of it.
+ */
+static inline void l3l2q_producer_place(struct l3l2q_producer *p, __u32 opcode, __u64 nbytes)
 {
-	if (p->published == p->tail)
-		return;
-	__atomic_store_n(&p->published, p->tail, __ATOMIC_RELAXED); /* statistics read it */
-	l3l2q_core_store(p->core, p->tail_counter, (__u32)p->tail);
-	p->kick |= l3l2q_core_wants_kick(p->core, L3L2Q_ARM_TAIL);
-}
+	if (p->core->memory != L3L2Q_MEMORY_CACHED) {
+		struct l3l2q_desc desc = {
+			p->tail + 1, opcode, l3l2q_producer_offset(p, nbytes), nbytes
+		};
 
-/* Move the cursor over a body; its offset in the payload range. */
-static inline __u64 l3l2q_producer_advance(struct l3l2q_producer *p, __u64 start, __u64 nbytes)
-{
-	__u64 pos = start == p->cursor ? p->pos : 0;
-
-	p->starts[p->tail & p->mask] = start;
-	if (!nbytes)
-		return 0;
-	p->cursor = start + nbytes;
-	p->pos = pos + nbytes == p->arena_bytes ? 0 : pos + nbytes;
-	return p->arena_offset + pos;
-}
-
-static inline void l3l2q_producer_placed(struct l3l2q_producer *p, __u32 opcode)
-{
-	p->tail++;
+		l3l2q_copy_to(p->core->path, &p->ring[p->tail & p->mask], &desc, sizeof(desc));
+		l3l2q_producer_pass(p, nbytes);
+	} else {
+		l3l2q_producer_put(p, opcode, nbytes);
+	}
 	if (opcode == L3L2Q_OP_STOP)
 		p->stopped = 1;
-	if (l3l2q_unlikely(p->needing))
+	if (p->needing)
 		l3l2q_producer_need_nothing(p);
-	if (!p->batching)
-		l3l2q_core_publish(p);
-}
-
-/*
- * The descriptor in one burst, where the drain before the tail is what orders all
- * of it: nobody looks at it earlier.
- */
-L3L2Q_COLD void l3l2q_producer_place_uncached(struct l3l2q_producer *p, __u32 opcode,
-					      __u64 start, __u64 nbytes)
-{
-	struct l3l2q_desc desc;
-
-	desc.seq = p->tail + 1;
-	desc.opcode = opcode;
-	desc.payload_nbytes = nbytes;
-	desc.payload_offset = l3l2q_producer_advance(p, start, nbytes);
-	l3l2q_copy_to(p->core->path, &p->ring[p->tail & p->mask], &desc, sizeof(desc));
-	l3l2q_producer_placed(p, opcode);
-}
-
-/* Place a message whose body is written; the descriptor goes out seq last. */
-static inline void l3l2q_producer_place(struct l3l2q_producer *p, __u32 opcode,
-					__u64 start, __u64 nbytes)
-{
-	struct l3l2q_desc *slot = &p->ring[p->tail & p->mask];
-	__u64 offset;
-
-	if (l3l2q_unlikely(p->core->memory != L3L2Q_MEMORY_CACHED)) {
-		l3l2q_producer_place_uncached(p, opcode, start, nbytes);
-		return;
-	}
-	offset = l3l2q_producer_advance(p, start, nbytes);
-	__atomic_store_n(&slot->opcode, opcode, __ATOMIC_RELAXED);
-	__atomic_store_n(&slot->payload_offset, offset, __ATOMIC_RELAXED);
-	__atomic_store_n(&slot->payload_nbytes, nbytes, __ATOMIC_RELAXED);
-	__atomic_store_n(&slot->seq, p->tail + 1, __ATOMIC_RELEASE);
-	l3l2q_producer_placed(p, opcode);
-}
-
-/* Where a body that starts at this cursor lies. */
-static inline void *l3l2q_producer_body(const struct l3l2q_producer *p, __u64 start)
-{
-	return p->core->payload + p->arena_offset + (start == p->cursor ? p->pos : 0);
+	l3l2q_producer_measure(p);
+	l3l2q_producer_placed(p);
 }
 
 /* May this side send such a message? */
 static inline int l3l2q_producer_opcode(struct l3l2q_producer *p, __u32 opcode,
 					__u64 nbytes, const char *op)
 {
-	if (l3l2q_likely(opcode == L3L2Q_OP_DATA || opcode == L3L2Q_OP_ERROR))
+	if (l3l2q_opcode_ordinary(opcode))
 		return 0;
 	if (p->core->role == L3L2Q_ROLE_L2) {
 		int ret = l3l2q_core_live(p->core);
@@ -644,6 +756,30 @@ static inline int l3l2q_producer_opcode(struct l3l2q_producer *p, __u32 opcode,
 						     op, "not an opcode for output");
 	}
 	return opcode == L3L2Q_OP_STOP && !nbytes ? 0 : -EINVAL;
+}
+
+/* Writes a body. */
+typedef void (*l3l2q_copy_fn)(const struct l3l2q_core *core, void *to, const void *arg,
+			      __u64 nbytes);
+
+L3L2Q_SLOW int l3l2q_producer_enqueue(struct l3l2q_producer *p, __u32 opcode,
+				      l3l2q_copy_fn copy, const void *arg, __u64 nbytes)
+{
+	__u64 start = 0;
+	int ret = l3l2q_producer_opcode(p, opcode, nbytes, "enqueue");
+
+	if (ret)
+		return ret;
+	ret = l3l2q_producer_probe(p, nbytes, "enqueue", &start);
+	if (ret)
+		return ret;
+	if (nbytes)
+		copy(p->core, l3l2q_producer_at(p, start), arg, nbytes);
+	if (l3l2q_unlikely(l3l2q_core_removed(p->core)))
+		return l3l2q_core_remote_abort(p->core, "enqueue");
+	l3l2q_producer_go(p, start);
+	l3l2q_producer_place(p, opcode, nbytes);
+	return 0;
 }
 
 /**
@@ -656,25 +792,48 @@ static inline int l3l2q_producer_opcode(struct l3l2q_producer *p, __u32 opcode,
  * @nbytes: length of the body
  */
 static inline int l3l2q_core_try_enqueue(struct l3l2q_producer *p, __u32 opcode,
-					 void (*copy)(const struct l3l2q_core *core,
-						      void *to, const void *arg,
-						      __u64 nbytes),
-					 const void *arg, __u64 nbytes)
+					 l3l2q_copy_fn copy, const void *arg, __u64 nbytes)
+{
+	if (l3l2q_unlikely(!l3l2q_opcode_ordinary(opcode) || !l3l2q_producer_can(p, nbytes)))
+		return l3l2q_producer_enqueue(p, opcode, copy, arg, nbytes);
+	if (nbytes)
+		copy(p->core, l3l2q_producer_body(p, nbytes), arg, nbytes);
+	l3l2q_producer_put(p, opcode, nbytes);
+	l3l2q_producer_placed(p);
+	return 0;
+}
+
+/* Is it the span that was handed out, of a body that lies here? */
+static inline int l3l2q_producer_span(const struct l3l2q_producer *p,
+				      const struct l3l2q_reservation *span, const void *body)
+{
+	const unsigned char *at = (const unsigned char *)body;
+
+	return l3l2q_likely(p->reserved && span->seq == p->tail + 1 &&
+			    span->nbytes == p->span_bytes && span->data == body &&
+			    span->payload_offset == (body ? (__u64)(at - p->payload) : 0));
+}
+
+static inline void l3l2q_producer_hand_out(struct l3l2q_producer *p, __u64 nbytes, void *body,
+					   struct l3l2q_reservation *span)
+{
+	span->seq = p->tail + 1;
+	span->payload_offset = body ? (__u64)((unsigned char *)body - p->payload) : 0;
+	span->nbytes = nbytes;
+	span->data = body;
+	p->span_bytes = nbytes;
+	p->reserved = 1;
+}
+
+L3L2Q_SLOW int l3l2q_producer_reserve(struct l3l2q_producer *p, __u64 nbytes,
+				      struct l3l2q_reservation *span)
 {
 	__u64 start = 0;
-	int ret = l3l2q_producer_opcode(p, opcode, nbytes, "enqueue");
+	int ret = l3l2q_producer_probe(p, nbytes, "reserve", &start);
 
-	if (l3l2q_unlikely(ret))
-		return ret;
-	ret = l3l2q_producer_probe(p, nbytes, "enqueue", &start);
-	if (ret)
-		return ret;
-	if (nbytes)
-		copy(p->core, l3l2q_producer_body(p, start), arg, nbytes);
-	if (l3l2q_unlikely(l3l2q_core_removed(p->core)))
-		return l3l2q_core_remote_abort(p->core, "enqueue");
-	l3l2q_producer_place(p, opcode, start, nbytes);
-	return 0;
+	if (!ret)
+		l3l2q_producer_hand_out(p, nbytes, nbytes ? l3l2q_producer_at(p, start) : 0, span);
+	return ret;
 }
 
 /*
@@ -684,33 +843,45 @@ static inline int l3l2q_core_try_enqueue(struct l3l2q_producer *p, __u32 opcode,
 static inline int l3l2q_core_try_reserve(struct l3l2q_producer *p, __u64 nbytes,
 					 struct l3l2q_reservation *span)
 {
-	__u64 start = 0;
-	int ret = l3l2q_producer_probe(p, nbytes, "reserve", &start);
-
-	if (ret)
-		return ret;
-	p->span.seq = p->tail + 1;
-	p->span.nbytes = nbytes;
-	p->span.data = nbytes ? l3l2q_producer_body(p, start) : 0;
-	p->span.payload_offset = nbytes ? (__u64)((unsigned char *)p->span.data -
-						  p->core->payload) : 0;
-	p->reserved = 1;
-	*span = p->span;
+	if (!l3l2q_producer_can(p, nbytes))
+		return l3l2q_producer_reserve(p, nbytes, span);
+	l3l2q_producer_hand_out(p, nbytes, l3l2q_producer_body(p, nbytes), span);
 	return 0;
 }
 
+/* 0 and where the active reservation's body starts, if @span is it. */
 static inline int l3l2q_producer_owns(struct l3l2q_producer *p,
-				      const struct l3l2q_reservation *span, const char *op)
+				      const struct l3l2q_reservation *span, const char *op,
+				      __u64 *start)
 {
+	__u64 nbytes = p->span_bytes;
 	int ret = l3l2q_core_live(p->core);
 
-	if (l3l2q_unlikely(ret))
+	if (ret)
 		return ret;
-	if (l3l2q_unlikely(!p->reserved || span->seq != p->span.seq ||
-			   span->payload_offset != p->span.payload_offset ||
-			   span->nbytes != p->span.nbytes || span->data != p->span.data))
+	*start = l3l2q_producer_start(p, nbytes);
+	if (!l3l2q_producer_span(p, span, nbytes ? l3l2q_producer_at(p, *start) : 0))
 		return l3l2q_core_poison(p->core, L3L2Q_ERR_OWNERSHIP, op,
 					 "not the active reservation");
+	return 0;
+}
+
+L3L2Q_SLOW int l3l2q_producer_commit(struct l3l2q_producer *p,
+				     const struct l3l2q_reservation *span, __u32 opcode)
+{
+	__u64 start = 0;
+	int ret = l3l2q_producer_owns(p, span, "commit", &start);
+
+	if (ret)
+		return ret;
+	ret = l3l2q_producer_opcode(p, opcode, p->span_bytes, "commit");
+	if (ret)
+		return ret;
+	if (l3l2q_unlikely(l3l2q_core_removed(p->core)))
+		return l3l2q_core_remote_abort(p->core, "commit");
+	p->reserved = 0;
+	l3l2q_producer_go(p, start);
+	l3l2q_producer_place(p, opcode, p->span_bytes);
 	return 0;
 }
 
@@ -718,19 +889,15 @@ static inline int l3l2q_producer_owns(struct l3l2q_producer *p,
 static inline int l3l2q_core_commit(struct l3l2q_producer *p,
 				    const struct l3l2q_reservation *span, __u32 opcode)
 {
-	__u64 nbytes = p->span.nbytes;
-	int ret = l3l2q_producer_owns(p, span, "commit");
+	__u64 nbytes = p->span_bytes;
 
-	if (ret)
-		return ret;
-	ret = l3l2q_producer_opcode(p, opcode, nbytes, "commit");
-	if (ret)
-		return ret;
-	if (l3l2q_unlikely(l3l2q_core_removed(p->core)))
-		return l3l2q_core_remote_abort(p->core, "commit");
+	if (l3l2q_unlikely(nbytes >= p->bound - p->cursor || !l3l2q_opcode_ordinary(opcode) ||
+			   !l3l2q_producer_span(p, span, l3l2q_producer_body(p, nbytes)) ||
+			   !l3l2q_core_sound(p->core)))
+		return l3l2q_producer_commit(p, span, opcode);
 	p->reserved = 0;
-	l3l2q_producer_place(p, opcode, nbytes ? l3l2q_producer_start(p, nbytes) : L3L2Q_NO_BODY,
-			     nbytes);
+	l3l2q_producer_put(p, opcode, nbytes);
+	l3l2q_producer_placed(p);
 	return 0;
 }
 
@@ -738,7 +905,8 @@ static inline int l3l2q_core_commit(struct l3l2q_producer *p,
 static inline int l3l2q_core_cancel(struct l3l2q_producer *p,
 				    const struct l3l2q_reservation *span)
 {
-	int ret = l3l2q_producer_owns(p, span, "cancel");
+	__u64 start;
+	int ret = l3l2q_producer_owns(p, span, "cancel", &start);
 
 	if (!ret)
 		p->reserved = 0;
@@ -749,7 +917,6 @@ static inline int l3l2q_core_cancel(struct l3l2q_producer *p,
 
 /* A consumer's private copy of a descriptor it has acquired. */
 struct l3l2q_held {
-	__u64 seq;
 	__u64 payload_offset;
 	__u64 nbytes;
 	__u64 start;		/* virtual cursor of the body */
@@ -766,22 +933,28 @@ struct l3l2q_held {
  * @held: what is acquired and not yet physically released
  * @held_mask: size of @held - 1
  * @mask: depth - 1
+ * @payload: first byte of the payload range
  * @tail: messages the peer was last seen to have published
  * @acquired: messages handed out by peek
  * @head: messages physically released: the completed prefix
- * @published: what the head counter says
- * @oldest: first message not physically released that may have a body
  * @cursor: virtual byte cursor of the next body
- * @pos: @cursor modulo the arena
- * @arena_offset: of the arena in the payload range
- * @arena_bytes: its size
+ * @base: with @cursor, modulo 2^64: where it stands in the payload range
+ * @arena_end: of the peer's arena in the payload range
+ * @published: what the head counter says
  * @window: DATA and ERROR messages that may be held
- * @flags: as stored in the control page
- * @quiet: the control page hides what may be there until a release
  * @stopped: STOP was acquired
  * @drained: STOP was physically released
+ * @quiet: the control page hides what may be there until a release
+ * @odd: every message needs thought: STOP was acquired, or the memory is not cached
+ *	or can be removed
+ * @arena_offset: of the peer's arena in the payload range
+ * @bytes: in bodies released
+ * @oldest: first message not physically released that may have a body
+ * @flags: as stored in the control page
  * @kick: the peer sleeps for what was released; the caller's to clear
  * @self_kick: another thread of ours sleeps for messages; the caller's to clear
+ *
+ * In the first line what never changes, in the second what each message changes.
  */
 struct l3l2q_consumer {
 	struct l3l2q_core *core;
@@ -791,20 +964,25 @@ struct l3l2q_consumer {
 	struct l3l2q_held *held;
 	__u64 held_mask;
 	__u64 mask;
+	const unsigned char *payload;
+
 	__u64 tail;
 	__u64 acquired;
 	__u64 head;
-	__u64 published;
-	__u64 oldest;
 	__u64 cursor;
-	__u64 pos;
-	__u64 arena_offset;
-	__u64 arena_bytes;
-	__u64 window;
-	__u32 flags;
+	__u64 base;
+	__u64 arena_end;
+	__u64 published;
+	__u32 window;
 	__u8 stopped;
 	__u8 drained;
 	__u8 quiet;
+	__u8 odd;
+
+	__u64 arena_offset;
+	__u64 bytes;
+	__u64 oldest;
+	__u32 flags;
 	__u32 kick;
 	__u32 self_kick;
 } L3L2Q_ALIGNED;
@@ -823,44 +1001,6 @@ static inline __u64 l3l2q_consumer_entries(__u64 window)
 static inline __u64 l3l2q_consumer_memory(__u64 window)
 {
 	return l3l2q_consumer_entries(window) * sizeof(struct l3l2q_held);
-}
-
-/*
- * The window is full: is there nothing to acquire but by a release? STOP may be
- * acquired beyond a window. A hint for who is woken: peek looks for itself.
- */
-static inline int l3l2q_consumer_window_full(const struct l3l2q_consumer *c)
-{
-	if (l3l2q_likely(c->acquired - c->head < c->window))
-		return 0;
-	return c->tail != c->acquired &&
-	       __atomic_load_n(&c->ring[c->acquired & c->mask].opcode, __ATOMIC_RELAXED) !=
-	       L3L2Q_OP_STOP;
-}
-
-/* Tell whoever polls for us what there is to acquire. */
-static inline void l3l2q_consumer_note(struct l3l2q_consumer *c)
-{
-	struct l3l2q_control *control = c->core->control;
-	__u32 flags = L3L2Q_CONSUMER_SEEN;
-	__u64 seen = c->acquired;
-
-	if (!control)
-		return;
-	if (c->window == 1) {
-		c->quiet = c->acquired != c->head;
-		if (c->quiet)
-			flags |= L3L2Q_CONSUMER_HOLD;
-	} else {
-		c->quiet = !c->stopped && l3l2q_consumer_window_full(c);
-		if (l3l2q_unlikely(c->quiet))
-			seen = c->tail;
-	}
-	__atomic_store_n(&control->seen_tail, (__u32)seen, __ATOMIC_RELAXED);
-	if (l3l2q_unlikely(flags != c->flags)) {
-		c->flags = flags;
-		__atomic_store_n(&control->consumer_flags, flags, __ATOMIC_RELEASE);
-	}
 }
 
 /**
@@ -891,11 +1031,135 @@ static inline int l3l2q_core_consumer_init(struct l3l2q_consumer *c,
 	c->held = (struct l3l2q_held *)memory;
 	c->held_mask = l3l2q_consumer_entries(window) - 1;
 	c->mask = l->depth - 1;
+	c->payload = core->payload;
 	c->arena_offset = input ? l->input_arena_offset : l->output_arena_offset;
-	c->arena_bytes = input ? l->input_arena_bytes : l->output_arena_bytes;
-	c->window = window;
+	c->arena_end = c->arena_offset + (input ? l->input_arena_bytes : l->output_arena_bytes);
+	c->base = c->arena_offset;
+	c->window = (__u32)window;
+	c->odd = !l3l2q_core_plain(core);
 	return 0;
 }
+
+/* ---- consumer: what most messages take --------------------------------- */
+
+static inline void l3l2q_consumer_tell(struct l3l2q_consumer *c, __u32 seen, __u32 flags)
+{
+	struct l3l2q_control *control = c->core->control;
+
+	if (!control)
+		return;
+	__atomic_store_n(&control->seen_tail, seen, __ATOMIC_RELAXED);
+	if (l3l2q_unlikely(flags != c->flags)) {
+		c->flags = flags;
+		__atomic_store_n(&control->consumer_flags, flags, __ATOMIC_RELEASE);
+	}
+}
+
+/* The window is full: what may still be there to acquire? STOP, beyond a window. */
+L3L2Q_SLOW void l3l2q_consumer_note_full(struct l3l2q_consumer *c)
+{
+	if (c->stopped || c->tail == c->acquired ||
+	    __atomic_load_n(&c->ring[c->acquired & c->mask].opcode, __ATOMIC_RELAXED) ==
+	    L3L2Q_OP_STOP) {
+		l3l2q_consumer_tell(c, (__u32)c->acquired, L3L2Q_CONSUMER_SEEN);
+		return;
+	}
+	c->quiet = 1; /* a hint for who is woken: peek looks for itself */
+	l3l2q_consumer_tell(c, (__u32)c->tail, L3L2Q_CONSUMER_SEEN);
+}
+
+/* Tell whoever polls for us what there is to acquire. */
+static inline void l3l2q_consumer_note(struct l3l2q_consumer *c)
+{
+	int full = c->acquired - c->head >= c->window;
+
+	c->quiet = full && c->window == 1;
+	if (c->quiet)
+		l3l2q_consumer_tell(c, (__u32)c->acquired,
+				    L3L2Q_CONSUMER_SEEN | L3L2Q_CONSUMER_HOLD);
+	else if (l3l2q_unlikely(full))
+		l3l2q_consumer_note_full(c);
+	else
+		l3l2q_consumer_tell(c, (__u32)c->acquired, L3L2Q_CONSUMER_SEEN);
+}
+
+/* Copy a descriptor, once. */
+static inline struct l3l2q_desc l3l2q_consumer_copy(const struct l3l2q_consumer *c)
+{
+	const struct l3l2q_desc *slot = &c->ring[c->acquired & c->mask];
+	struct l3l2q_desc desc;
+
+	desc.seq = __atomic_load_n(&slot->seq, __ATOMIC_RELAXED);
+	desc.opcode = __atomic_load_n(&slot->opcode, __ATOMIC_RELAXED);
+	desc.payload_offset = __atomic_load_n(&slot->payload_offset, __ATOMIC_RELAXED);
+	desc.payload_nbytes = __atomic_load_n(&slot->payload_nbytes, __ATOMIC_RELAXED);
+	return desc;
+}
+
+/* Is it the next message, whose body lies at the cursor in one piece? */
+static inline int l3l2q_consumer_expects(const struct l3l2q_consumer *c, struct l3l2q_desc desc)
+{
+	__u64 offset = desc.payload_nbytes ? c->base + c->cursor : 0;
+
+	return l3l2q_likely(desc.seq == c->acquired + 1 && l3l2q_opcode_ordinary(desc.opcode) &&
+			    desc.payload_offset == offset &&
+			    desc.payload_nbytes <= c->arena_end - offset);
+}
+
+/* The address of a body, or NULL. */
+static inline const void *l3l2q_consumer_body(const struct l3l2q_consumer *c, __u64 offset,
+					      __u64 nbytes)
+{
+	return nbytes ? c->payload + offset : 0;
+}
+
+/* Something was released: tell the peer. */
+static inline void l3l2q_consumer_publish(struct l3l2q_consumer *c)
+{
+	__atomic_store_n(&c->published, c->head, __ATOMIC_RELAXED); /* statistics read it */
+	l3l2q_core_store(c->core, c->head_counter, (__u32)c->head);
+	c->kick |= l3l2q_core_wants_kick(c->core, L3L2Q_ARM_HEAD);
+}
+
+/* Is there a message that may be handed out with no further thought? */
+static inline int l3l2q_consumer_can(struct l3l2q_consumer *c)
+{
+	__u32 news;
+
+	if (l3l2q_unlikely(c->acquired - c->head >= c->window || c->odd ||
+			   !l3l2q_core_sound(c->core)))
+		return 0;
+	if (c->acquired != c->tail)
+		return 1;
+	/* none, or impossibly many, are not for here */
+	news = l3l2q_load_counter(c->tail_counter) - (__u32)c->tail;
+	if (!news || l3l2q_unlikely(news > c->mask + 1 - (c->tail - c->published)))
+		return 0;
+	c->tail += news;
+	return 1;
+}
+
+/* Acquire a message that is as expected; the caller notes. */
+static inline void l3l2q_consumer_take(struct l3l2q_consumer *c, struct l3l2q_desc desc,
+				       struct l3l2q_message *m)
+{
+	struct l3l2q_held *held = &c->held[c->acquired & c->held_mask];
+
+	held->payload_offset = desc.payload_offset;
+	held->nbytes = desc.payload_nbytes;
+	held->start = c->cursor;
+	held->opcode = (__u32)desc.opcode;
+	held->released = 0;
+	m->seq = desc.seq;
+	m->payload_offset = desc.payload_offset;
+	m->nbytes = desc.payload_nbytes;
+	m->data = l3l2q_consumer_body(c, desc.payload_offset, desc.payload_nbytes);
+	m->opcode = (__u32)desc.opcode;
+	c->cursor += desc.payload_nbytes;
+	c->acquired++;
+}
+
+/* ---- consumer: all the rest -------------------------------------------- */
 
 /* Learn what the peer has published. */
 static inline int l3l2q_consumer_refresh(struct l3l2q_consumer *c)
@@ -915,46 +1179,32 @@ static inline int l3l2q_consumer_bad(struct l3l2q_consumer *c, const char *messa
 	return l3l2q_core_poison(c->core, L3L2Q_ERR_INVALID_DESCRIPTOR, "peek", message);
 }
 
-static inline void l3l2q_consumer_fill(const struct l3l2q_consumer *c,
-				       const struct l3l2q_held *held,
-				       struct l3l2q_message *m)
-{
-	m->seq = held->seq;
-	m->payload_offset = held->payload_offset;
-	m->nbytes = held->nbytes;
-	m->data = held->nbytes ? c->core->payload + held->payload_offset : 0;
-	m->opcode = held->opcode;
-}
-
 /*
- * Does the body lie where the cursor says? Sets held->start. The L3 side also
+ * Does the body lie where the cursor says? Moves the cursor to it. The L3 side also
  * takes a body that wraps early, as reference L2 producers send them, if it does
  * not run into one that is still held.
  */
-static inline int l3l2q_consumer_locate(struct l3l2q_consumer *c, struct l3l2q_held *held)
+static inline int l3l2q_consumer_locate(struct l3l2q_consumer *c, __u64 offset, __u64 nbytes)
 {
-	__u64 pos = held->payload_offset - c->arena_offset;
-	__u64 wrapped = c->cursor + (c->arena_bytes - c->pos);
-	int wraps = c->pos + held->nbytes > c->arena_bytes;
+	__u64 at = c->base + c->cursor, start = c->cursor + (c->arena_end - at);
+	int wraps = nbytes > c->arena_end - at;
 
-	if (l3l2q_likely(pos == c->pos && !wraps)) {
-		held->start = c->cursor;
+	if (offset == at && !wraps)
 		return 0;
+	if (offset != c->arena_offset || (!wraps && c->core->role != L3L2Q_ROLE_L3))
+		return -1;
+	if (!wraps) {
+		while (c->oldest < c->acquired &&
+		       (c->oldest < c->head || !c->held[c->oldest & c->held_mask].nbytes))
+			c->oldest++;
+		if (c->oldest != c->acquired &&
+		    start + nbytes - c->held[c->oldest & c->held_mask].start >
+		    c->arena_end - c->arena_offset)
+			return -1;
 	}
-	if (pos)
-		return -1;
-	held->start = wrapped;
-	if (wraps)
-		return 0;
-	if (c->core->role != L3L2Q_ROLE_L3)
-		return -1;
-	while (c->oldest < c->acquired &&
-	       (c->oldest < c->head || !c->held[c->oldest & c->held_mask].nbytes))
-		c->oldest++;
-	if (c->oldest == c->acquired)
-		return 0;
-	return wrapped + held->nbytes - c->held[c->oldest & c->held_mask].start <= c->arena_bytes
-	       ? 0 : -1;
+	c->cursor = start;
+	c->base = c->arena_offset - start;
+	return 0;
 }
 
 /* Nothing to hand out, or nothing that may be. */
@@ -979,36 +1229,65 @@ static inline int l3l2q_consumer_after_stop(struct l3l2q_consumer *c)
 /* One handle is held and no window: L3 gets it again, L2 must not ask. */
 static inline int l3l2q_consumer_again(struct l3l2q_consumer *c, struct l3l2q_message *m)
 {
+	const struct l3l2q_held *held = &c->held[c->head & c->held_mask];
+
 	if (c->core->role == L3L2Q_ROLE_L2)
 		return l3l2q_core_poison(c->core, L3L2Q_ERR_OWNERSHIP, "peek",
 					 "a handle is held");
-	l3l2q_consumer_fill(c, &c->held[c->head & c->held_mask], m);
+	m->seq = c->head + 1;
+	m->payload_offset = held->payload_offset;
+	m->nbytes = held->nbytes;
+	m->data = l3l2q_consumer_body(c, held->payload_offset, held->nbytes);
+	m->opcode = held->opcode;
 	return 0;
 }
 
-/* The descriptor by as few reads as can be: each is a trip to the device. */
-L3L2Q_COLD __u64 l3l2q_consumer_fetch(const struct l3l2q_consumer *c,
-				      const struct l3l2q_desc *slot, struct l3l2q_held *held)
+/* The verdict on a descriptor's copy; acquires the message if it is sound. */
+static inline int l3l2q_consumer_judge(struct l3l2q_consumer *c, struct l3l2q_desc desc,
+				       struct l3l2q_message *m)
 {
-	struct l3l2q_desc desc;
+	int stop = desc.opcode == L3L2Q_OP_STOP && c->core->role == L3L2Q_ROLE_L2, ret;
+	__u64 offset = desc.payload_offset, nbytes = desc.payload_nbytes;
 
-	l3l2q_copy_from(c->core->path, &desc, slot, sizeof(desc));
-	held->seq = desc.seq;
-	held->payload_offset = desc.payload_offset;
-	held->nbytes = desc.payload_nbytes;
-	return desc.opcode;
+	if (desc.seq != c->acquired + 1)
+		return l3l2q_consumer_bad(c, "descriptor out of sequence");
+	if (!stop && !l3l2q_opcode_ordinary(desc.opcode))
+		return l3l2q_consumer_bad(c, "invalid opcode");
+	if (stop) {
+		if (offset || nbytes)
+			return l3l2q_consumer_bad(c, "STOP with a body");
+		ret = c->window > 1 ? l3l2q_consumer_refresh(c) : 0;
+		if (ret)
+			return ret;
+		if (c->window > 1 && c->tail != c->acquired + 1)
+			return l3l2q_consumer_bad(c, "a descriptor follows STOP");
+	} else if (c->acquired - c->head >= c->window) {
+		ret = l3l2q_consumer_refresh(c);
+		return ret ? ret : l3l2q_consumer_nothing(c);
+	}
+	if (!nbytes) {
+		if (offset)
+			return l3l2q_consumer_bad(c, "an offset without a body");
+		/* Or zeroes that took the place of a descriptor. */
+		if (l3l2q_core_removed(c->core))
+			return l3l2q_core_remote_abort(c->core, "peek");
+	} else {
+		if (offset < c->arena_offset || offset > c->arena_end ||
+		    nbytes > c->arena_end - offset)
+			return l3l2q_consumer_bad(c, "body outside the arena");
+		if (l3l2q_consumer_locate(c, offset, nbytes))
+			return l3l2q_consumer_bad(c, "body not where the cursor is");
+	}
+	if (stop)
+		c->stopped = c->odd = 1;
+	l3l2q_consumer_take(c, desc, m);
+	l3l2q_consumer_note(c);
+	return 0;
 }
 
-/**
- * l3l2q_core_try_peek() - acquire the next message
- * @c: the consumer
- * @m: result, valid until released; zeroed on failure
- */
-static inline int l3l2q_core_try_peek(struct l3l2q_consumer *c, struct l3l2q_message *m)
+L3L2Q_SLOW int l3l2q_consumer_peek(struct l3l2q_consumer *c, struct l3l2q_message *m)
 {
-	const struct l3l2q_desc *slot;
-	struct l3l2q_held held;
-	__u64 opcode;
+	struct l3l2q_desc desc;
 	int ret;
 
 	__builtin_memset(m, 0, sizeof(*m));
@@ -1026,62 +1305,36 @@ static inline int l3l2q_core_try_peek(struct l3l2q_consumer *c, struct l3l2q_mes
 		if (c->tail == c->acquired)
 			return l3l2q_consumer_nothing(c);
 	}
+	if (l3l2q_likely(c->core->memory == L3L2Q_MEMORY_CACHED))
+		desc = l3l2q_consumer_copy(c);
+	else /* by as few reads as can be: each is a trip to the device */
+		l3l2q_copy_from(c->core->path, &desc, &c->ring[c->acquired & c->mask],
+				sizeof(desc));
+	return l3l2q_consumer_judge(c, desc, m);
+}
 
-	slot = &c->ring[c->acquired & c->mask];
-	if (l3l2q_likely(c->core->memory == L3L2Q_MEMORY_CACHED)) {
-		held.seq = __atomic_load_n(&slot->seq, __ATOMIC_RELAXED);
-		opcode = __atomic_load_n(&slot->opcode, __ATOMIC_RELAXED);
-		held.payload_offset = __atomic_load_n(&slot->payload_offset, __ATOMIC_RELAXED);
-		held.nbytes = __atomic_load_n(&slot->payload_nbytes, __ATOMIC_RELAXED);
-	} else {
-		opcode = l3l2q_consumer_fetch(c, slot, &held);
-	}
-	held.opcode = (__u32)opcode;
-	held.released = 0;
-	held.start = c->cursor;
+L3L2Q_SLOW int l3l2q_consumer_unexpected(struct l3l2q_consumer *c,
+					 struct l3l2q_desc desc, struct l3l2q_message *m)
+{
+	__builtin_memset(m, 0, sizeof(*m));
+	return l3l2q_consumer_judge(c, desc, m);
+}
 
-	if (l3l2q_unlikely(held.seq != c->acquired + 1))
-		return l3l2q_consumer_bad(c, "descriptor out of sequence");
-	if (l3l2q_unlikely(opcode != L3L2Q_OP_DATA && opcode != L3L2Q_OP_ERROR &&
-			   (opcode != L3L2Q_OP_STOP || c->core->role == L3L2Q_ROLE_L3)))
-		return l3l2q_consumer_bad(c, "invalid opcode");
-	if (l3l2q_unlikely(opcode == L3L2Q_OP_STOP)) {
-		if (held.payload_offset || held.nbytes)
-			return l3l2q_consumer_bad(c, "STOP with a body");
-		ret = c->window > 1 ? l3l2q_consumer_refresh(c) : 0;
-		if (ret)
-			return ret;
-		if (c->window > 1 && c->tail != c->acquired + 1)
-			return l3l2q_consumer_bad(c, "a descriptor follows STOP");
-	} else if (l3l2q_unlikely(c->acquired - c->head >= c->window)) {
-		ret = l3l2q_consumer_refresh(c);
-		return ret ? ret : l3l2q_consumer_nothing(c);
-	}
-	if (!held.nbytes) {
-		if (l3l2q_unlikely(held.payload_offset))
-			return l3l2q_consumer_bad(c, "an offset without a body");
-		/* Or zeroes that took the place of a descriptor. */
-		if (l3l2q_unlikely(l3l2q_core_removed(c->core)))
-			return l3l2q_core_remote_abort(c->core, "peek");
-	} else {
-		if (l3l2q_unlikely(held.nbytes > c->arena_bytes ||
-				   held.payload_offset < c->arena_offset ||
-				   held.payload_offset - c->arena_offset >
-				   c->arena_bytes - held.nbytes))
-			return l3l2q_consumer_bad(c, "body outside the arena");
-		if (l3l2q_unlikely(l3l2q_consumer_locate(c, &held)))
-			return l3l2q_consumer_bad(c, "body not where the cursor is");
-		c->cursor = held.start + held.nbytes;
-		c->pos = held.payload_offset - c->arena_offset + held.nbytes;
-		if (c->pos == c->arena_bytes)
-			c->pos = 0;
-	}
+/**
+ * l3l2q_core_try_peek() - acquire the next message
+ * @c: the consumer
+ * @m: result, valid until released; zeroed on failure
+ */
+static inline int l3l2q_core_try_peek(struct l3l2q_consumer *c, struct l3l2q_message *m)
+{
+	struct l3l2q_desc desc;
 
-	c->held[c->acquired & c->held_mask] = held;
-	c->acquired++;
-	if (l3l2q_unlikely(opcode == L3L2Q_OP_STOP))
-		c->stopped = 1;
-	l3l2q_consumer_fill(c, &held, m);
+	if (!l3l2q_consumer_can(c))
+		return l3l2q_consumer_peek(c, m);
+	desc = l3l2q_consumer_copy(c);
+	if (l3l2q_unlikely(!l3l2q_consumer_expects(c, desc)))
+		return l3l2q_consumer_unexpected(c, desc, m);
+	l3l2q_consumer_take(c, desc, m);
 	l3l2q_consumer_note(c);
 	return 0;
 }
@@ -1089,12 +1342,12 @@ static inline int l3l2q_core_try_peek(struct l3l2q_consumer *c, struct l3l2q_mes
 /* Where the consumer is, to go back to. */
 struct l3l2q_bookmark {
 	__u64 cursor;
-	__u64 pos;
+	__u64 base;
 };
 
 static inline struct l3l2q_bookmark l3l2q_core_bookmark(const struct l3l2q_consumer *c)
 {
-	struct l3l2q_bookmark mark = { c->cursor, c->pos };
+	struct l3l2q_bookmark mark = { c->cursor, c->base };
 
 	return mark;
 }
@@ -1104,7 +1357,7 @@ static inline void l3l2q_core_unpeek(struct l3l2q_consumer *c, struct l3l2q_book
 {
 	c->acquired--;
 	c->cursor = mark.cursor;
-	c->pos = mark.pos;
+	c->base = mark.base;
 	l3l2q_consumer_note(c);
 	l3l2q_full_barrier();
 	c->self_kick |= l3l2q_core_wants_self_kick(c->core, L3L2Q_EVENT_IN);
@@ -1118,11 +1371,11 @@ static inline struct l3l2q_held *l3l2q_consumer_find(struct l3l2q_consumer *c,
 
 	if (l3l2q_unlikely(m->seq - 1 - c->head >= c->acquired - c->head))
 		return 0;
-	if (l3l2q_unlikely(held->released || m->seq != held->seq || m->opcode != held->opcode ||
+	if (l3l2q_unlikely(held->released || m->opcode != held->opcode ||
 			   m->payload_offset != held->payload_offset ||
 			   m->nbytes != held->nbytes ||
-			   m->data != (held->nbytes ? c->core->payload + held->payload_offset
-						    : 0)))
+			   m->data != l3l2q_consumer_body(c, held->payload_offset,
+							  held->nbytes)))
 		return 0;
 	return held;
 }
@@ -1152,28 +1405,32 @@ static inline int l3l2q_core_read_into(struct l3l2q_consumer *c,
 	if (l3l2q_unlikely(capacity < held->nbytes))
 		return -EMSGSIZE;
 	if (held->nbytes)
-		l3l2q_core_copy_out(c->core, to, c->core->payload + held->payload_offset,
+		l3l2q_core_copy_out(c->core, to, c->payload + held->payload_offset,
 				    held->nbytes);
 	if (l3l2q_unlikely(l3l2q_core_removed(c->core)))
 		return l3l2q_core_remote_abort(c->core, "read_into");
 	return 0;
 }
 
+L3L2Q_SLOW int l3l2q_consumer_refuse(struct l3l2q_consumer *c)
+{
+	int ret = l3l2q_core_live(c->core);
+
+	return ret ? ret : l3l2q_core_poison(c->core, L3L2Q_ERR_OWNERSHIP, "release",
+					     "not a handle that is held");
+}
+
 /* Mark a message as done; l3l2q_core_retire() tells the peer. */
 static inline int l3l2q_core_complete(struct l3l2q_consumer *c, const struct l3l2q_message *m)
 {
-	struct l3l2q_held *held;
-	int ret = l3l2q_core_live(c->core);
+	struct l3l2q_held *held = l3l2q_consumer_find(c, m);
 
-	if (l3l2q_unlikely(ret))
-		return ret;
-	held = l3l2q_consumer_find(c, m);
-	if (l3l2q_unlikely(!held))
-		return l3l2q_core_poison(c->core, L3L2Q_ERR_OWNERSHIP, "release",
-					 "not a handle that is held");
-	if (l3l2q_unlikely(l3l2q_core_removed(c->core)))
+	if (l3l2q_unlikely(!held || !l3l2q_core_sound(c->core)))
+		return l3l2q_consumer_refuse(c);
+	if (l3l2q_unlikely(c->odd && l3l2q_core_removed(c->core)))
 		return l3l2q_core_remote_abort(c->core, "release");
 	held->released = 1;
+	l3l2q_core_count(&c->bytes, held->nbytes);
 	return 0;
 }
 
@@ -1182,17 +1439,16 @@ static inline void l3l2q_core_retire(struct l3l2q_consumer *c)
 {
 	int quiet = c->quiet;
 
-	while (c->head != c->acquired && c->held[c->head & c->held_mask].released) {
-		if (l3l2q_unlikely(c->held[c->head & c->held_mask].opcode == L3L2Q_OP_STOP))
-			c->drained = 1;
+	while (c->head != c->acquired && c->held[c->head & c->held_mask].released)
 		c->head++;
-	}
 	if (c->head == c->published)
 		return;
-	__atomic_store_n(&c->published, c->head, __ATOMIC_RELAXED); /* statistics read it */
-	l3l2q_consumer_note(c);
-	l3l2q_core_store(c->core, c->head_counter, (__u32)c->head);
-	c->kick |= l3l2q_core_wants_kick(c->core, L3L2Q_ARM_HEAD);
+	/* nothing is acquired after STOP */
+	if (l3l2q_unlikely(c->stopped && c->head == c->acquired))
+		c->drained = 1;
+	if (quiet)
+		l3l2q_consumer_note(c);
+	l3l2q_consumer_publish(c);
 	if (quiet && !c->quiet)
 		c->self_kick |= l3l2q_core_wants_self_kick(c->core, L3L2Q_EVENT_IN);
 }
@@ -1205,6 +1461,79 @@ static inline int l3l2q_core_release(struct l3l2q_consumer *c, const struct l3l2
 	if (!ret)
 		l3l2q_core_retire(c);
 	return ret;
+}
+
+/* @desc: a copy of the descriptor, of which nothing is known, or NULL */
+static inline int l3l2q_consumer_dequeue(struct l3l2q_consumer *c, const struct l3l2q_desc *desc,
+					 struct l3l2q_message *m, void *to, __u64 capacity)
+{
+	struct l3l2q_bookmark mark = l3l2q_core_bookmark(c);
+	int ret = l3l2q_core_live(c->core);
+
+	if (!ret && c->acquired != c->head)
+		ret = -EINVAL;
+	if (!ret)
+		ret = desc ? l3l2q_consumer_unexpected(c, *desc, m) : l3l2q_core_try_peek(c, m);
+	if (!ret && m->nbytes && (!to || m->nbytes > capacity)) {
+		l3l2q_core_unpeek(c, mark);
+		ret = -EMSGSIZE;
+	} else if (!ret && m->nbytes) {
+		ret = l3l2q_core_read_into(c, m, to, capacity);
+	}
+	if (!ret)
+		ret = l3l2q_core_release(c, m);
+	m->data = 0;
+	return ret;
+}
+
+L3L2Q_SLOW int l3l2q_consumer_dequeue_any(struct l3l2q_consumer *c, struct l3l2q_message *m,
+					  void *to, __u64 capacity)
+{
+	return l3l2q_consumer_dequeue(c, 0, m, to, capacity);
+}
+
+L3L2Q_SLOW int l3l2q_consumer_dequeue_this(struct l3l2q_consumer *c, struct l3l2q_desc desc,
+					   struct l3l2q_message *m, void *to, __u64 capacity)
+{
+	return l3l2q_consumer_dequeue(c, &desc, m, to, capacity);
+}
+
+/**
+ * l3l2q_core_try_dequeue() - copy the next message out and release it
+ * @c: the consumer
+ * @m: result, its data NULL
+ * @to: where to; not touched if the message has no body
+ * @capacity: bytes at @to
+ *
+ * Return: 0; -EMSGSIZE: the message stays first, and @m says how large it is;
+ * -EINVAL: a handle is held.
+ */
+static inline int l3l2q_core_try_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m,
+					 void *to, __u64 capacity)
+{
+	struct l3l2q_desc desc;
+	__u64 nbytes;
+
+	if (!l3l2q_consumer_can(c) || l3l2q_unlikely(c->acquired != c->head))
+		return l3l2q_consumer_dequeue_any(c, m, to, capacity);
+	desc = l3l2q_consumer_copy(c);
+	nbytes = desc.payload_nbytes;
+	if (l3l2q_unlikely(!l3l2q_consumer_expects(c, desc) || nbytes > capacity ||
+			   (nbytes && !to)))
+		return l3l2q_consumer_dequeue_this(c, desc, m, to, capacity);
+	if (nbytes)
+		__builtin_memcpy(to, c->payload + desc.payload_offset, nbytes);
+	c->cursor += nbytes;
+	c->head = ++c->acquired;
+	m->seq = desc.seq;
+	m->payload_offset = desc.payload_offset;
+	m->nbytes = nbytes;
+	m->data = 0;
+	m->opcode = (__u32)desc.opcode;
+	l3l2q_core_count(&c->bytes, nbytes);
+	l3l2q_consumer_note(c);
+	l3l2q_consumer_publish(c);
+	return 0;
 }
 
 /* ---- blocking forms, spinning ------------------------------------------ */
