@@ -72,7 +72,7 @@ static double turn(struct contestant *c)
 /* As many operations as a turn has time for. */
 static void calibrate(struct contestant *c)
 {
-	uint64_t took;
+	uint64_t took, again;
 
 	for (c->n = 1;; c->n *= 2) {
 		if (c->limit && c->n >= c->limit) {
@@ -80,6 +80,12 @@ static void calibrate(struct contestant *c)
 			return;
 		}
 		took = pair_run(c, c->n);
+		if (took < options.round_ns / 4)
+			continue;
+		/* it may have been the processor that was away for a while */
+		again = pair_run(c, c->n);
+		if (again < took)
+			took = again;
 		if (took >= options.round_ns / 4)
 			break;
 	}
