@@ -110,7 +110,7 @@ set key at screen 0.5,0.02 center bottom Left reverse maxrows 3 samplen 2.5 widt
 set xlabel 'size of a message'
 set format y '%g'
 END
-panel($plot, 'There and back, spinning', 'microseconds', $latency);
+panel($plot, 'There and back', 'microseconds', $latency);
 print $plot "unset key\n";
 panel($plot, 'One way', 'GB/s', $throughput);
 print $plot "unset multiplot\n";

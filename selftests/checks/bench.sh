@@ -36,9 +36,9 @@ native() {
 		echo "$(processor); Linux $(uname -r); $(compiler); DPDK $dpdk; $(date -u +%F)"
 		echo
 		# shellcheck disable=SC2086
-		$out/l3l2q-bench --json $out/native.json ${ARGS-}
+		$out/l3l2q-bench --rounds 31 --json $out/native.json ${ARGS-}
 	} | tee $out/native.txt
-	plot native 'Over memfd: best rounds, spinning on two processors'
+	plot native 'Over memfd: best rounds, on two processors'
 	echo
 	echo "also in $out: native.txt, native.json, native.svg"
 }
@@ -51,7 +51,7 @@ vm() {
 	kernel=$(selftests/vm/kernel.sh stock | tail -n 1)
 	version=$(cat "$kernel/version")
 	"${make[@]}" kmod KDIR="$kernel/kdir"
-	echo "--transport driver --ms 20 ${ARGS-}" >$out/args
+	echo "--transport driver --rounds 25 --ms 20 ${ARGS-}" >$out/args
 	selftests/vm/run.sh --suite bench --kernel "$kernel" --total 540 --mem 2G \
 		--module "build/kmod-$version/l3l2q.ko" --file build/bench-static/l3l2q-bench:/bin/l3l2q-bench \
 		--file $out/args:/bench.args --script selftests/vm/bench-guest.sh |
@@ -70,7 +70,7 @@ vm() {
 		cat $out/vm.log
 	} >$out/vm.txt
 	rm $out/vm.log $out/args
-	plot vm 'Over the driver, in a guest: best rounds, spinning on two processors'
+	plot vm 'Over the driver, in a guest: best rounds, on two processors'
 	echo
 	echo "also in $out: vm.txt, vm.json, vm.svg"
 }
