@@ -68,7 +68,8 @@ struct contestant {
 	/* by contest_run() */
 	uint64_t n;
 	unsigned int rounds;
-	double ns[MAX_ROUNDS];		/* of one operation, for each round, then sorted */
+	double ns[MAX_ROUNDS];		/* of one operation, for each round */
+	double sorted[MAX_ROUNDS];
 	bool absent;
 };
 
@@ -103,6 +104,8 @@ struct contestant *contest_add(struct contest *contest, const char *name);
 int contest_run(struct contest *contest);
 double contestant_best(const struct contestant *c);
 double contestant_median(const struct contestant *c);
+/* The median of what @a took as a part of what @b took in the same round. */
+double contestant_ratio(const struct contestant *a, const struct contestant *b);
 /* A number that is no time of a contest; @unit as in the table. */
 void metric_add(const char *name, double value, const char *unit);
 

@@ -153,7 +153,8 @@ int contest_run(struct contest *contest)
 	close_all(contest, contest->count);
 	for (i = 0; i < contest->count; i++) {
 		c = &contest->contestants[i];
-		qsort(c->ns, c->rounds, sizeof(c->ns[0]), compare);
+		memcpy(c->sorted, c->ns, sizeof(c->ns));
+		qsort(c->sorted, c->rounds, sizeof(c->sorted[0]), compare);
 	}
 	contests[nr_contests++] = contest;
 	report_contest_print(contest);
@@ -162,10 +163,22 @@ int contest_run(struct contest *contest)
 
 double contestant_best(const struct contestant *c)
 {
-	return c->ns[0];
+	return c->sorted[0];
 }
 
 double contestant_median(const struct contestant *c)
 {
-	return c->ns[c->rounds / 2];
+	return c->sorted[c->rounds / 2];
+}
+
+/* The machine's mood changes; within a round it is mostly the same. */
+double contestant_ratio(const struct contestant *a, const struct contestant *b)
+{
+	double ratios[MAX_ROUNDS];
+	unsigned int i;
+
+	for (i = 0; i < a->rounds; i++)
+		ratios[i] = a->ns[i] / b->ns[i];
+	qsort(ratios, a->rounds, sizeof(ratios[0]), compare);
+	return ratios[a->rounds / 2];
 }

@@ -12,16 +12,16 @@
 
 struct bench_options options = {
 	.transport = "memfd",
-	.rounds = 15,
-	.round_ns = 8000000,
+	.rounds = 41,
+	.round_ns = 3000000,
 };
 
 static const char usage[] =
 	"usage: l3l2q-bench [options]\n"
 	"  -t, --transport T   as for l3l2q_create (default memfd)\n"
 	"  -o, --only NAME     contests whose name begins so\n"
-	"  -r, --rounds N      of each contest (default 15)\n"
-	"  -m, --ms N          how long a turn takes, in milliseconds (default 8)\n"
+	"  -r, --rounds N      of each contest (default 41)\n"
+	"  -m, --ms N          how long a turn takes, in milliseconds (default 3)\n"
 	"  -j, --json FILE     results for programs\n"
 	"  -q, --quick         too short to mean anything: to see that all works\n"
 	"\n"
