@@ -32,8 +32,10 @@ for my $run (qw(native vm)) {
 		$row{$what}{target} = exists $t->{at_least} ? sprintf('at least %g', $t->{at_least})
 			: sprintf('at most %g', $t->{at_most});
 		$row{$what}{target} .= $unit;
-		$row{$what}{$run} = sprintf('%.2f', $t->{measured}) . "$unit, " . ($t->{met} ? 'met' : '**missed**')
-			if defined $t->{measured};
+		next unless defined $t->{measured};
+		$row{$what}{$run} = sprintf("%.2f$unit", $t->{measured});
+		$row{$what}{$run} .= sprintf(" (%.2f$unit)", $t->{typical}) if $unit;
+		$row{$what}{$run} .= $t->{met} ? ', met' : ', **missed**';
 	}
 }
 
