@@ -74,7 +74,7 @@ for metric in rate/1000 rate/10000 rate/100000 busy idle; do
 done
 IFS=:
 for row in $rows; do
-	ok "target: $row" grep -qE "^\\| [^|]*$row[^|]*\\| +[0-9.]+x? +\\|.*\\| at .*\\| (met|missed) +\\|$" all
+	ok "target: $row" grep -qE "^\\| [^|]*${row}[^|]*\\| +[0-9.]+x? +\\|.*\\| at .*\\| (met|missed) +\\|$" all
 done
 unset IFS
 

@@ -174,7 +174,7 @@ double contestant_median(const struct contestant *c)
 /* The machine's mood changes; within a round it is mostly the same. */
 double contestant_ratio(const struct contestant *a, const struct contestant *b)
 {
-	double ratios[MAX_ROUNDS];
+	double ratios[MAX_ROUNDS] = { 0 };
 	unsigned int i;
 
 	for (i = 0; i < a->rounds; i++)
