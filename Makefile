@@ -51,7 +51,7 @@ help:
 	@echo 'make style, make native, make guest   the parts of check'
 	@echo 'make bench        measures the library over memfd, against others (ARGS="--help" and so on)'
 	@echo 'make bench-vm     the same over the driver, in a QEMU guest'
-	@echo 'make bench-insn   counts instructions against libuser/bench/insn/insn.txt (UPDATE=1 rewrites it,'
+	@echo 'make bench-insn   counts instructions, against libuser/bench/insn/insn.txt (UPDATE=1 rewrites it,'
 	@echo '                  V=1 says where they are)'
 	@echo 'make bench-readme puts the results of bench and bench-vm into README.md'
 	@echo 'make install      library, headers, tools, manual pages; the module if it was built'
@@ -237,7 +237,7 @@ bench-insn:
 	$(Q)selftests/vm/packages.sh build insn
 	+$(Q)$(MAKE) $(INSN)/library $(INSN)/core
 	$(Q)libuser/bench/insn/insn.pl $(if $(UPDATE),--update) $(if $(filter 1,$(V)),--functions) libuser/bench/insn/insn.txt \
-		"$(notdir $(CC)) $$($(CC) -dumpfullversion) $$($(CC) -dumpmachine)" $(INSN)
+		'$(CC)' $(INSN)
 
 # Changes when the compiler, its flags or the place to install do.
 $(BUILD)/flags: FORCE

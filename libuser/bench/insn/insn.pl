@@ -27,12 +27,23 @@ while (@ARGV && $ARGV[0] =~ /^--/) {
 	}
 }
 die_with('wrong use') unless @ARGV == 3;
-my ($table, $compiler, $dir) = @ARGV;
+my ($table, $cc, $dir) = @ARGV;
 my @columns = qw(library core);
 
 sub die_with {
 	print STDERR "insn.pl: $_[0]\n";
 	exit 2;
+}
+
+# Without the distribution's revision, which changes more often than code does.
+sub compiler_name {
+	my $name = (split(/\n/, `$cc --version`))[0] // '';
+	my $machine = `$cc -dumpmachine`;
+
+	die_with("$cc does not run") unless $name && $machine;
+	chomp($machine);
+	$name =~ s/^\S+ \(([A-Za-z]+)[^)]*\) (\S+).*/gcc $2 of $1/;
+	return "$name, $machine";
 }
 
 # Self costs of one dump by function, for the objects that are ours; its name.
@@ -89,6 +100,7 @@ sub sum {
 	return $sum;
 }
 
+my $compiler = compiler_name();
 my (@rows, %counted, %by);
 for my $column (@columns) {
 	my ($names, $cost) = count($column);
