@@ -62,9 +62,15 @@ static uint32_t *wakeups(struct l3l2q_control *control)
 	return &container_of(control, struct page, control)->wakeups;
 }
 
-static long futex(uint32_t *word, int op, uint32_t value, const struct timespec *timeout)
+static void futex_wake(uint32_t *word)
 {
-	return syscall(SYS_futex, word, op, value, timeout, NULL, 0);
+	syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+static long futex_wait_until(uint32_t *word, uint32_t value, const struct timespec *until)
+{
+	return syscall(SYS_futex, word, FUTEX_WAIT_BITSET, value, until, NULL,
+		       FUTEX_BITSET_MATCH_ANY);
 }
 
 static void wake(struct l3l2q_ep *ep, struct l3l2q_control *control, int event)
@@ -76,7 +82,7 @@ static void wake(struct l3l2q_ep *ep, struct l3l2q_control *control, int event)
 		return;
 	__atomic_fetch_add(wakeups(control), 1, __ATOMIC_RELEASE);
 	l3l2q_count_syscall(ep);
-	futex(wakeups(control), FUTEX_WAKE, INT_MAX, NULL);
+	futex_wake(wakeups(control));
 	if (!(armed & ARM_POLL))
 		return;
 	l3l2q_count_syscall(ep);
@@ -135,21 +141,32 @@ static uint32_t wakeups_before(struct l3l2q_ep *ep)
 	return __atomic_load_n(wakeups(ep->core.control), __ATOMIC_ACQUIRE);
 }
 
-/* Sleep until there was a wake-up since, for one slice at most. */
-static void sleep_slice(struct l3l2q_ep *ep, uint32_t before, uint64_t now, uint64_t deadline_ns)
+/*
+ * Sleep until there was a wake-up since, for one slice at most. A slice need not
+ * be exact, so a clock will do that is read faster. -ETIMEDOUT at the deadline.
+ */
+static int sleep_slice(struct l3l2q_ep *ep, uint32_t before, uint64_t deadline_ns)
 {
-	uint64_t left = deadline_ns - now < SLICE_NS ? deadline_ns - now : SLICE_NS;
-	struct timespec ts = { .tv_nsec = (long)left };
+	struct timespec until;
+	uint64_t end;
 
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &until);
+	end = (uint64_t)until.tv_sec * NSEC_PER_SEC + (uint64_t)until.tv_nsec + SLICE_NS;
+	if (end > deadline_ns)
+		end = deadline_ns;
+	until.tv_sec = (time_t)(end / NSEC_PER_SEC);
+	until.tv_nsec = (long)(end % NSEC_PER_SEC);
 	l3l2q_count_syscall(ep);
-	if (futex(wakeups(ep->core.control), FUTEX_WAIT, before, &ts) && errno == ETIMEDOUT)
-		check_hup(ep);
+	if (!futex_wait_until(wakeups(ep->core.control), before, &until) || errno != ETIMEDOUT)
+		return 0;
+	check_hup(ep);
+	return end == deadline_ns ? -ETIMEDOUT : 0;
 }
 
 static int memfd_sleep(struct l3l2q_ep *ep, uint32_t events, uint64_t deadline_ns)
 {
 	uint32_t before, ready;
-	uint64_t now;
+	int ret;
 
 	for (;;) {
 		before = wakeups_before(ep);
@@ -157,11 +174,22 @@ static int memfd_sleep(struct l3l2q_ep *ep, uint32_t events, uint64_t deadline_n
 		ready = l3l2q_ready(ep, events);
 		if (ready)
 			return (int)ready;
-		now = l3l2q_now();
-		if (now >= deadline_ns)
-			return -ETIMEDOUT;
-		sleep_slice(ep, before, now, deadline_ns);
+		ret = sleep_slice(ep, before, deadline_ns);
+		/* Not armed again, which would cost the peer a system call. */
+		ready = l3l2q_ready(ep, events);
+		if (ready)
+			return (int)ready;
+		if (ret)
+			return ret;
 	}
+}
+
+static bool counter_done(struct l3l2q_ep *ep, const int32_t *counter,
+			 struct l3l2q_condition *cond)
+{
+	cond->observed = (int32_t)l3l2q_load_counter(counter);
+	return l3l2q_cmp_holds(cond->cmp, cond->observed, cond->value) ||
+	       l3l2q_ready(ep, L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP);
 }
 
 static int memfd_sleep_counter(struct l3l2q_ep *ep, struct l3l2q_condition *cond,
@@ -169,19 +197,18 @@ static int memfd_sleep_counter(struct l3l2q_ep *ep, struct l3l2q_condition *cond
 {
 	const int32_t *counter = l3l2q_core_counter(&ep->core, (uint32_t)cond->offset);
 	uint32_t before;
-	uint64_t now;
+	int ret;
 
 	for (;;) {
 		before = wakeups_before(ep);
 		l3l2q_arm_word(ep, L3L2Q_ARM_COUNTER | L3L2Q_EVENT_ABORT);
-		cond->observed = (int32_t)l3l2q_load_counter(counter);
-		if (l3l2q_cmp_holds(cond->cmp, cond->observed, cond->value) ||
-		    l3l2q_ready(ep, L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP))
+		if (counter_done(ep, counter, cond))
 			return 0;
-		now = l3l2q_now();
-		if (now >= deadline_ns)
-			return -ETIMEDOUT;
-		sleep_slice(ep, before, now, deadline_ns);
+		ret = sleep_slice(ep, before, deadline_ns);
+		if (counter_done(ep, counter, cond))
+			return 0;
+		if (ret)
+			return ret;
 	}
 }
 
