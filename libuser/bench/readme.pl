@@ -24,7 +24,10 @@ my (@order, %row, %machine);
 for my $run (qw(native vm)) {
 	($machine{$run}) = slurp("$dir/$run.txt") =~ /^(\S.*)$/m
 		or die "readme.pl: $dir/$run.txt does not say which machine\n";
-	for my $t (@{ decode_json(slurp("$dir/$run.json"))->{targets} }) {
+	my $json = decode_json(slurp("$dir/$run.json"));
+
+	$machine{$run} .= sprintf('; %d rounds of %g ms', $json->{rounds}, $json->{round_ns} / 1e6);
+	for my $t (@{ $json->{targets} }) {
 		my $what = $t->{what};
 		my $unit = $t->{unit};
 
@@ -45,7 +48,7 @@ for my $what (grep { $row{$_}{native} || $row{$_}{vm} } @order) {
 }
 $text .= "\n![latency and throughput by message size]($results/native.svg)\n\n";
 $text .= "Here: $machine{native}. In a guest: $machine{vm}.\n";
-$text .= "All of it: [`$results/native.txt`]($results/native.txt), [`$results/vm.txt`]($results/vm.txt).\n";
+$text .= 'All of it: ' . join(', ', map { "[`$_`]($results/$_)" } qw(native.txt vm.txt vm.svg)) . ".\n";
 
 my $page = slurp($readme);
 $page =~ s/\Q$begin\E\n.*?\Q$end\E\n/$begin\n\n$text\n$end\n/s
