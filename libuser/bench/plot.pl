@@ -64,9 +64,9 @@ sub quoted {
 	return "'$text'";
 }
 
-# panel PLOT HEADING YLABEL POINTS: the left one, which has everybody, also has the key
+# panel PLOT HEADING UNIT POINTS: the left one, which has everybody, also has the key
 sub panel {
-	my ($plot, $heading, $ylabel, $of) = @_;
+	my ($plot, $heading, $unit, $of) = @_;
 	my (%sizes, @lines);
 	my @names = sort { ($rank{$a} // 99) <=> ($rank{$b} // 99) || $a cmp $b } keys %$of;
 
@@ -85,7 +85,7 @@ sub panel {
 	my @ticks = sort { $a <=> $b } keys %sizes;
 	my @tics = map { quoted($_ == $none ? '0 B' : size_name($_)) . " $_" } @ticks;
 	print $plot "set title ", quoted($heading), "\n";
-	print $plot "set ylabel ", quoted($ylabel), "\n";
+	print $plot "set format y ", quoted("%.0s %c$unit"), "\n";
 	print $plot "set xrange [", $ticks[0] / 1.6, ':', $ticks[-1] * 1.6, "]\n";
 	print $plot "set xtics (", join(', ', @tics), ")\n";
 	# once more, on top of the others
@@ -93,8 +93,8 @@ sub panel {
 	print $plot "plot ", join(", \\\n\t", @lines), "\n";
 }
 
-my $latency = points('pingpong', sub { $_[1] / 1000 });
-my $throughput = points('oneway', sub { $_[0] ? $_[0] / $_[1] : undef });
+my $latency = points('pingpong', sub { $_[1] / 1e9 });
+my $throughput = points('oneway', sub { $_[0] ? $_[0] * 1e9 / $_[1] : undef });
 exit 0 unless %$latency && %$throughput;
 
 open(my $plot, '|-', 'gnuplot') or die "plot.pl: gnuplot: $!\n";
@@ -108,11 +108,10 @@ set tics nomirror textcolor rgb '#333333'
 set grid ytics lc rgb '#dddddd' lw 0.6
 set key at screen 0.5,0.02 center bottom Left reverse maxrows 3 samplen 2.5 width 2 textcolor rgb '#333333'
 set xlabel 'size of a message'
-set format y '%g'
 END
-panel($plot, 'There and back', 'microseconds', $latency);
+panel($plot, 'There and back', 's', $latency);
 print $plot "unset key\n";
-panel($plot, 'One way', 'GB/s', $throughput);
+panel($plot, 'One way', 'B/s', $throughput);
 print $plot "unset multiplot\n";
 close($plot) or die "plot.pl: gnuplot ended with status $?\n";
 
