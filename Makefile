@@ -198,7 +198,7 @@ DPDK_LIBS := $(if $(HAVE_DPDK),-Wl$(comma)--as-needed -lrte_ring -lrte_eal)
 
 # bench DIRECTORY DPDK_CFLAGS LINK
 define bench
-$(BUILD)/$(1)/%.o: libuser/bench/%.c $(BUILD)/flags
+$(BUILD)/$(1)/%.o: libuser/bench/%.c $(BUILD)/flags $(BUILD)/bench/dpdk
 	$$(say) CC '$$< ($(1))'
 	$$(Q)mkdir -p $$(@D)
 	$$(Q)$$(CC) $$(CFLAGS) $$(TOOL_CFLAGS) $$(CPPFLAGS) $(2) -MMD -MP -c -o $$@ $$<
@@ -240,9 +240,13 @@ bench-insn:
 		'$(CC)' $(INSN)
 
 # Changes when the compiler, its flags or the place to install do.
-$(BUILD)/flags: FORCE
+$(BUILD)/flags: FLAGS = $(CC) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) $(LIB_CFLAGS) $(PREFIX) $(LIBDIR) $(INCLUDEDIR)
+# Changes when DPDK is installed or removed.
+$(BUILD)/bench/dpdk: FLAGS = $(HAVE_DPDK)
+
+$(BUILD)/flags $(BUILD)/bench/dpdk: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(CC) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) $(LIB_CFLAGS) $(PREFIX) $(LIBDIR) $(INCLUDEDIR)' >$@.$$$$; \
+	@printf '%s\n' '$(FLAGS)' >$@.$$$$; \
 		if cmp -s $@.$$$$ $@; then rm -f $@.$$$$; else mv $@.$$$$ $@; fi
 
 include selftests/Makefile
