@@ -62,7 +62,7 @@ help:
 	@echo 'DESTDIR=DIR PREFIX=DIR             where to install ($(PREFIX))'
 	@echo 'V=1                                show commands'
 	@echo
-	@echo 'demo and check* install the Debian packages they lack (as root or by sudo) and'
+	@echo 'demo, check* and bench* install the Debian packages they lack (as root or by sudo) and'
 	@echo 'keep kernels in $${XDG_CACHE_HOME:-~/.cache}/l3l2q.'
 
 # Kernel module
