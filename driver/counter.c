@@ -5,7 +5,6 @@
  * and whatever it says leads to a wake-up at most.
  */
 #include <linux/errno.h>
-#include <linux/io.h>
 #include <linux/rcupdate.h>
 
 #include "internal.h"
@@ -21,16 +20,10 @@
  */
 s32 l3l2q_counter_read(const struct l3l2q_region *region, u64 offset)
 {
-	const struct l3l2q_words *words;
 	s32 value;
 
 	rcu_read_lock();
-	words = rcu_dereference(region->words);
-	if (words->io)
-		value = readl(words->io + offset / sizeof(s32));
-	else
-		/* With l3l2q_counter_write() and releases in user space. */
-		value = smp_load_acquire(&words->mem[offset / sizeof(s32)]);
+	value = l3l2q_words_read(rcu_dereference(region->words), offset);
 	rcu_read_unlock();
 	return value;
 }
@@ -56,7 +49,7 @@ void l3l2q_counter_write(struct l3l2q_region *region, u64 offset, s32 value)
 		/* ... nor may the counter itself. */
 		wmb();
 	} else {
-		/* With l3l2q_counter_read() and acquires in user space. */
+		/* With l3l2q_words_read() and acquires in user space. */
 		smp_store_release(&words->mem[offset / sizeof(s32)], value);
 	}
 	rcu_read_unlock();

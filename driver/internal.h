@@ -16,6 +16,7 @@
 #include <linux/build_bug.h>
 #include <linux/fs.h>
 #include <linux/hrtimer.h>
+#include <linux/io.h>
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/lockdep.h>
@@ -273,8 +274,7 @@ struct l3l2q_backend_ops {
  * @peer_kind: enum l3l2q_peer_kind: how the creator's peer behaves if the creator
  *	does not say; _RINGS if there are interrupts
  * @layout: of the queue; depth 0 in a raw region
- * @words: &.live or, once revoked, &.tomb_words; under RCU, for
- *	l3l2q_counter_read() and _write() only
+ * @words: &.live or, once revoked, &.tomb_words; under RCU
  * @live: the counter range
  * @tomb_words: what is left of it
  * @status: the page that all read and only the kernel writes
@@ -511,6 +511,16 @@ int l3l2q_endpoint_mmap(struct file *file, struct vm_area_struct *vma);
 bool l3l2q_is_cached(const void *mem);
 
 /* counter.c */
+
+/* One counter, for who holds l3l2q_region.words under RCU. */
+static inline s32 l3l2q_words_read(const struct l3l2q_words *words, u64 offset)
+{
+	if (words->io)
+		return readl(words->io + offset / sizeof(s32));
+	/* With l3l2q_counter_write() and releases in user space. */
+	return smp_load_acquire(&words->mem[offset / sizeof(s32)]);
+}
+
 s32 l3l2q_counter_read(const struct l3l2q_region *region, u64 offset);
 void l3l2q_counter_write(struct l3l2q_region *region, u64 offset, s32 value);
 int l3l2q_condition_check(const struct l3l2q_region *region,
@@ -519,11 +529,10 @@ int l3l2q_ioctl_notify(struct l3l2q_ucmd *ucmd);
 int l3l2q_ioctl_test(struct l3l2q_ucmd *ucmd);
 
 /* wake.c */
-u32 l3l2q_look(struct l3l2q_endpoint *ep);
+u32 l3l2q_look(struct l3l2q_endpoint *ep, u32 want);
 u32 l3l2q_armed(const struct l3l2q_endpoint *ep);
 size_t l3l2q_watches(struct l3l2q_endpoint *ep);
-bool l3l2q_watch_look(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch,
-		      u32 events);
+bool l3l2q_watch_look(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch);
 void l3l2q_arm(struct l3l2q_endpoint *ep, u32 bits);
 u32 l3l2q_arm_watches(struct l3l2q_endpoint *ep, u32 bits);
 void l3l2q_wake(struct l3l2q_endpoint *ep, bool force);

@@ -46,12 +46,13 @@ static __poll_t l3l2q_poll_mask(u32 events)
 __poll_t l3l2q_endpoint_poll(struct file *file, poll_table *pt)
 {
 	struct l3l2q_endpoint *ep = file->private_data;
+	u32 bits = l3l2q_poll_bits(poll_requested_events(pt));
 
 	l3l2q_stat_inc(ep, L3L2Q_STAT_POLLS);
 	poll_wait(file, &ep->wq, pt);
 	if (!l3l2q_endpoint_ended(ep))
-		l3l2q_arm(ep, l3l2q_poll_bits(poll_requested_events(pt)));
-	return l3l2q_poll_mask(l3l2q_look(ep));
+		l3l2q_arm(ep, bits);
+	return l3l2q_poll_mask(l3l2q_look(ep, bits));
 }
 
 /* ---- WAIT --------------------------------------------------------------- */
@@ -111,7 +112,7 @@ static bool l3l2q_wait_look(struct l3l2q_endpoint *ep,
 	bool holds;
 
 	spin_lock_irqsave(&ep->lock, flags);
-	holds = l3l2q_watch_look(ep, watch, l3l2q_look(ep));
+	holds = watch->fired || l3l2q_watch_look(ep, watch);
 	spin_unlock_irqrestore(&ep->lock, flags);
 	return holds;
 }
@@ -207,13 +208,13 @@ int l3l2q_ioctl_arm(struct l3l2q_ucmd *ucmd)
 {
 	struct l3l2q_endpoint *ep = ucmd->ep;
 	struct l3l2q_arm *cmd = ucmd->cmd;
+	u32 want = cmd->events | L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP;
 
 	if (!l3l2q_events_known(ep, cmd->events & ~L3L2Q_ARM_SLOTS))
 		return -EINVAL;
 
 	cmd->revents = l3l2q_arm_watches(ep, cmd->events);
-	cmd->revents |= l3l2q_look(ep) & (cmd->events | L3L2Q_EVENT_ABORT |
-					  L3L2Q_EVENT_HUP);
+	cmd->revents |= l3l2q_look(ep, want) & want;
 	l3l2q_stat_inc(ep, L3L2Q_STAT_ARMS);
 	return l3l2q_ucmd_respond(ucmd);
 }

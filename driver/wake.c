@@ -39,48 +39,76 @@ static void l3l2q_look_lost(struct l3l2q_region *region)
 	rcu_read_unlock();
 }
 
-static u32 l3l2q_look_queue(struct l3l2q_endpoint *ep)
+/* Whether there is something to acquire. Own words say it where they do. */
+static bool l3l2q_look_in(const struct l3l2q_words *words,
+			  const struct l3l2q_endpoint *ep)
 {
-	const struct l3l2q_region *region = ep->region;
 	const struct l3l2q_control *control = ep->control;
-	enum l3l2q_role role = ep->role, peer = l3l2q_peer_role(role);
-	u32 events = 0;
-	u32 flags;
-	s32 flag;
-
+	enum l3l2q_role peer = l3l2q_peer_role(ep->role);
 	/* The flags first: the owner releases them after what they validate. */
-	flags = smp_load_acquire(&control->consumer_flags);
-	if (l3l2q_readable(l3l2q_counter_read(region, l3l2q_ctr_tail(peer)),
-			   l3l2q_counter_read(region, l3l2q_ctr_head(peer)),
-			   flags, READ_ONCE(control->seen_tail)))
+	u32 flags = smp_load_acquire(&control->consumer_flags);
+	s32 head = 0;
+
+	if (!(flags & L3L2Q_CONSUMER_SEEN))
+		head = l3l2q_words_read(words, l3l2q_ctr_head(peer));
+	return l3l2q_readable(l3l2q_words_read(words, l3l2q_ctr_tail(peer)),
+			      head, flags, READ_ONCE(control->seen_tail));
+}
+
+/* Whether the producer may get on. */
+static bool l3l2q_look_out(const struct l3l2q_words *words,
+			   const struct l3l2q_endpoint *ep)
+{
+	const struct l3l2q_control *control = ep->control;
+	/* As above. */
+	u32 flags = smp_load_acquire(&control->producer_flags);
+	s32 tail = 0;
+
+	if (!(flags & L3L2Q_PRODUCER_NEED))
+		tail = l3l2q_words_read(words, l3l2q_ctr_tail(ep->role));
+	return l3l2q_writable(tail,
+			      l3l2q_words_read(words, l3l2q_ctr_head(ep->role)),
+			      ep->region->layout.depth, flags,
+			      READ_ONCE(control->need_head));
+}
+
+static u32 l3l2q_look_queue(struct l3l2q_endpoint *ep, u32 want)
+{
+	struct l3l2q_region *region = ep->region;
+	const struct l3l2q_words *words;
+	u32 events = 0;
+	s32 flag = 0;
+
+	rcu_read_lock();
+	words = rcu_dereference(region->words);
+	if ((want & L3L2Q_EVENT_IN) && l3l2q_look_in(words, ep))
 		events |= L3L2Q_EVENT_IN;
-
-	/* Likewise. */
-	flags = smp_load_acquire(&control->producer_flags);
-	if (l3l2q_writable(l3l2q_counter_read(region, l3l2q_ctr_tail(role)),
-			   l3l2q_counter_read(region, l3l2q_ctr_head(role)),
-			   region->layout.depth, flags,
-			   READ_ONCE(control->need_head)))
+	if ((want & L3L2Q_EVENT_OUT) && l3l2q_look_out(words, ep))
 		events |= L3L2Q_EVENT_OUT;
+	/* Of a device also for its own sake: it may be gone. */
+	if ((want & L3L2Q_EVENT_ABORT) || region->ops->lost)
+		flag = l3l2q_words_read(words, l3l2q_ctr_abort(
+						l3l2q_peer_role(ep->role)));
+	rcu_read_unlock();
 
-	flag = l3l2q_counter_read(region, l3l2q_ctr_abort(peer));
 	if (l3l2q_abort_is_set(flag))
 		events |= L3L2Q_EVENT_ABORT;
 	else if (flag == -1)
-		l3l2q_look_lost(ep->region);
+		l3l2q_look_lost(region);
 	return events;
 }
 
 /**
  * l3l2q_look() - what holds for a role at the moment
  * @ep: which
+ * @want: L3L2Q_EVENT_* that the caller is interested in
  *
  * Reads counters and the role's own control page, nothing else of what users
  * can write, and trusts neither.
  *
- * Return: L3L2Q_EVENT_*.
+ * Return: those of @want that hold, and maybe others that do.
  */
-u32 l3l2q_look(struct l3l2q_endpoint *ep)
+u32 l3l2q_look(struct l3l2q_endpoint *ep, u32 want)
 {
 	u32 events = 0;
 
@@ -88,7 +116,7 @@ u32 l3l2q_look(struct l3l2q_endpoint *ep)
 	if (l3l2q_endpoint_ended(l3l2q_peer(ep)) || l3l2q_endpoint_ended(ep))
 		events |= L3L2Q_EVENT_HUP;
 	if (!l3l2q_region_is_raw(ep->region))
-		events |= l3l2q_look_queue(ep);
+		events |= l3l2q_look_queue(ep, want);
 	/* Last, so that nothing of a tomb is reported without it. */
 	if (l3l2q_region_removed(ep->region)) {
 		events |= L3L2Q_EVENT_HUP;
@@ -151,23 +179,19 @@ void l3l2q_arm(struct l3l2q_endpoint *ep, u32 bits)
 
 /**
  * l3l2q_watch_look() - does a watch have what it waits for
- * @ep: whose it is, or will be; the lock is held
- * @watch: gets the results, unless it has fired: then those stand
- * @events: from l3l2q_look()
+ * @ep: whose it is, or will be; once it is on the list, under the lock
+ * @watch: gets the results
  *
  * Return: whether it has.
  */
-bool l3l2q_watch_look(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch,
-		      u32 events)
+bool l3l2q_watch_look(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch)
 {
 	struct l3l2q_condition *condition;
 	u32 i;
 
-	lockdep_assert_held(&ep->lock);
-	if (watch->fired)
-		return true;
-
-	watch->revents = events & watch->events;
+	watch->revents = 0;
+	if (watch->events)
+		watch->revents = l3l2q_look(ep, watch->events) & watch->events;
 	watch->index = -1;
 	for (i = 0; i < watch->nr_conditions; i++) {
 		condition = &watch->conditions[i];
@@ -201,7 +225,6 @@ static void l3l2q_watch_fire(struct l3l2q_endpoint *ep,
 /* Fire armed watches that have what they wait for; return the others' bits. */
 static u32 l3l2q_watches_fire(struct l3l2q_endpoint *ep, u32 armed)
 {
-	u32 events = l3l2q_look(ep);
 	struct l3l2q_watch *watch;
 	u32 bits = 0;
 
@@ -209,7 +232,7 @@ static u32 l3l2q_watches_fire(struct l3l2q_endpoint *ep, u32 armed)
 	list_for_each_entry(watch, &ep->watches, node) {
 		if (!(watch->bits & armed))
 			continue;
-		if (l3l2q_watch_look(ep, watch, events))
+		if (watch->fired || l3l2q_watch_look(ep, watch))
 			l3l2q_watch_fire(ep, watch);
 		else
 			bits |= watch->bits;
@@ -220,14 +243,13 @@ static u32 l3l2q_watches_fire(struct l3l2q_endpoint *ep, u32 armed)
 /* Which of these bits belong to watches that would fire now? */
 static u32 l3l2q_watches_ready(struct l3l2q_endpoint *ep, u32 armed)
 {
-	u32 events = l3l2q_look(ep);
 	struct l3l2q_watch *watch;
 	u32 bits = 0;
 
 	lockdep_assert_held(&ep->lock);
 	list_for_each_entry(watch, &ep->watches, node) {
 		if ((watch->bits & armed) &&
-		    l3l2q_watch_look(ep, watch, events))
+		    (watch->fired || l3l2q_watch_look(ep, watch)))
 			bits |= watch->bits & armed;
 	}
 	return bits;
@@ -366,7 +388,7 @@ enum l3l2q_sleepers l3l2q_sleepers(struct l3l2q_endpoint *ep)
 	/* Ordered by the scanner's lock: see above. */
 	if (!waitqueue_active(&ep->wq) || !(armed & L3L2Q_EVENT_ALL))
 		return ret;
-	if (l3l2q_look(ep) & armed)
+	if (l3l2q_look(ep, armed) & armed)
 		return L3L2Q_SLEEPERS_READY;
 	return ret == L3L2Q_SLEEPERS_NONE ? L3L2Q_SLEEPERS_WAIT : ret;
 }
