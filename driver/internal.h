@@ -97,11 +97,13 @@ enum l3l2q_stat {
  * @conditions: counters that fire it; their observed values are kept up to date
  * @task: a sleeping WAIT to wake, or
  * @eventfd: an eventfd to signal
- * @fired: a WAIT's results are final
+ * @fired: a WAIT's results are final and it is on no list: nobody else touches
+ *	it any more
  * @revents: result: events that held
  * @index: result: first condition that held, or -1
  *
- * All of it is protected by the lock of the endpoint on whose list it is.
+ * All of it is protected by the lock of the endpoint on whose list it is. The
+ * task of a WAIT reads @fired without, and is done if that is set.
  */
 struct l3l2q_watch {
 	struct list_head node;
@@ -533,6 +535,7 @@ u32 l3l2q_look(struct l3l2q_endpoint *ep, u32 want);
 u32 l3l2q_armed(const struct l3l2q_endpoint *ep);
 size_t l3l2q_watches(struct l3l2q_endpoint *ep);
 bool l3l2q_watch_look(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch);
+bool l3l2q_watch_start(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch);
 void l3l2q_arm(struct l3l2q_endpoint *ep, u32 bits);
 u32 l3l2q_arm_watches(struct l3l2q_endpoint *ep, u32 bits);
 void l3l2q_wake(struct l3l2q_endpoint *ep, bool force);

@@ -72,6 +72,8 @@ static int l3l2q_wait_conditions(const struct l3l2q_endpoint *ep,
 	int err = 0;
 	u32 i;
 
+	if (!cmd->nr_conditions)
+		return 0;
 	if (cmd->nr_conditions > L3L2Q_WAIT_MAX_CONDITIONS)
 		return -EINVAL;
 	if (copy_from_user(conditions, u64_to_user_ptr(cmd->conditions),
@@ -82,61 +84,58 @@ static int l3l2q_wait_conditions(const struct l3l2q_endpoint *ep,
 	return err;
 }
 
-static int l3l2q_watch_add(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch)
-{
-	unsigned long flags;
-	int err = 0;
-
-	spin_lock_irqsave(&ep->lock, flags);
-	if (ep->state < L3L2Q_STATE_DETACHED)
-		list_add_tail(&watch->node, &ep->watches);
-	else
-		err = -ESHUTDOWN;
-	spin_unlock_irqrestore(&ep->lock, flags);
-	return err;
-}
-
-static void l3l2q_watch_del(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch)
-{
-	unsigned long flags;
-
-	spin_lock_irqsave(&ep->lock, flags);
-	list_del(&watch->node);
-	spin_unlock_irqrestore(&ep->lock, flags);
-}
-
-static bool l3l2q_wait_look(struct l3l2q_endpoint *ep,
+/* Queue, arm, look: 1 if it holds, 0 if it is to be slept for, or -errno. */
+static int l3l2q_wait_start(struct l3l2q_endpoint *ep,
 			    struct l3l2q_watch *watch)
 {
 	unsigned long flags;
-	bool holds;
+	int ret = -ESHUTDOWN;
 
 	spin_lock_irqsave(&ep->lock, flags);
-	holds = watch->fired || l3l2q_watch_look(ep, watch);
+	if (ep->state < L3L2Q_STATE_DETACHED)
+		ret = l3l2q_watch_start(ep, watch);
+	spin_unlock_irqrestore(&ep->lock, flags);
+	return ret;
+}
+
+/* Nobody has woken it: one more look, and return whether it holds after all. */
+static bool l3l2q_wait_stop(struct l3l2q_endpoint *ep,
+			    struct l3l2q_watch *watch)
+{
+	unsigned long flags;
+	bool holds = true;
+
+	spin_lock_irqsave(&ep->lock, flags);
+	if (!watch->fired) {
+		holds = l3l2q_watch_look(ep, watch);
+		list_del(&watch->node);
+	}
 	spin_unlock_irqrestore(&ep->lock, flags);
 	return holds;
 }
 
+/*
+ * While it is on the list, whoever wakes this role looks on its behalf, and arms
+ * again if it has to go on sleeping.
+ */
 static int l3l2q_wait_sleep(struct l3l2q_endpoint *ep,
-			    struct l3l2q_watch *watch, u64 deadline_ns)
+			    struct l3l2q_watch *watch, ktime_t deadline)
 {
-	ktime_t deadline = min_t(u64, deadline_ns, KTIME_MAX);
-	bool expired = deadline <= ktime_get();
+	bool expired = false;
 	int err = 0;
 
+	l3l2q_scan_add(ep);
 	for (;;) {
 		set_current_state(TASK_INTERRUPTIBLE);
-		l3l2q_arm(ep, watch->bits);
-		if (l3l2q_wait_look(ep, watch))
+		/* Pairs with l3l2q_watch_fire(). */
+		if (smp_load_acquire(&watch->fired))
 			break;
-		if (expired) {
+		if (expired)
 			err = -ETIMEDOUT;
-			break;
-		}
-		if (signal_pending(current)) {
+		else if (signal_pending(current))
 			err = -ERESTARTSYS;
+		if (err)
 			break;
-		}
 		l3l2q_stat_inc(ep, L3L2Q_STAT_SLEEPS);
 		expired = !schedule_hrtimeout_range(deadline == KTIME_MAX ?
 						    NULL : &deadline,
@@ -144,7 +143,26 @@ static int l3l2q_wait_sleep(struct l3l2q_endpoint *ep,
 						    HRTIMER_MODE_ABS);
 	}
 	__set_current_state(TASK_RUNNING);
+	if (err && l3l2q_wait_stop(ep, watch))
+		return 0;
 	return err;
+}
+
+static int l3l2q_wait(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch,
+		      u64 deadline_ns)
+{
+	ktime_t deadline = min_t(u64, deadline_ns, KTIME_MAX);
+	int ret;
+
+	/* Without arming, which would cost the peer a KICK. */
+	if (l3l2q_watch_look(ep, watch))
+		return 0;
+	if (deadline != KTIME_MAX && deadline <= ktime_get())
+		return -ETIMEDOUT;
+	ret = l3l2q_wait_start(ep, watch);
+	if (!ret)
+		return l3l2q_wait_sleep(ep, watch, deadline);
+	return ret < 0 ? ret : 0;
 }
 
 static int l3l2q_wait_respond(struct l3l2q_ucmd *ucmd,
@@ -154,7 +172,8 @@ static int l3l2q_wait_respond(struct l3l2q_ucmd *ucmd,
 
 	cmd->revents = watch->revents;
 	cmd->index = watch->index;
-	if (copy_to_user(u64_to_user_ptr(cmd->conditions), watch->conditions,
+	if (watch->nr_conditions &&
+	    copy_to_user(u64_to_user_ptr(cmd->conditions), watch->conditions,
 			 watch->nr_conditions * sizeof(*watch->conditions)))
 		return -EFAULT;
 	return l3l2q_ucmd_respond(ucmd);
@@ -184,13 +203,7 @@ int l3l2q_ioctl_wait(struct l3l2q_ucmd *ucmd)
 		watch.bits |= L3L2Q_ARM_COUNTER;
 
 	l3l2q_stat_inc(ep, L3L2Q_STAT_WAITS);
-	err = l3l2q_watch_add(ep, &watch);
-	if (err)
-		return err;
-	/* First without arming, which would cost the peer a KICK. */
-	if (!l3l2q_wait_look(ep, &watch))
-		err = l3l2q_wait_sleep(ep, &watch, cmd->deadline_ns);
-	l3l2q_watch_del(ep, &watch);
+	err = l3l2q_wait(ep, &watch, cmd->deadline_ns);
 
 	/* What ended this role is not what was waited for. */
 	if (l3l2q_endpoint_ended(ep))

@@ -74,6 +74,7 @@ static bool l3l2q_look_out(const struct l3l2q_words *words,
 
 static u32 l3l2q_look_queue(struct l3l2q_endpoint *ep, u32 want)
 {
+	enum l3l2q_role peer = l3l2q_peer_role(ep->role);
 	struct l3l2q_region *region = ep->region;
 	const struct l3l2q_words *words;
 	u32 events = 0;
@@ -87,8 +88,7 @@ static u32 l3l2q_look_queue(struct l3l2q_endpoint *ep, u32 want)
 		events |= L3L2Q_EVENT_OUT;
 	/* Of a device also for its own sake: it may be gone. */
 	if ((want & L3L2Q_EVENT_ABORT) || region->ops->lost)
-		flag = l3l2q_words_read(words, l3l2q_ctr_abort(
-						l3l2q_peer_role(ep->role)));
+		flag = l3l2q_words_read(words, l3l2q_ctr_abort(peer));
 	rcu_read_unlock();
 
 	if (l3l2q_abort_is_set(flag))
@@ -205,34 +205,57 @@ bool l3l2q_watch_look(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch)
 	return watch->revents || watch->index >= 0;
 }
 
+/**
+ * l3l2q_watch_start() - queue a WAIT, arm, and look
+ * @ep: whose lock is held
+ * @watch: that of the current task
+ *
+ * Return: whether it has what it waits for; it is on no list then.
+ */
+bool l3l2q_watch_start(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch)
+{
+	lockdep_assert_held(&ep->lock);
+	list_add_tail(&watch->node, &ep->watches);
+	l3l2q_arm_word(ep, watch->bits);
+	if (!l3l2q_watch_look(ep, watch))
+		return false;
+	list_del(&watch->node);
+	return true;
+}
+
 /*
  * A sleeper keeps what was seen here, for the counter may move on before it
- * runs. Its task cannot go away: it takes the watch off the list first.
+ * runs. It may return, and its stack be gone, as soon as @fired is set; its
+ * task stays, for with a lock held this is a reader of RCU.
  */
 static void l3l2q_watch_fire(struct l3l2q_endpoint *ep,
 			     struct l3l2q_watch *watch)
 {
+	struct task_struct *task = watch->task;
+
 	lockdep_assert_held(&ep->lock);
 	if (watch->eventfd) {
 		l3l2q_stat_inc(ep, L3L2Q_STAT_SIGNALS);
 		l3l2q_eventfd_signal(watch->eventfd);
-	} else if (!watch->fired) {
-		watch->fired = true;
-		wake_up_process(watch->task);
+		return;
 	}
+	list_del(&watch->node);
+	/* Pairs with l3l2q_wait_sleep(): the results go first. */
+	smp_store_release(&watch->fired, true);
+	wake_up_process(task);
 }
 
 /* Fire armed watches that have what they wait for; return the others' bits. */
 static u32 l3l2q_watches_fire(struct l3l2q_endpoint *ep, u32 armed)
 {
-	struct l3l2q_watch *watch;
+	struct l3l2q_watch *watch, *next;
 	u32 bits = 0;
 
 	lockdep_assert_held(&ep->lock);
-	list_for_each_entry(watch, &ep->watches, node) {
+	list_for_each_entry_safe(watch, next, &ep->watches, node) {
 		if (!(watch->bits & armed))
 			continue;
-		if (watch->fired || l3l2q_watch_look(ep, watch))
+		if (l3l2q_watch_look(ep, watch))
 			l3l2q_watch_fire(ep, watch);
 		else
 			bits |= watch->bits;
@@ -248,8 +271,7 @@ static u32 l3l2q_watches_ready(struct l3l2q_endpoint *ep, u32 armed)
 
 	lockdep_assert_held(&ep->lock);
 	list_for_each_entry(watch, &ep->watches, node) {
-		if ((watch->bits & armed) &&
-		    (watch->fired || l3l2q_watch_look(ep, watch)))
+		if ((watch->bits & armed) && l3l2q_watch_look(ep, watch))
 			bits |= watch->bits & armed;
 	}
 	return bits;

@@ -315,16 +315,15 @@ inline arm_and_look(p, arm, bits, ok)
 #ifndef NO_MB_ARM
 	mb(p);
 #endif
-#ifdef SILENT
-	scan_add(p);
-#endif
 	look(p, bits, ok)
 #endif
 }
 
 /*
- * WAIT: put a watch on the list, arm, look, sleep. Whoever kicks looks on the
- * sleeper's behalf and arms again for those whom it leaves asleep.
+ * WAIT: put a watch on the list, arm, look, sleep, known to the scanner if the
+ * peer is silent. Whoever kicks looks on the sleeper's behalf and arms again for
+ * those whom it leaves asleep. The driver queues, arms and looks under a lock that
+ * a kick takes too, which is not needed here.
  */
 inline wait_in_kernel(p, arm, bits)
 {
@@ -338,6 +337,9 @@ inline wait_in_kernel(p, arm, bits)
 	if
 	:: ok
 	:: else ->
+#ifdef SILENT
+		scan_add(p);
+#endif
 		if
 		:: fired[p]
 		:: !late[p] -> late[p] = 1	/* armed stays */
