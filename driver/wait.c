@@ -50,6 +50,12 @@ __poll_t l3l2q_endpoint_poll(struct file *file, poll_table *pt)
 
 	l3l2q_stat_inc(ep, L3L2Q_STAT_POLLS);
 	poll_wait(file, &ep->wq, pt);
+	/*
+	 * Between queueing and reading `armed`; pairs with the xchg() in
+	 * l3l2q_wake(), which looks at the queue without its lock.
+	 */
+	if (!poll_does_not_wait(pt))
+		smp_mb();
 	if (!l3l2q_endpoint_ended(ep))
 		l3l2q_arm(ep, bits);
 	return l3l2q_poll_mask(l3l2q_look(ep, bits));

@@ -334,6 +334,9 @@ void l3l2q_wake(struct l3l2q_endpoint *ep, bool force)
 		return;
 
 	l3l2q_stat_inc(ep, L3L2Q_STAT_WAKEUPS);
+	/* Whoever queued and found its bits set is seen: l3l2q_endpoint_poll(). */
+	if (!waitqueue_active(&ep->wq))
+		return;
 	/* Without a key: those who poll decide by looking. */
 	wake_up_all(&ep->wq);
 }
