@@ -7,12 +7,11 @@
 
 #include "internal.h"
 
-/* Large enough for, and aligned as, the structure of any ioctl. */
-union l3l2q_ucmd_buffer {
-	struct l3l2q_query query;
-	struct l3l2q_query_device query_device;
-	struct l3l2q_create create;
-	struct l3l2q_info info;
+/*
+ * Large enough for, and aligned as, the structures of ioctls. Kernels may be
+ * built to clear what is on the stack, hence one for those that are called often.
+ */
+union l3l2q_ucmd_small {
 	struct l3l2q_open_peer open_peer;
 	struct l3l2q_notify notify;
 	struct l3l2q_test test;
@@ -20,8 +19,15 @@ union l3l2q_ucmd_buffer {
 	struct l3l2q_arm arm;
 	struct l3l2q_eventfd eventfd;
 	struct l3l2q_set_polling set_polling;
-	struct l3l2q_stats stats;
 	struct l3l2q_export_dmabuf export_dmabuf;
+};
+
+union l3l2q_ucmd_large {
+	struct l3l2q_query query;
+	struct l3l2q_query_device query_device;
+	struct l3l2q_create create;
+	struct l3l2q_info info;
+	struct l3l2q_stats stats;
 };
 
 /* What every structure starts with. */
@@ -31,12 +37,11 @@ struct l3l2q_ucmd_head {
 };
 
 static int l3l2q_ucmd_copy(struct l3l2q_ucmd *ucmd,
-			   const struct l3l2q_ioctl *ioctl, unsigned long arg)
+			   const struct l3l2q_ioctl *ioctl)
 {
 	const struct l3l2q_ucmd_head *head = ucmd->cmd;
 	int err;
 
-	ucmd->user = (void __user *)arg;
 	ucmd->size = ioctl->size;
 	if (get_user(ucmd->user_size, (u32 __user *)ucmd->user))
 		return -EFAULT;
@@ -70,6 +75,42 @@ int l3l2q_ucmd_respond(const struct l3l2q_ucmd *ucmd)
 	return 0;
 }
 
+static long l3l2q_ucmd_execute(const struct l3l2q_ioctl *ioctl,
+			       struct l3l2q_ucmd *ucmd)
+{
+	struct l3l2q_endpoint *ep = ucmd->ep;
+
+	if (ucmd->flags & ~(unsigned long)ioctl->flags)
+		return -EINVAL;
+	if (ep && l3l2q_region_removed(ep->region))
+		return -ENODEV;
+	if (ep && ioctl->live && l3l2q_endpoint_ended(ep))
+		return -ESHUTDOWN;
+	return ioctl->execute(ucmd);
+}
+
+static noinline long l3l2q_ioctl_small(const struct l3l2q_ioctl *ioctl,
+				       struct l3l2q_ucmd *ucmd)
+{
+	union l3l2q_ucmd_small buffer;
+	int err;
+
+	ucmd->cmd = &buffer;
+	err = l3l2q_ucmd_copy(ucmd, ioctl);
+	return err ? err : l3l2q_ucmd_execute(ioctl, ucmd);
+}
+
+static noinline long l3l2q_ioctl_large(const struct l3l2q_ioctl *ioctl,
+				       struct l3l2q_ucmd *ucmd)
+{
+	union l3l2q_ucmd_large buffer;
+	int err;
+
+	ucmd->cmd = &buffer;
+	err = l3l2q_ucmd_copy(ucmd, ioctl);
+	return err ? err : l3l2q_ucmd_execute(ioctl, ucmd);
+}
+
 /**
  * l3l2q_ioctl() - find and call one ioctl
  * @table: those of this kind of file, indexed by _IOC_NR()
@@ -84,14 +125,12 @@ long l3l2q_ioctl(const struct l3l2q_ioctl *table, unsigned int nr,
 		 struct l3l2q_endpoint *ep, unsigned int cmd,
 		 unsigned long arg)
 {
-	union l3l2q_ucmd_buffer buffer;
 	struct l3l2q_ucmd ucmd = {
-		.cmd = &buffer,
+		.user = (void __user *)arg,
 		.flags = arg,
 		.ep = ep,
 	};
 	const struct l3l2q_ioctl *ioctl;
-	int err;
 
 	if (cmd != _IO(L3L2Q_IOC_TYPE, _IOC_NR(cmd)) || _IOC_NR(cmd) >= nr)
 		return -ENOTTY;
@@ -99,17 +138,9 @@ long l3l2q_ioctl(const struct l3l2q_ioctl *table, unsigned int nr,
 	if (!ioctl->execute)
 		return -ENOTTY;
 
-	if (ioctl->size) {
-		err = l3l2q_ucmd_copy(&ucmd, ioctl, arg);
-		if (err)
-			return err;
-	}
-	if (ucmd.flags & ~(unsigned long)ioctl->flags)
-		return -EINVAL;
-
-	if (ep && l3l2q_region_removed(ep->region))
-		return -ENODEV;
-	if (ep && ioctl->live && l3l2q_endpoint_ended(ep))
-		return -ESHUTDOWN;
-	return ioctl->execute(&ucmd);
+	if (!ioctl->size)
+		return l3l2q_ucmd_execute(ioctl, &ucmd);
+	if (ioctl->size <= sizeof(union l3l2q_ucmd_small))
+		return l3l2q_ioctl_small(ioctl, &ucmd);
+	return l3l2q_ioctl_large(ioctl, &ucmd);
 }

@@ -50,11 +50,11 @@ __poll_t l3l2q_endpoint_poll(struct file *file, poll_table *pt)
 
 	l3l2q_stat_inc(ep, L3L2Q_STAT_POLLS);
 	poll_wait(file, &ep->wq, pt);
-	/*
-	 * Between queueing and reading `armed`; pairs with the xchg() in
-	 * l3l2q_wake(), which looks at the queue without its lock.
-	 */
 	if (!poll_does_not_wait(pt))
+		/*
+		 * Between queueing and reading `armed`; pairs with the xchg()
+		 * in l3l2q_wake(), which looks at the queue without its lock.
+		 */
 		smp_mb();
 	if (!l3l2q_endpoint_ended(ep))
 		l3l2q_arm(ep, bits);
@@ -78,8 +78,6 @@ static int l3l2q_wait_conditions(const struct l3l2q_endpoint *ep,
 	int err = 0;
 	u32 i;
 
-	if (!cmd->nr_conditions)
-		return 0;
 	if (cmd->nr_conditions > L3L2Q_WAIT_MAX_CONDITIONS)
 		return -EINVAL;
 	if (copy_from_user(conditions, u64_to_user_ptr(cmd->conditions),
@@ -143,10 +141,12 @@ static int l3l2q_wait_sleep(struct l3l2q_endpoint *ep,
 		if (err)
 			break;
 		l3l2q_stat_inc(ep, L3L2Q_STAT_SLEEPS);
-		expired = !schedule_hrtimeout_range(deadline == KTIME_MAX ?
-						    NULL : &deadline,
-						    current->timer_slack_ns,
-						    HRTIMER_MODE_ABS);
+		if (deadline == KTIME_MAX)
+			schedule();
+		else
+			expired = !schedule_hrtimeout_range(&deadline,
+							    current->timer_slack_ns,
+							    HRTIMER_MODE_ABS);
 	}
 	__set_current_state(TASK_RUNNING);
 	if (err && l3l2q_wait_stop(ep, watch))
@@ -185,9 +185,9 @@ static int l3l2q_wait_respond(struct l3l2q_ucmd *ucmd,
 	return l3l2q_ucmd_respond(ucmd);
 }
 
-int l3l2q_ioctl_wait(struct l3l2q_ucmd *ucmd)
+static int l3l2q_wait_call(struct l3l2q_ucmd *ucmd,
+			   struct l3l2q_condition *conditions)
 {
-	struct l3l2q_condition conditions[L3L2Q_WAIT_MAX_CONDITIONS];
 	struct l3l2q_endpoint *ep = ucmd->ep;
 	const struct l3l2q_wait *cmd = ucmd->cmd;
 	struct l3l2q_watch watch = {
@@ -199,13 +199,7 @@ int l3l2q_ioctl_wait(struct l3l2q_ucmd *ucmd)
 	};
 	int err, fault;
 
-	if (!l3l2q_events_known(ep, cmd->events) ||
-	    (!cmd->events && !cmd->nr_conditions))
-		return -EINVAL;
-	err = l3l2q_wait_conditions(ep, cmd, conditions);
-	if (err)
-		return err;
-	if (cmd->nr_conditions)
+	if (conditions)
 		watch.bits |= L3L2Q_ARM_COUNTER;
 
 	l3l2q_stat_inc(ep, L3L2Q_STAT_WAITS);
@@ -219,6 +213,27 @@ int l3l2q_ioctl_wait(struct l3l2q_ucmd *ucmd)
 		return err;
 	fault = l3l2q_wait_respond(ucmd, &watch);
 	return fault ? fault : err;
+}
+
+/* On its own for its stack, which the kernel may be built to clear. */
+static noinline int l3l2q_wait_counters(struct l3l2q_ucmd *ucmd)
+{
+	struct l3l2q_condition conditions[L3L2Q_WAIT_MAX_CONDITIONS];
+	int err;
+
+	err = l3l2q_wait_conditions(ucmd->ep, ucmd->cmd, conditions);
+	return err ? err : l3l2q_wait_call(ucmd, conditions);
+}
+
+int l3l2q_ioctl_wait(struct l3l2q_ucmd *ucmd)
+{
+	const struct l3l2q_wait *cmd = ucmd->cmd;
+
+	if (!l3l2q_events_known(ucmd->ep, cmd->events))
+		return -EINVAL;
+	if (cmd->nr_conditions)
+		return l3l2q_wait_counters(ucmd);
+	return cmd->events ? l3l2q_wait_call(ucmd, NULL) : -EINVAL;
 }
 
 /* ---- ARM, KICK ---------------------------------------------------------- */
