@@ -86,11 +86,14 @@ static int many_open(struct contestant *c)
 static void asks(struct contestant *c, uint64_t n)
 {
 	struct many *many = c->arg;
+	uint64_t start = now_ns();
 
 	for (; n; n--) {
 		ends_send(&many->active, 0);
 		ends_recv(&many->active, 0);
 	}
+	/* before the other side is waited for, which needs this processor */
+	c->took_ns = now_ns() - start;
 }
 
 static void sleep_in_epoll(struct many *many)
