@@ -26,6 +26,7 @@
 
 #define SLICE_NS 100000000ull		/* longest sleep between hang-up checks */
 #define ARM_POLL (1u << 16)		/* in armed: somebody polls the eventfd */
+#define WATCHED 3			/* descriptors that an epoll of ours has */
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 #define HELLO_MAGIC 0x6d656d6c336c3271ull
 
@@ -75,7 +76,7 @@ static long futex_wait_until(uint32_t *word, uint32_t value, const struct timesp
 
 static void wake(struct l3l2q_ep *ep, struct l3l2q_control *control, int event)
 {
-	uint64_t one = 1;
+	uint64_t one = 1, count;
 	uint32_t armed = __atomic_exchange_n(&control->armed, 0, __ATOMIC_SEQ_CST);
 
 	if (!armed)
@@ -86,8 +87,10 @@ static void wake(struct l3l2q_ep *ep, struct l3l2q_control *control, int event)
 	if (!(armed & ARM_POLL))
 		return;
 	l3l2q_count_syscall(ep);
-	/* A full eventfd is as readable as can be. */
-	if (write(event, &one, sizeof(one)) < 0)
+	if (write(event, &one, sizeof(one)) >= 0 || errno != EAGAIN)
+		return;
+	/* Nobody counts so far in earnest: the peer has filled it. */
+	if (read(event, &count, sizeof(count)) < 0 || write(event, &one, sizeof(one)) < 0)
 		return;
 }
 
@@ -212,15 +215,24 @@ static int memfd_sleep_counter(struct l3l2q_ep *ep, struct l3l2q_condition *cond
 	}
 }
 
-/* For a poll of the caller's own: what the eventfd said so far is looked at now. */
+/*
+ * For a poll of the caller's own. Each write to the eventfd is reported once, by
+ * the epoll: what it has so far is looked at now. Nobody reads the eventfd, so
+ * nobody takes from another what was meant for both.
+ */
 static int memfd_arm(struct l3l2q_ep *ep, uint32_t events)
 {
-	uint64_t count;
+	struct epoll_event happened[WATCHED];
+	int i, n;
 
 	l3l2q_count_syscall(ep);
-	if (read(ep->own_event, &count, sizeof(count)) < 0 && errno != EAGAIN)
+	n = epoll_wait(ep->poll_fd, happened, WATCHED, 0);
+	if (n < 0 && errno != EINTR)
 		return -errno;
-	check_hup(ep);
+	for (i = 0; i < n; i++) {
+		if (happened[i].data.fd != ep->own_event)
+			peer_died(ep);
+	}
 	l3l2q_arm_word(ep, events | ARM_POLL);
 	return 0;
 }
@@ -441,7 +453,7 @@ static int make_events(struct l3l2q_ep *ep)
 static int make_poll(struct l3l2q_ep *ep)
 {
 	ep->poll_fd = epoll_create1(EPOLL_CLOEXEC);
-	return ep->poll_fd < 0 ? -errno : watch(ep, ep->own_event, EPOLLIN);
+	return ep->poll_fd < 0 ? -errno : watch(ep, ep->own_event, EPOLLIN | EPOLLET);
 }
 
 /* What region and queue say once sizes are known; the bases are our mappings. */
