@@ -350,6 +350,7 @@ static int l3l2q_endpoint_release(struct inode *inode, struct file *file)
 	if (ep) {
 		l3l2q_endpoint_end(ep, L3L2Q_STATE_DEAD);
 		l3l2q_scan_del(ep);
+		hrtimer_cancel(&ep->timer);
 		l3l2q_region_put(ep->region);
 	}
 	return 0;

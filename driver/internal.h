@@ -97,6 +97,8 @@ enum l3l2q_stat {
  * @conditions: counters that fire it; their observed values are kept up to date
  * @task: a sleeping WAIT to wake, or
  * @eventfd: an eventfd to signal
+ * @deadline: of a WAIT; KTIME_MAX: none
+ * @expired: result: it has passed, and nothing holds
  * @fired: a WAIT's results are final and it is on no list: nobody else touches
  *	it any more
  * @revents: result: events that held
@@ -113,6 +115,8 @@ struct l3l2q_watch {
 	struct l3l2q_condition *conditions;
 	struct task_struct *task;
 	struct eventfd_ctx *eventfd;
+	ktime_t deadline;
+	bool expired;
 	bool fired;
 	u32 revents;
 	s32 index;
@@ -167,6 +171,9 @@ enum l3l2q_sleepers {
  * @nr_mappings: VMAs of the counters in @mm; under @lock
  * @watches: struct l3l2q_watch; empty and staying so once ended; under @lock
  * @eventfds: registered ones; under @lock
+ * @timer: wakes WAITs at their deadlines; started under @lock only
+ * @timer_at: when it goes off, if a WAIT has not ended by then that needs it;
+ *	KTIME_MAX: never; written under @lock
  * @wq: poll, select and epoll
  * @scan: in the scanner's queue, by the time it is due; under the scanner's lock
  * @peer_kind: enum l3l2q_peer_kind; written under the scanner's lock
@@ -187,6 +194,8 @@ struct l3l2q_endpoint {
 	unsigned int nr_mappings;
 	struct list_head watches;
 	struct l3l2q_eventfd_watch eventfds[L3L2Q_EVENTFDS];
+	struct hrtimer timer;
+	ktime_t timer_at;
 
 	wait_queue_head_t wq;
 
@@ -535,6 +544,7 @@ u32 l3l2q_look(struct l3l2q_endpoint *ep, u32 want);
 u32 l3l2q_armed(const struct l3l2q_endpoint *ep);
 size_t l3l2q_watches(struct l3l2q_endpoint *ep);
 bool l3l2q_watch_look(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch);
+void l3l2q_deadline_init(struct l3l2q_endpoint *ep);
 bool l3l2q_watch_start(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch);
 void l3l2q_arm(struct l3l2q_endpoint *ep, u32 bits);
 u32 l3l2q_arm_watches(struct l3l2q_endpoint *ep, u32 bits);

@@ -179,6 +179,7 @@ static void l3l2q_endpoint_init(struct l3l2q_region *region,
 	spin_lock_init(&ep->lock);
 	INIT_LIST_HEAD(&ep->watches);
 	init_waitqueue_head(&ep->wq);
+	l3l2q_deadline_init(ep);
 	l3l2q_scan_init(ep, L3L2Q_PEER_ARMS);
 }
 

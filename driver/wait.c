@@ -2,7 +2,6 @@
 /*
  * Ways to sleep and to wake: poll, WAIT, ARM and KICK.
  */
-#include <linux/hrtimer.h>
 #include <linux/ktime.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
@@ -123,9 +122,8 @@ static bool l3l2q_wait_stop(struct l3l2q_endpoint *ep,
  * again if it has to go on sleeping.
  */
 static int l3l2q_wait_sleep(struct l3l2q_endpoint *ep,
-			    struct l3l2q_watch *watch, ktime_t deadline)
+			    struct l3l2q_watch *watch)
 {
-	bool expired = false;
 	int err = 0;
 
 	l3l2q_scan_add(ep);
@@ -134,40 +132,33 @@ static int l3l2q_wait_sleep(struct l3l2q_endpoint *ep,
 		/* Pairs with l3l2q_watch_fire(). */
 		if (smp_load_acquire(&watch->fired))
 			break;
-		if (expired)
-			err = -ETIMEDOUT;
-		else if (signal_pending(current))
+		if (signal_pending(current)) {
 			err = -ERESTARTSYS;
-		if (err)
 			break;
+		}
 		l3l2q_stat_inc(ep, L3L2Q_STAT_SLEEPS);
-		if (deadline == KTIME_MAX)
-			schedule();
-		else
-			expired = !schedule_hrtimeout_range(&deadline,
-							    current->timer_slack_ns,
-							    HRTIMER_MODE_ABS);
+		schedule();
 	}
 	__set_current_state(TASK_RUNNING);
-	if (err && l3l2q_wait_stop(ep, watch))
-		return 0;
-	return err;
+	if (err && !l3l2q_wait_stop(ep, watch))
+		return err;
+	return watch->expired ? -ETIMEDOUT : 0;
 }
 
-static int l3l2q_wait(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch,
-		      u64 deadline_ns)
+static int l3l2q_wait(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch)
 {
-	ktime_t deadline = min_t(u64, deadline_ns, KTIME_MAX);
 	int ret;
 
 	/* Without arming, which would cost the peer a KICK. */
 	if (l3l2q_watch_look(ep, watch))
 		return 0;
-	if (deadline != KTIME_MAX && deadline <= ktime_get())
+	/* What does not end before the timer runs out has not ended yet. */
+	if (watch->deadline < READ_ONCE(ep->timer_at) &&
+	    watch->deadline <= ktime_get())
 		return -ETIMEDOUT;
 	ret = l3l2q_wait_start(ep, watch);
 	if (!ret)
-		return l3l2q_wait_sleep(ep, watch, deadline);
+		return l3l2q_wait_sleep(ep, watch);
 	return ret < 0 ? ret : 0;
 }
 
@@ -196,6 +187,7 @@ static int l3l2q_wait_call(struct l3l2q_ucmd *ucmd,
 		.nr_conditions = cmd->nr_conditions,
 		.conditions = conditions,
 		.task = current,
+		.deadline = min_t(u64, cmd->deadline_ns, KTIME_MAX),
 	};
 	int err, fault;
 
@@ -203,7 +195,7 @@ static int l3l2q_wait_call(struct l3l2q_ucmd *ucmd,
 		watch.bits |= L3L2Q_ARM_COUNTER;
 
 	l3l2q_stat_inc(ep, L3L2Q_STAT_WAITS);
-	err = l3l2q_wait(ep, &watch, cmd->deadline_ns);
+	err = l3l2q_wait(ep, &watch);
 
 	/* What ended this role is not what was waited for. */
 	if (l3l2q_endpoint_ended(ep))

@@ -22,6 +22,8 @@
  * eventfd signalled, once more than needed; never once less.
  */
 #include <linux/eventfd.h>
+#include <linux/hrtimer.h>
+#include <linux/ktime.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 
@@ -205,24 +207,6 @@ bool l3l2q_watch_look(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch)
 	return watch->revents || watch->index >= 0;
 }
 
-/**
- * l3l2q_watch_start() - queue a WAIT, arm, and look
- * @ep: whose lock is held
- * @watch: that of the current task
- *
- * Return: whether it has what it waits for; it is on no list then.
- */
-bool l3l2q_watch_start(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch)
-{
-	lockdep_assert_held(&ep->lock);
-	list_add_tail(&watch->node, &ep->watches);
-	l3l2q_arm_word(ep, watch->bits);
-	if (!l3l2q_watch_look(ep, watch))
-		return false;
-	list_del(&watch->node);
-	return true;
-}
-
 /*
  * A sleeper keeps what was seen here, for the counter may move on before it
  * runs. It may return, and its stack be gone, as soon as @fired is set; its
@@ -244,6 +228,79 @@ static void l3l2q_watch_fire(struct l3l2q_endpoint *ep,
 	smp_store_release(&watch->fired, true);
 	wake_up_process(task);
 }
+
+/* ---- deadlines ---------------------------------------------------------- */
+
+/*
+ * One timer for all WAITs of a role, which is not stopped when they end: the next
+ * one has a later deadline, as a rule, and finds it running. To start and stop
+ * a timer for each would be a good part of what a short sleep costs.
+ */
+static enum hrtimer_restart l3l2q_deadline_passed(struct hrtimer *timer)
+{
+	struct l3l2q_endpoint *ep =
+		container_of(timer, struct l3l2q_endpoint, timer);
+	struct l3l2q_watch *watch, *next;
+	ktime_t at = KTIME_MAX, now;
+	unsigned long flags;
+
+	spin_lock_irqsave(&ep->lock, flags);
+	now = ktime_get();
+	list_for_each_entry_safe(watch, next, &ep->watches, node) {
+		if (!watch->task)
+			continue;
+		if (watch->deadline <= now) {
+			watch->expired = !l3l2q_watch_look(ep, watch);
+			l3l2q_watch_fire(ep, watch);
+		} else {
+			at = min(at, watch->deadline);
+		}
+	}
+	WRITE_ONCE(ep->timer_at, at);
+	/* Under the lock, as in l3l2q_watch_start(): hence not by HRTIMER_RESTART. */
+	if (at != KTIME_MAX)
+		hrtimer_start(timer, at, HRTIMER_MODE_ABS);
+	spin_unlock_irqrestore(&ep->lock, flags);
+	return HRTIMER_NORESTART;
+}
+
+/**
+ * l3l2q_deadline_init() - set up what ends a role's WAITs
+ * @ep: which
+ */
+void l3l2q_deadline_init(struct l3l2q_endpoint *ep)
+{
+	l3l2q_hrtimer_setup(&ep->timer, l3l2q_deadline_passed, CLOCK_MONOTONIC,
+			    HRTIMER_MODE_ABS);
+	ep->timer_at = KTIME_MAX;
+}
+
+/**
+ * l3l2q_watch_start() - queue a WAIT, arm, and look
+ * @ep: whose lock is held
+ * @watch: that of the current task
+ *
+ * Return: whether it has what it waits for; it is on no list then.
+ */
+bool l3l2q_watch_start(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch)
+{
+	lockdep_assert_held(&ep->lock);
+	list_add_tail(&watch->node, &ep->watches);
+	l3l2q_arm_word(ep, watch->bits);
+	if (l3l2q_watch_look(ep, watch)) {
+		list_del(&watch->node);
+		return true;
+	}
+	if (watch->deadline < ep->timer_at) {
+		WRITE_ONCE(ep->timer_at, watch->deadline);
+		hrtimer_start_range_ns(&ep->timer, watch->deadline,
+				       current->timer_slack_ns,
+				       HRTIMER_MODE_ABS);
+	}
+	return false;
+}
+
+/* ---- waking ------------------------------------------------------------- */
 
 /* Fire armed watches that have what they wait for; return the others' bits. */
 static u32 l3l2q_watches_fire(struct l3l2q_endpoint *ep, u32 armed)
@@ -290,8 +347,6 @@ size_t l3l2q_watches(struct l3l2q_endpoint *ep)
 	spin_unlock_irqrestore(&ep->lock, flags);
 	return nr;
 }
-
-/* ---- waking ------------------------------------------------------------- */
 
 /**
  * l3l2q_wake() - wake a role's sleepers if there are any
