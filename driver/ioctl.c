@@ -36,6 +36,26 @@ struct l3l2q_ucmd_head {
 	__u32 flags;
 };
 
+/*
+ * The structures are a few words: to fetch these one by one is cheaper than what
+ * copies in general have to check.
+ */
+static int l3l2q_fetch_words(u64 *words, const u64 __user *user, size_t bytes)
+{
+	size_t i;
+
+	if (!user_read_access_begin(user, bytes))
+		return -EFAULT;
+	for (i = 0; i < bytes / sizeof(*words); i++)
+		unsafe_get_user(words[i], &user[i], fault);
+	user_read_access_end();
+	return 0;
+
+fault:
+	user_read_access_end();
+	return -EFAULT;
+}
+
 static int l3l2q_ucmd_copy(struct l3l2q_ucmd *ucmd,
 			   const struct l3l2q_ioctl *ioctl)
 {
@@ -50,8 +70,11 @@ static int l3l2q_ucmd_copy(struct l3l2q_ucmd *ucmd,
 	if (ucmd->user_size > PAGE_SIZE)
 		return -E2BIG;
 
-	err = copy_struct_from_user(ucmd->cmd, ucmd->size, ucmd->user,
-				    ucmd->user_size);
+	if (ucmd->user_size == ucmd->size)
+		err = l3l2q_fetch_words(ucmd->cmd, ucmd->user, ucmd->size);
+	else
+		err = copy_struct_from_user(ucmd->cmd, ucmd->size, ucmd->user,
+					    ucmd->user_size);
 	if (err)
 		return err;
 	ucmd->flags = head->flags;

@@ -165,15 +165,18 @@ static int l3l2q_wait(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch)
 static int l3l2q_wait_respond(struct l3l2q_ucmd *ucmd,
 			      const struct l3l2q_watch *watch)
 {
-	struct l3l2q_wait *cmd = ucmd->cmd;
+	const struct l3l2q_wait *cmd = ucmd->cmd;
+	struct l3l2q_wait __user *user = ucmd->user;
 
-	cmd->revents = watch->revents;
-	cmd->index = watch->index;
 	if (watch->nr_conditions &&
 	    copy_to_user(u64_to_user_ptr(cmd->conditions), watch->conditions,
 			 watch->nr_conditions * sizeof(*watch->conditions)))
 		return -EFAULT;
-	return l3l2q_ucmd_respond(ucmd);
+	/* The rest of the structure stays as the caller gave it. */
+	if (put_user(watch->revents, &user->revents) ||
+	    put_user(watch->index, &user->index))
+		return -EFAULT;
+	return 0;
 }
 
 static int l3l2q_wait_call(struct l3l2q_ucmd *ucmd,
