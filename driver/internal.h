@@ -14,6 +14,7 @@
 #include <linux/atomic.h>
 #include <linux/bits.h>
 #include <linux/build_bug.h>
+#include <linux/cache.h>
 #include <linux/fs.h>
 #include <linux/hrtimer.h>
 #include <linux/io.h>
@@ -161,51 +162,58 @@ enum l3l2q_sleepers {
 /**
  * struct l3l2q_endpoint - one role of a region
  * @region: that it is a part of
+ * @peer: the other one
+ * @control: the page its owner writes and its peer reads
  * @role: enum l3l2q_role
  * @creator: CREATE returned it, hence it may OPEN_PEER
- * @control: the page its owner writes and its peer reads
+ * @state: enum l3l2q_state; written under @lock, mirrored in the status page
+ * @peer_kind: enum l3l2q_peer_kind; written under the scanner's lock
  * @lock: taken in any context; nests inside the scanner's, outside those of
  *	eventfds; those of two endpoints never nest
- * @state: enum l3l2q_state; written under @lock, mirrored in the status page
- * @mm: the address space it is attached to, while ATTACHED; under @lock
- * @nr_mappings: VMAs of the counters in @mm; under @lock
  * @watches: struct l3l2q_watch; empty and staying so once ended; under @lock
- * @eventfds: registered ones; under @lock
- * @timer: wakes WAITs at their deadlines; started under @lock only
  * @timer_at: when it goes off, if a WAIT has not ended by then that needs it;
  *	KTIME_MAX: never; written under @lock
  * @wq: poll, select and epoll
+ * @timer: wakes WAITs at their deadlines; started under @lock only
+ * @eventfds: registered ones; under @lock
+ * @mm: the address space it is attached to, while ATTACHED; under @lock
+ * @nr_mappings: VMAs of the counters in @mm; under @lock
+ * @stats: indexed by enum l3l2q_stat: those that its own calls count, then those
+ *	that its peer and the kernel do
  * @scan: in the scanner's queue, by the time it is due; under the scanner's lock
- * @peer_kind: enum l3l2q_peer_kind; written under the scanner's lock
  * @period_ns: current polling period; under the scanner's lock
  * @min_ns: shortest polling period; under the scanner's lock
  * @max_ns: longest polling period; under the scanner's lock
- * @stats: indexed by enum l3l2q_stat
+ *
+ * What one side writes often and the other does not is on lines of its own.
  */
 struct l3l2q_endpoint {
 	struct l3l2q_region *region;
+	struct l3l2q_endpoint *peer;
+	struct l3l2q_control *control;
 	enum l3l2q_role role;
 	bool creator;
-	struct l3l2q_control *control;
-
-	spinlock_t lock;	/* ends, attachment, watches */
 	u32 state;
-	struct mm_struct *mm;
-	unsigned int nr_mappings;
-	struct list_head watches;
-	struct l3l2q_eventfd_watch eventfds[L3L2Q_EVENTFDS];
-	struct hrtimer timer;
-	ktime_t timer_at;
+	u32 peer_kind;
 
+	/* ends, attachment, watches */
+	spinlock_t lock ____cacheline_aligned_in_smp;
+	struct list_head watches;
+	ktime_t timer_at;
 	wait_queue_head_t wq;
 
-	struct timerqueue_node scan;
-	u32 peer_kind;
+	struct hrtimer timer ____cacheline_aligned_in_smp;
+	struct l3l2q_eventfd_watch eventfds[L3L2Q_EVENTFDS];
+
+	struct mm_struct *mm ____cacheline_aligned_in_smp;
+	unsigned int nr_mappings;
+	/* With 64-byte lines the seventh starts another one. */
+	atomic64_t stats[L3L2Q_STATS_NR];
+
+	struct timerqueue_node scan ____cacheline_aligned_in_smp;
 	u32 period_ns;
 	u32 min_ns;
 	u32 max_ns;
-
-	atomic64_t stats[L3L2Q_STATS_NR];
 };
 
 /* ---- regions ------------------------------------------------------------ */
@@ -289,13 +297,13 @@ struct l3l2q_backend_ops {
  * @live: the counter range
  * @tomb_words: what is left of it
  * @status: the page that all read and only the kernel writes
- * @revoke: faults hold it for reading, so that the memory can be replaced under
- *	them
- * @revoked: has been replaced; written under @revoke
  * @tomb_counters: of a foreign region: what takes the counters' place, in a
  *	copy for each role
  * @tomb_payload: of a foreign region: the page that takes the place of each of
  *	the payload's
+ * @revoke: faults hold it for reading, so that the memory can be replaced under
+ *	them
+ * @revoked: has been replaced; written under @revoke
  * @ep: the roles
  */
 struct l3l2q_region {
@@ -320,10 +328,10 @@ struct l3l2q_region {
 	struct l3l2q_words live;
 	struct l3l2q_words tomb_words;
 	struct l3l2q_status *status;
-	struct rw_semaphore revoke;
-	bool revoked;
 	s32 *tomb_counters[L3L2Q_ROLES];
 	void *tomb_payload;
+	struct rw_semaphore revoke;
+	bool revoked;
 	struct l3l2q_endpoint ep[L3L2Q_ROLES];
 };
 
@@ -340,7 +348,7 @@ static inline bool l3l2q_region_removed(const struct l3l2q_region *region)
 
 static inline struct l3l2q_endpoint *l3l2q_peer(struct l3l2q_endpoint *ep)
 {
-	return &ep->region->ep[l3l2q_peer_role(ep->role)];
+	return ep->peer;
 }
 
 static inline u32 l3l2q_endpoint_state(const struct l3l2q_endpoint *ep)

@@ -175,6 +175,7 @@ static void l3l2q_endpoint_init(struct l3l2q_region *region,
 	struct l3l2q_endpoint *ep = &region->ep[role];
 
 	ep->region = region;
+	ep->peer = &region->ep[l3l2q_peer_role(role)];
 	ep->role = role;
 	spin_lock_init(&ep->lock);
 	INIT_LIST_HEAD(&ep->watches);
