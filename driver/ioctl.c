@@ -2,6 +2,7 @@
 /*
  * What all ioctls have in common: structures that can grow, flags, results.
  */
+#include <linux/fault-inject-usercopy.h>
 #include <linux/nospec.h>
 #include <linux/uaccess.h>
 
@@ -44,7 +45,8 @@ static int l3l2q_fetch_words(u64 *words, const u64 __user *user, size_t bytes)
 {
 	size_t i;
 
-	if (!user_read_access_begin(user, bytes))
+	/* As copies in general do for the sake of tests. */
+	if (should_fail_usercopy() || !user_read_access_begin(user, bytes))
 		return -EFAULT;
 	for (i = 0; i < bytes / sizeof(*words); i++)
 		unsafe_get_user(words[i], &user[i], fault);
