@@ -239,6 +239,107 @@ TEST_F(wait, far_deadlines_do_not_wrap)
 	}
 }
 
+static void sleep_until(struct __test_metadata *_metadata, struct drv_sleeper *s, int fd,
+			__u64 deadline)
+{
+	memset(s, 0, sizeof(*s));
+	s->fd = fd;
+	s->how = DRV_BY_WAIT;
+	s->extra = -1;
+	s->events = L3L2Q_EVENT_IN;
+	s->deadline = deadline;
+	drv_sleeper_go(_metadata, s);
+}
+
+TEST_F(wait, each_of_several_ends_at_its_own_deadline)
+{
+	/* in milliseconds, in the order that they come in; 0 is for good */
+	static const __u64 after[][4] = { { 0, 5, 10, 15 }, { 15, 10, 5, 0 }, { 10, 0, 10, 5 } };
+	struct drv_sleeper s[4];
+	size_t i, j;
+
+	for (i = 0; i < ARRAY_SIZE(after); i++) {
+		for (j = 0; j < ARRAY_SIZE(s); j++)
+			sleep_until(_metadata, &s[j], L2->fd, after[i][j] ?
+				    drv_deadline(after[i][j]) : L3L2Q_WAIT_FOREVER);
+		for (j = 0; j < ARRAY_SIZE(s); j++) {
+			if (!after[i][j])
+				continue;
+			drv_sleeper_join(_metadata, &s[j]);
+			EXPECT_EQ(-ETIMEDOUT, s[j].ret);
+			EXPECT_LE(s[j].deadline, drv_now());
+		}
+		for (j = 0; j < ARRAY_SIZE(s); j++) {
+			if (after[i][j])
+				continue;
+			EXPECT_TRUE(drv_sleeper_sleeps(&s[j]));
+			EXPECT_EQ(0, drv_set(L3->fd, L3L2Q_CTR_INPUT_TAIL, 1));
+			drv_sleeper_join(_metadata, &s[j]);
+			EXPECT_EQ(0, s[j].ret);
+			EXPECT_EQ(0, drv_set(L3->fd, L3L2Q_CTR_INPUT_TAIL, 0));
+		}
+	}
+}
+
+TEST_F(wait, a_deadline_of_one_that_was_woken_ends_nobody_else)
+{
+	struct drv_sleeper s[2];
+	__u64 deadline = drv_deadline(20);
+
+	sleep_until(_metadata, &s[0], L2->fd, deadline);
+	EXPECT_EQ(0, drv_set(L3->fd, L3L2Q_CTR_INPUT_TAIL, 1));
+	drv_sleeper_join(_metadata, &s[0]);
+	EXPECT_EQ(0, drv_set(L3->fd, L3L2Q_CTR_INPUT_TAIL, 0));
+
+	sleep_until(_metadata, &s[1], L2->fd, drv_deadline(DRV_HANG_MS));
+	EXPECT_EQ(-ETIMEDOUT, drv_wait(L2->fd, L3L2Q_EVENT_IN, NULL, 0, deadline + 1, NULL));
+	EXPECT_LE(deadline + 1, drv_now());
+	EXPECT_TRUE(drv_sleeper_sleeps(&s[1]));
+	EXPECT_EQ(0, drv_set(L3->fd, L3L2Q_CTR_INPUT_TAIL, 1));
+	drv_sleeper_join(_metadata, &s[1]);
+	EXPECT_EQ(0, s[1].ret);
+}
+
+TEST_F(wait, an_earlier_deadline_than_the_last_one_counts)
+{
+	sleep_until(_metadata, &self->s, L2->fd, drv_deadline(DRV_HANG_MS));
+	ASSERT_TRUE(drv_asleep(getpid(), self->s.tid, __NR_ioctl));
+	EXPECT_EQ(-ETIMEDOUT, drv_wait(L2->fd, L3L2Q_EVENT_IN, NULL, 0, drv_deadline(2), NULL));
+	EXPECT_EQ(0, drv_set(L3->fd, L3L2Q_CTR_INPUT_TAIL, 1));
+	drv_sleeper_join(_metadata, &self->s);
+	EXPECT_EQ(0, self->s.ret);
+	EXPECT_EQ(0, drv_set(L3->fd, L3L2Q_CTR_INPUT_TAIL, 0));
+	EXPECT_EQ(-ETIMEDOUT, drv_wait(L2->fd, L3L2Q_EVENT_IN, NULL, 0, drv_deadline(2), NULL));
+}
+
+TEST_F(wait, closing_leaves_no_deadline_behind)
+{
+	struct drv_pair pair;
+	int i;
+
+	/* the ends go while their timers still run */
+	for (i = 0; i < drv_rounds(50); i++) {
+		drv_pair_queue(_metadata, &pair);
+		sleep_until(_metadata, &self->s, pair.l2.fd, drv_deadline(1 + i % 5));
+		EXPECT_EQ(0, drv_set(pair.l3.fd, L3L2Q_CTR_INPUT_TAIL, 1));
+		drv_sleeper_join(_metadata, &self->s);
+		drv_pair_close(&pair);
+	}
+}
+
+TEST_F(wait, what_is_woken_does_not_leave_the_role_armed)
+{
+	drv_sleeper_start(_metadata, &self->s, DRV_BY_WAIT, L2->fd, L3L2Q_EVENT_IN);
+	EXPECT_EQ(0, drv_publish_tail(L3, 1));
+	drv_sleeper_join(_metadata, &self->s);
+	EXPECT_EQ(0, drv_armed(L3->peer));
+	/* nor does one that need not sleep */
+	EXPECT_EQ(0, drv_wait(L2->fd, L3L2Q_EVENT_IN, NULL, 0, L3L2Q_WAIT_FOREVER, NULL));
+	EXPECT_EQ(-ETIMEDOUT, drv_wait(L3->fd, L3L2Q_EVENT_IN, NULL, 0, 0, NULL));
+	EXPECT_EQ(0, drv_armed(L3->peer));
+	EXPECT_EQ(0, drv_armed(L2->peer));
+}
+
 TEST_F(wait, waits_and_sleeps_are_counted)
 {
 	struct l3l2q_stats stats;
