@@ -22,7 +22,7 @@ static struct job *job_add(struct contest *contest, const char *name, const stru
 			   bool one_way, uint64_t size)
 {
 	struct contestant *c = contest_add(contest, name);
-	struct job *job = calloc(1, sizeof(*job));
+	struct job *job = job_memory(sizeof(*job));
 
 	if (!job)
 		abort();

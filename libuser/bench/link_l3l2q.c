@@ -34,14 +34,14 @@ static int ours_open(struct contestant *c)
 		.output_arena_bytes = arena ? arena : 64,
 		.window = (uint32_t)job->window,
 	};
-	struct ours *ours = calloc(1, sizeof(*ours));
+	struct ours *ours = job_memory(sizeof(*ours));
 	struct l3l2q_failure why = { .text = "" };
 	int fd, ret;
 
 	job->link = ours;
 	if (!ours)
 		return -ENOMEM;
-	ours->held = calloc(job->window, sizeof(*ours->held));
+	ours->held = job_memory(job->window * sizeof(*ours->held));
 	ret = ours->held ? l3l2q_create(&ours->ep[0], &attr, &why) : -ENOMEM;
 	if (!ret) {
 		fd = l3l2q_open_peer(ours->ep[0]);
@@ -65,16 +65,6 @@ static inline void spin_while(int ret)
 	l3l2q_relax();
 }
 
-/* What the batch holds back may be what takes the room. */
-static void no_room(struct l3l2q_producer *p, bool batch, int ret)
-{
-	if (batch) {
-		l3l2q_batch_publish(p);
-		l3l2q_batch_begin(p);
-	}
-	spin_while(ret);
-}
-
 /* ---- copying ----------------------------------------------------------- */
 
 static inline void copying_send(struct job *job, int dir, uint64_t n)
@@ -89,7 +79,7 @@ static inline void copying_send(struct job *job, int dir, uint64_t n)
 		l3l2q_batch_begin(p);
 	for (; n; n--) {
 		while ((ret = l3l2q_try_enqueue(p, L3L2Q_OP_DATA, body, job->size)))
-			no_room(p, batch, ret);
+			spin_while(ret);
 	}
 	if (batch)
 		l3l2q_batch_publish(p);
@@ -135,7 +125,7 @@ static inline void in_place_send(struct job *job, int dir, uint64_t n)
 		l3l2q_batch_begin(p);
 	for (; n; n--) {
 		while ((ret = l3l2q_try_reserve(p, job->size, &span)))
-			no_room(p, batch, ret);
+			spin_while(ret);
 		job_fill(job, span.data);
 		if (l3l2q_commit(p, &span, L3L2Q_OP_DATA))
 			abort();

@@ -15,9 +15,9 @@ struct rte_way {
 	unsigned char *buffers;
 	uint64_t mask;			/* buffers - 1 */
 	uint64_t stride;
-	uint64_t next;
 	void **sending;
 	void **taken;
+	uint64_t next LINE_ALIGNED;	/* the sender's own */
 };
 
 struct rte_link {
@@ -51,8 +51,8 @@ static int rte_way_open(struct rte_way *way, const struct job *job)
 	way->stride = (job->size + LINE - 1) / LINE * LINE;
 	way->ring = bytes > 0 ? job_memory((size_t)bytes) : NULL;
 	way->buffers = job_memory(buffers * way->stride + LINE);
-	way->sending = calloc(job->batch, sizeof(void *));
-	way->taken = calloc(job->batch, sizeof(void *));
+	way->sending = job_memory(job->batch * sizeof(void *));
+	way->taken = job_memory(job->batch * sizeof(void *));
 	if (!way->ring || !way->buffers || !way->sending || !way->taken)
 		return -ENOMEM;
 	return rte_ring_init(way->ring, "bench", (unsigned int)size,
@@ -62,7 +62,7 @@ static int rte_way_open(struct rte_way *way, const struct job *job)
 static int rte_open(struct contestant *c)
 {
 	struct job *job = c->arg;
-	struct rte_link *link = calloc(1, sizeof(*link));
+	struct rte_link *link = job_memory(sizeof(*link));
 	int ret;
 
 	job->link = link;
