@@ -35,6 +35,9 @@
  * endpoint itself may come from any thread but l3l2q_close(), which must be the
  * last one. The library creates no threads, prints nothing, installs no signal
  * handlers and allocates only in create, attach and open_peer.
+ *
+ * Where the compiler optimises, what most messages take is inline (l3l2q/inline.h);
+ * define L3L2Q_NO_INLINE to call the library for everything.
  */
 #ifndef L3L2Q_H
 #define L3L2Q_H
@@ -492,6 +495,10 @@ const char *l3l2q_version(void);
 
 #ifdef __cplusplus
 }
+#endif
+
+#if defined(__OPTIMIZE__) && !defined(L3L2Q_NO_INLINE)
+#include <l3l2q/inline.h>
 #endif
 
 #endif /* L3L2Q_H */

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define L3L2Q_NO_INLINE
 #include <l3l2q.h>
 #include <l3l2q/core.h>
 
@@ -131,6 +132,10 @@ void l3l2q_unmap(struct l3l2q_map *map);
 void l3l2q_close_fd(int *fd);
 int l3l2q_send_fds(int sock, const void *data, size_t size, const int *fds, int n);
 int l3l2q_recv_fds(int sock, void *data, size_t size, int *fds, int n, int flags);
+
+/* queue.c, for inline.h */
+int l3l2q_producer_settle(struct l3l2q_producer *p, int ret);
+int l3l2q_consumer_settle(struct l3l2q_consumer *c, int ret);
 
 /* ep.c */
 int l3l2q_ep_alloc(struct l3l2q_ep **out, const struct l3l2q_transport *ops);

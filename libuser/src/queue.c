@@ -13,7 +13,7 @@ static struct l3l2q_ep *rx_ep(struct l3l2q_consumer *c)
 }
 
 /* After a call on the producer: wake the peer, or tell it of our end. */
-static __attribute__((noinline)) int tx_settle(struct l3l2q_producer *p, int ret)
+L3L2Q_API int l3l2q_producer_settle(struct l3l2q_producer *p, int ret)
 {
 	struct l3l2q_ep *ep = tx_ep(p);
 
@@ -31,10 +31,10 @@ static __attribute__((noinline)) int tx_settle(struct l3l2q_producer *p, int ret
 static inline int tx_done(struct l3l2q_producer *p, int ret)
 {
 	return l3l2q_likely(!(p->kick | p->self_kick) && (ret >= 0 || ret == -EAGAIN))
-	       ? ret : tx_settle(p, ret);
+	       ? ret : l3l2q_producer_settle(p, ret);
 }
 
-static __attribute__((noinline)) int rx_settle(struct l3l2q_consumer *c, int ret)
+L3L2Q_API int l3l2q_consumer_settle(struct l3l2q_consumer *c, int ret)
 {
 	struct l3l2q_ep *ep = rx_ep(c);
 
@@ -52,7 +52,7 @@ static __attribute__((noinline)) int rx_settle(struct l3l2q_consumer *c, int ret
 static inline int rx_done(struct l3l2q_consumer *c, int ret)
 {
 	return l3l2q_likely(!(c->kick | c->self_kick) && (ret >= 0 || ret == -EAGAIN))
-	       ? ret : rx_settle(c, ret);
+	       ? ret : l3l2q_consumer_settle(c, ret);
 }
 
 /* Before sleeping for room: what a batch holds back may be what takes it. */
@@ -322,31 +322,14 @@ L3L2Q_API int l3l2q_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m, v
 
 L3L2Q_API int l3l2q_peek_batch(struct l3l2q_consumer *c, struct l3l2q_message *m, int max)
 {
-	int n, ret = 0;
-
 	if (max < 1)
 		return -EINVAL;
-	if (c->window == 1)
-		max = 1;
-	for (n = 0; n < max; n++) {
-		ret = l3l2q_core_try_peek(c, &m[n]);
-		if (ret)
-			break;
-	}
-	ret = rx_done(c, ret);
-	return n ? n : ret;
+	return rx_done(c, l3l2q_core_peek_batch(c, m, c->window == 1 ? 1 : max));
 }
 
 L3L2Q_API int l3l2q_release_batch(struct l3l2q_consumer *c, const struct l3l2q_message *m, int n)
 {
-	int i, ret = 0;
-
-	if (n < 0)
-		return -EINVAL;
-	for (i = 0; i < n && !ret; i++)
-		ret = l3l2q_core_complete(c, &m[i]);
-	l3l2q_core_retire(c);
-	return rx_done(c, ret);
+	return n < 0 ? -EINVAL : rx_done(c, l3l2q_core_release_batch(c, m, n));
 }
 
 L3L2Q_API int l3l2q_drained(const struct l3l2q_consumer *c)

@@ -635,6 +635,8 @@ static inline void l3l2q_producer_need(struct l3l2q_producer *p, __u64 nbytes, _
 {
 	struct l3l2q_control *control = p->core->control;
 
+	if (p->needing && p->need_head == head && p->need_bytes == nbytes)
+		return;
 	p->need_head = head;
 	p->need_bytes = nbytes;
 	p->needing = 1;
@@ -885,18 +887,29 @@ L3L2Q_SLOW int l3l2q_producer_commit(struct l3l2q_producer *p,
 	return 0;
 }
 
+/* Does a reservation become a message with no further thought? */
+static inline int l3l2q_producer_may_commit(const struct l3l2q_producer *p,
+					    const struct l3l2q_reservation *span, __u32 opcode)
+{
+	return l3l2q_likely(span->nbytes < p->bound - p->cursor && l3l2q_opcode_ordinary(opcode) &&
+			    l3l2q_producer_span(p, span, l3l2q_producer_body(p, span->nbytes)) &&
+			    l3l2q_core_sound(p->core));
+}
+
+static inline void l3l2q_producer_put_span(struct l3l2q_producer *p,
+					   const struct l3l2q_reservation *span, __u32 opcode)
+{
+	p->reserved = 0;
+	l3l2q_producer_put(p, opcode, span->nbytes);
+}
+
 /* Send the reserved span as a message. */
 static inline int l3l2q_core_commit(struct l3l2q_producer *p,
 				    const struct l3l2q_reservation *span, __u32 opcode)
 {
-	__u64 nbytes = p->span_bytes;
-
-	if (l3l2q_unlikely(nbytes >= p->bound - p->cursor || !l3l2q_opcode_ordinary(opcode) ||
-			   !l3l2q_producer_span(p, span, l3l2q_producer_body(p, nbytes)) ||
-			   !l3l2q_core_sound(p->core)))
+	if (l3l2q_unlikely(!l3l2q_producer_may_commit(p, span, opcode)))
 		return l3l2q_producer_commit(p, span, opcode);
-	p->reserved = 0;
-	l3l2q_producer_put(p, opcode, nbytes);
+	l3l2q_producer_put_span(p, span, opcode);
 	l3l2q_producer_placed(p);
 	return 0;
 }
@@ -1121,8 +1134,11 @@ static inline void l3l2q_consumer_publish(struct l3l2q_consumer *c)
 	c->kick |= l3l2q_core_wants_kick(c->core, L3L2Q_ARM_HEAD);
 }
 
-/* Is there a message that may be handed out with no further thought? */
-static inline int l3l2q_consumer_can(struct l3l2q_consumer *c)
+/*
+ * Is there a message that may be handed out with no further thought? 1, or -EAGAIN:
+ * clearly not, which whoever polls for us has been told; or 0: that takes thought.
+ */
+static inline int l3l2q_consumer_look(struct l3l2q_consumer *c)
 {
 	__u32 news;
 
@@ -1131,12 +1147,19 @@ static inline int l3l2q_consumer_can(struct l3l2q_consumer *c)
 		return 0;
 	if (c->acquired != c->tail)
 		return 1;
-	/* none, or impossibly many, are not for here */
 	news = l3l2q_load_counter(c->tail_counter) - (__u32)c->tail;
-	if (!news || l3l2q_unlikely(news > c->mask + 1 - (c->tail - c->published)))
+	if (!news)
+		return -EAGAIN;
+	if (l3l2q_unlikely(news > c->mask + 1 - (c->tail - c->published)))
 		return 0;
 	c->tail += news;
 	return 1;
+}
+
+static inline int l3l2q_consumer_none(struct l3l2q_message *m)
+{
+	__builtin_memset(m, 0, sizeof(*m));
+	return -EAGAIN;
 }
 
 /* Acquire a message that is as expected; the caller notes. */
@@ -1157,6 +1180,32 @@ static inline void l3l2q_consumer_take(struct l3l2q_consumer *c, struct l3l2q_de
 	m->opcode = (__u32)desc.opcode;
 	c->cursor += desc.payload_nbytes;
 	c->acquired++;
+}
+
+/* May it be copied out at once? */
+static inline int l3l2q_consumer_fits(const struct l3l2q_consumer *c, struct l3l2q_desc desc,
+				      const void *to, __u64 capacity)
+{
+	return l3l2q_likely(l3l2q_consumer_expects(c, desc) && desc.payload_nbytes <= capacity &&
+			    (to || !desc.payload_nbytes));
+}
+
+/* Copy a message out that is as expected, and release it. */
+static inline void l3l2q_consumer_move(struct l3l2q_consumer *c, struct l3l2q_desc desc,
+				       struct l3l2q_message *m, void *to)
+{
+	if (to && desc.payload_nbytes)
+		__builtin_memcpy(to, c->payload + desc.payload_offset, desc.payload_nbytes);
+	c->cursor += desc.payload_nbytes;
+	c->head = ++c->acquired;
+	m->seq = desc.seq;
+	m->payload_offset = desc.payload_offset;
+	m->nbytes = desc.payload_nbytes;
+	m->data = 0;
+	m->opcode = (__u32)desc.opcode;
+	l3l2q_core_count(&c->bytes, desc.payload_nbytes);
+	l3l2q_consumer_note(c);
+	l3l2q_consumer_publish(c);
 }
 
 /* ---- consumer: all the rest -------------------------------------------- */
@@ -1327,9 +1376,12 @@ L3L2Q_SLOW int l3l2q_consumer_unexpected(struct l3l2q_consumer *c,
  */
 static inline int l3l2q_core_try_peek(struct l3l2q_consumer *c, struct l3l2q_message *m)
 {
+	int found = l3l2q_consumer_look(c);
 	struct l3l2q_desc desc;
 
-	if (!l3l2q_consumer_can(c))
+	if (found == -EAGAIN)
+		return l3l2q_consumer_none(m);
+	if (l3l2q_unlikely(!found))
 		return l3l2q_consumer_peek(c, m);
 	desc = l3l2q_consumer_copy(c);
 	if (l3l2q_unlikely(!l3l2q_consumer_expects(c, desc)))
@@ -1337,6 +1389,55 @@ static inline int l3l2q_core_try_peek(struct l3l2q_consumer *c, struct l3l2q_mes
 	l3l2q_consumer_take(c, desc, m);
 	l3l2q_consumer_note(c);
 	return 0;
+}
+
+L3L2Q_SLOW int l3l2q_consumer_peek_each(struct l3l2q_consumer *c, struct l3l2q_message *m,
+					int max)
+{
+	int n, ret = 0;
+
+	for (n = 0; n < max && !ret; n++)
+		ret = l3l2q_consumer_peek(c, &m[n]);
+	if (ret)
+		n--;
+	return n ? n : ret;
+}
+
+/**
+ * l3l2q_core_peek_batch() - acquire several messages
+ * @c: the consumer
+ * @m: results
+ * @max: how many there is room for, at least 1; 1 without a window
+ *
+ * Return: how many, at least 1, or -errno.
+ */
+static inline int l3l2q_core_peek_batch(struct l3l2q_consumer *c, struct l3l2q_message *m,
+					int max)
+{
+	struct l3l2q_desc desc;
+	__u64 known;
+	int n, ret = 0;
+
+	ret = l3l2q_consumer_look(c);
+	if (ret == -EAGAIN)
+		return l3l2q_consumer_none(m);
+	if (l3l2q_unlikely(!ret))
+		return l3l2q_consumer_peek_each(c, m, max);
+	ret = 0;
+	known = c->tail - c->acquired;
+	if (known > c->window - (c->acquired - c->head))
+		known = c->window - (c->acquired - c->head);
+	for (n = 0; n < max && (__u64)n < known && !c->stopped; n++) {
+		desc = l3l2q_consumer_copy(c);
+		if (l3l2q_likely(l3l2q_consumer_expects(c, desc)))
+			l3l2q_consumer_take(c, desc, &m[n]);
+		else
+			ret = l3l2q_consumer_unexpected(c, desc, &m[n]);
+		if (l3l2q_unlikely(ret))
+			return n ? n : ret;
+	}
+	l3l2q_consumer_note(c);
+	return n;
 }
 
 /* Where the consumer is, to go back to. */
@@ -1363,6 +1464,18 @@ static inline void l3l2q_core_unpeek(struct l3l2q_consumer *c, struct l3l2q_book
 	c->self_kick |= l3l2q_core_wants_self_kick(c->core, L3L2Q_EVENT_IN);
 }
 
+/* Is the handle what was acquired, and not marked as done? */
+static inline int l3l2q_consumer_matches(const struct l3l2q_consumer *c,
+					 const struct l3l2q_held *held,
+					 const struct l3l2q_message *m)
+{
+	return l3l2q_likely(!held->released && m->opcode == held->opcode &&
+			    m->payload_offset == held->payload_offset &&
+			    m->nbytes == held->nbytes &&
+			    m->data == l3l2q_consumer_body(c, held->payload_offset,
+							   held->nbytes));
+}
+
 /* The cached copy that a handle stands for, or NULL. */
 static inline struct l3l2q_held *l3l2q_consumer_find(struct l3l2q_consumer *c,
 						     const struct l3l2q_message *m)
@@ -1371,13 +1484,7 @@ static inline struct l3l2q_held *l3l2q_consumer_find(struct l3l2q_consumer *c,
 
 	if (l3l2q_unlikely(m->seq - 1 - c->head >= c->acquired - c->head))
 		return 0;
-	if (l3l2q_unlikely(held->released || m->opcode != held->opcode ||
-			   m->payload_offset != held->payload_offset ||
-			   m->nbytes != held->nbytes ||
-			   m->data != l3l2q_consumer_body(c, held->payload_offset,
-							  held->nbytes)))
-		return 0;
-	return held;
+	return l3l2q_consumer_matches(c, held, m) ? held : 0;
 }
 
 /**
@@ -1434,18 +1541,11 @@ static inline int l3l2q_core_complete(struct l3l2q_consumer *c, const struct l3l
 	return 0;
 }
 
-/* Release the completed prefix: one counter store, however long it is. */
-static inline void l3l2q_core_retire(struct l3l2q_consumer *c)
+/* The head moved: tell the peer, and those of ours whom a full window kept waiting. */
+static inline void l3l2q_consumer_retired(struct l3l2q_consumer *c)
 {
 	int quiet = c->quiet;
 
-	while (c->head != c->acquired && c->held[c->head & c->held_mask].released)
-		c->head++;
-	if (c->head == c->published)
-		return;
-	/* nothing is acquired after STOP */
-	if (l3l2q_unlikely(c->stopped && c->head == c->acquired))
-		c->drained = 1;
 	if (quiet)
 		l3l2q_consumer_note(c);
 	l3l2q_consumer_publish(c);
@@ -1453,13 +1553,85 @@ static inline void l3l2q_core_retire(struct l3l2q_consumer *c)
 		c->self_kick |= l3l2q_core_wants_self_kick(c->core, L3L2Q_EVENT_IN);
 }
 
-/* Release one message. */
-static inline int l3l2q_core_release(struct l3l2q_consumer *c, const struct l3l2q_message *m)
+/* Release the completed prefix: one counter store, however long it is. */
+static inline void l3l2q_core_retire(struct l3l2q_consumer *c)
+{
+	while (c->head != c->acquired && c->held[c->head & c->held_mask].released)
+		c->head++;
+	if (c->head == c->published)
+		return;
+	/* nothing is acquired after STOP */
+	if (l3l2q_unlikely(c->stopped && c->head == c->acquired))
+		c->drained = 1;
+	l3l2q_consumer_retired(c);
+}
+
+/* Is it the oldest that is held, and the only one that goes with its release? */
+static inline int l3l2q_consumer_may_release(const struct l3l2q_consumer *c,
+					     const struct l3l2q_message *m)
+{
+	const struct l3l2q_held *held = &c->held[c->head & c->held_mask];
+	const struct l3l2q_held *next = &c->held[(c->head + 1) & c->held_mask];
+
+	return l3l2q_likely(m->seq == c->head + 1 && c->head != c->acquired &&
+			    l3l2q_consumer_matches(c, held, m) &&
+			    (c->head + 1 == c->acquired || !next->released) && !c->odd &&
+			    l3l2q_core_sound(c->core));
+}
+
+static inline void l3l2q_consumer_release_next(struct l3l2q_consumer *c)
+{
+	l3l2q_core_count(&c->bytes, c->held[c->head & c->held_mask].nbytes);
+	c->head++;
+	l3l2q_consumer_retired(c);
+}
+
+L3L2Q_SLOW int l3l2q_consumer_release(struct l3l2q_consumer *c, const struct l3l2q_message *m)
 {
 	int ret = l3l2q_core_complete(c, m);
 
 	if (!ret)
 		l3l2q_core_retire(c);
+	return ret;
+}
+
+/* Release one message. */
+static inline int l3l2q_core_release(struct l3l2q_consumer *c, const struct l3l2q_message *m)
+{
+	if (l3l2q_unlikely(!l3l2q_consumer_may_release(c, m)))
+		return l3l2q_consumer_release(c, m);
+	l3l2q_consumer_release_next(c);
+	return 0;
+}
+
+/**
+ * l3l2q_core_release_batch() - release several messages, in any order
+ * @c: the consumer
+ * @m: handles
+ * @n: how many
+ *
+ * One counter store. Those before the first that is refused are released.
+ */
+static inline int l3l2q_core_release_batch(struct l3l2q_consumer *c,
+					   const struct l3l2q_message *m, int n)
+{
+	const struct l3l2q_held *held;
+	__u64 bytes = 0;
+	int i = 0, ret = 0;
+
+	if (l3l2q_likely(!c->odd && l3l2q_core_sound(c->core))) {
+		for (; i < n && c->head != c->acquired && m[i].seq == c->head + 1; i++) {
+			held = &c->held[c->head & c->held_mask];
+			if (!l3l2q_consumer_matches(c, held, &m[i]))
+				break;
+			bytes += held->nbytes;
+			c->head++;
+		}
+		l3l2q_core_count(&c->bytes, bytes);
+	}
+	for (; i < n && !ret; i++)
+		ret = l3l2q_core_complete(c, &m[i]);
+	l3l2q_core_retire(c);
 	return ret;
 }
 
@@ -1511,28 +1683,17 @@ L3L2Q_SLOW int l3l2q_consumer_dequeue_this(struct l3l2q_consumer *c, struct l3l2
 static inline int l3l2q_core_try_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m,
 					 void *to, __u64 capacity)
 {
+	int found = l3l2q_consumer_look(c);
 	struct l3l2q_desc desc;
-	__u64 nbytes;
 
-	if (!l3l2q_consumer_can(c) || l3l2q_unlikely(c->acquired != c->head))
+	if (l3l2q_unlikely(!found || c->acquired != c->head))
 		return l3l2q_consumer_dequeue_any(c, m, to, capacity);
+	if (found == -EAGAIN)
+		return l3l2q_consumer_none(m);
 	desc = l3l2q_consumer_copy(c);
-	nbytes = desc.payload_nbytes;
-	if (l3l2q_unlikely(!l3l2q_consumer_expects(c, desc) || nbytes > capacity ||
-			   (nbytes && !to)))
+	if (l3l2q_unlikely(!l3l2q_consumer_fits(c, desc, to, capacity)))
 		return l3l2q_consumer_dequeue_this(c, desc, m, to, capacity);
-	if (nbytes)
-		__builtin_memcpy(to, c->payload + desc.payload_offset, nbytes);
-	c->cursor += nbytes;
-	c->head = ++c->acquired;
-	m->seq = desc.seq;
-	m->payload_offset = desc.payload_offset;
-	m->nbytes = nbytes;
-	m->data = 0;
-	m->opcode = (__u32)desc.opcode;
-	l3l2q_core_count(&c->bytes, nbytes);
-	l3l2q_consumer_note(c);
-	l3l2q_consumer_publish(c);
+	l3l2q_consumer_move(c, desc, m, to);
 	return 0;
 }
 
