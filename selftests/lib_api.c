@@ -1098,4 +1098,119 @@ TEST(signals_do_not_end_a_blocking_call)
 	close_pair(ep);
 }
 
+struct long_wait {
+	struct l3l2q_ep *ep;
+	int ret;
+};
+
+static void *wait_long(void *arg)
+{
+	struct long_wait *w = arg;
+
+	w->ret = l3l2q_wait(w->ep, L3L2Q_EVENT_IN, LONG_NS);
+	return NULL;
+}
+
+static uint64_t syscalls(const struct l3l2q_ep *ep)
+{
+	struct l3l2q_ep_stats stats;
+
+	l3l2q_ep_stats(ep, &stats);
+	return stats.syscalls;
+}
+
+/* A slice on a futex, a look for a hang-up, then asleep until something happens. */
+static bool start_long_wait(struct long_wait *w, struct l3l2q_ep *ep, pthread_t *t)
+{
+	struct timespec nap = { .tv_nsec = 1000000 };
+	uint64_t before = syscalls(ep);
+	int i;
+
+	w->ep = ep;
+	w->ret = 0;
+	if (pthread_create(t, NULL, wait_long, w))
+		return false;
+	for (i = 0; i < 60000 && syscalls(ep) < before + 3; i++)
+		nanosleep(&nap, NULL);
+	return syscalls(ep) >= before + 3;
+}
+
+TEST(who_sleeps_for_long_is_woken)
+{
+	struct l3l2q_message m, second;
+	struct l3l2q_consumer *c;
+	struct long_wait w;
+	struct l3l2q_ep *ep[2];
+	pthread_t t[2];
+	uint64_t calls;
+	int i;
+
+	ASSERT_EQ(0, make_pair(ep, &small));
+	c = l3l2q_ep_consumer(ep[0]);
+	/* What earlier wake-ups have left behind neither wakes nor hides. */
+	for (i = 0; i < 3; i++) {
+		ASSERT_TRUE(start_long_wait(&w, ep[0], &t[0]));
+		ASSERT_EQ(0, l3l2q_try_enqueue(l3l2q_ep_producer(ep[1]), L3L2Q_OP_DATA, NULL, 0));
+		pthread_join(t[0], NULL);
+		EXPECT_EQ(L3L2Q_EVENT_IN, w.ret);
+		ASSERT_EQ(0, l3l2q_try_dequeue(c, &m, NULL, 0));
+	}
+
+	/* By this side: while the window is full the next message cannot be had. */
+	for (i = 0; i < 3; i++)
+		ASSERT_EQ(0, l3l2q_try_enqueue(l3l2q_ep_producer(ep[1]), L3L2Q_OP_DATA, NULL, 0));
+	ASSERT_EQ(0, l3l2q_try_peek(c, &m));
+	ASSERT_EQ(0, l3l2q_try_peek(c, &second));
+	ASSERT_TRUE(start_long_wait(&w, ep[0], &t[0]));
+	ASSERT_EQ(0, l3l2q_release(c, &m));
+	pthread_join(t[0], NULL);
+	EXPECT_EQ(L3L2Q_EVENT_IN, w.ret);
+	ASSERT_EQ(0, l3l2q_release(c, &second));
+	ASSERT_EQ(0, l3l2q_try_dequeue(c, &m, NULL, 0));
+
+	/* Nobody does anything in the meantime. */
+	ASSERT_TRUE(start_long_wait(&w, ep[0], &t[0]));
+	calls = syscalls(ep[0]);
+	EXPECT_EQ(-ETIMEDOUT, l3l2q_wait(ep[1], L3L2Q_EVENT_IN, 350000000));
+	EXPECT_LE(calls, syscalls(ep[0]));
+	EXPECT_GE(calls + 1, syscalls(ep[0]));
+	EXPECT_EQ(0, l3l2q_detach(ep[1]));
+	pthread_join(t[0], NULL);
+	EXPECT_EQ(L3L2Q_EVENT_HUP, w.ret);
+	close_pair(ep);
+}
+
+TEST(who_sleeps_for_long_hears_of_a_death)
+{
+	struct long_wait w;
+	struct l3l2q_ep *ep;
+	pthread_t t;
+	int fd, status;
+	pid_t pid;
+
+	ASSERT_EQ(0, l3l2q_create(&ep, &small, NULL));
+	fd = l3l2q_open_peer(ep);
+	ASSERT_LE(0, fd);
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		struct l3l2q_ep *peer;
+
+		if (l3l2q_attach(&peer, fd, NULL, NULL) ||
+		    l3l2q_try_enqueue(l3l2q_ep_producer(peer), L3L2Q_OP_DATA, NULL, 0))
+			_exit(1);
+		pause();
+		_exit(2);
+	}
+	close(fd);
+	ASSERT_EQ(0, l3l2q_dequeue(l3l2q_ep_consumer(ep), &(struct l3l2q_message){ 0 }, NULL, 0,
+				   LONG_NS));
+	ASSERT_TRUE(start_long_wait(&w, ep, &t));
+	EXPECT_EQ(0, kill(pid, SIGKILL));
+	EXPECT_EQ(pid, waitpid(pid, &status, 0));
+	pthread_join(t, NULL);
+	EXPECT_EQ(L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP, w.ret);
+	l3l2q_close(ep);
+}
+
 TEST_HARNESS_MAIN

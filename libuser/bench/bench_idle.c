@@ -157,6 +157,8 @@ static void tally(struct idler idlers[2], struct tally *t)
 static int idle(void)
 {
 	struct l3l2q_attr attr = ends_small(options.transport, 0);
+	/* to fall asleep for good */
+	struct timespec settle = { .tv_nsec = 250000000 };
 	struct timespec second = { .tv_sec = !options.quick,
 				   .tv_nsec = options.quick ? 125000000 : 0 };
 	struct idler idlers[2] = { { .tid = 0 } };
@@ -174,6 +176,7 @@ static int idle(void)
 	}
 	for (i = 0; i < 2; i++)
 		until_asleep(&idlers[i]);
+	nanosleep(&settle, NULL);
 	tally(idlers, &before);
 	nanosleep(&second, NULL);
 	tally(idlers, &after);

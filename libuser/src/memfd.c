@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Transport over a memfd, without the driver: futexes to sleep and wake, eventfds for whoever polls, a socket that tells of the peer's end.
+ * Transport over a memfd, without the driver: futexes to sleep and wake, eventfds
+ * for whoever polls or sleeps for long, a socket that tells of the peer's end.
  *
  * The memfd holds, each on pages of its own: status, L3's control, L2's control,
  * counters, payload. It is sealed against resizing, so that no peer can make us
@@ -24,7 +25,8 @@
 
 #include "internal.h"
 
-#define SLICE_NS 100000000ull		/* longest sleep between hang-up checks */
+#define SLICE_NS 100000000ull		/* longest sleep on a futex, between hang-up checks */
+#define NSEC_PER_MSEC 1000000ull
 #define ARM_POLL (1u << 16)		/* in armed: somebody polls the eventfd */
 #define WATCHED 3			/* descriptors that an epoll of ours has */
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
@@ -138,58 +140,134 @@ static void check_hup(struct l3l2q_ep *ep)
 
 /* ---- sleeping ---------------------------------------------------------- */
 
-/* To be read before arming: a wake-up after that is seen by sleep_slice(). */
-static uint32_t wakeups_before(struct l3l2q_ep *ep)
+/* Watch a descriptor in an epoll. */
+static int watch(int epoll, int fd, uint32_t events)
 {
-	return __atomic_load_n(wakeups(ep->core.control), __ATOMIC_ACQUIRE);
+	struct epoll_event event = { .events = events, .data.fd = fd };
+
+	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
+/* What happened to an epoll of ours; whatever is not the eventfd is the peer's end. */
+static int happened(struct l3l2q_ep *ep, int epoll, int timeout_ms)
+{
+	struct epoll_event events[WATCHED];
+	int i, n;
+
+	l3l2q_count_syscall(ep);
+	n = epoll_wait(epoll, events, WATCHED, timeout_ms);
+	for (i = 0; i < n; i++) {
+		if (events[i].data.fd != ep->own_event)
+			peer_died(ep);
+	}
+	return n < 0 && errno != EINTR ? -errno : 0;
+}
+
+/*
+ * For somebody who has slept for a slice and may do so for long: from here on the
+ * kernel tells of the peer's end, and no slices are needed. -1 if that cannot be.
+ */
+static int idle_epoll(struct l3l2q_ep *ep)
+{
+	int hup = __atomic_load_n(&ep->hup_fd, __ATOMIC_ACQUIRE);
+	int epoll = hup < 0 ? -1 : epoll_create1(EPOLL_CLOEXEC);
+	int ret;
+
+	if (epoll < 0)
+		return -1;
+	ret = watch(epoll, ep->own_event, EPOLLIN | EPOLLET);
+	if (!ret)
+		ret = watch(epoll, hup, EPOLLRDHUP);
+	if (!ret && ep->peer_pidfd >= 0)
+		ret = watch(epoll, ep->peer_pidfd, EPOLLIN);
+	if (ret)
+		l3l2q_close_fd(&epoll);
+	return epoll;
+}
+
+/**
+ * struct sleeper - somebody who arms, looks and sleeps until a deadline
+ * @before: wake-ups there had been when it armed: later ones are seen
+ * @epoll: to sleep in, once it has been asleep for long; else -1
+ */
+struct sleeper {
+	struct l3l2q_ep *ep;
+	uint64_t deadline_ns;
+	uint32_t before;
+	int epoll;
+};
+
+static void sleeper_arm(struct sleeper *s, uint32_t bits)
+{
+	s->before = __atomic_load_n(wakeups(s->ep->core.control), __ATOMIC_ACQUIRE);
+	l3l2q_arm_word(s->ep, s->epoll < 0 ? bits : bits | ARM_POLL);
 }
 
 /*
  * Sleep until there was a wake-up since, for one slice at most. A slice need not
- * be exact, so a clock will do that is read faster. -ETIMEDOUT at the deadline.
+ * be exact, so a clock will do that is read faster.
  */
-static int sleep_slice(struct l3l2q_ep *ep, uint32_t before, uint64_t deadline_ns)
+static int sleep_slice(struct sleeper *s)
 {
+	struct l3l2q_ep *ep = s->ep;
 	struct timespec until;
 	uint64_t end;
 
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &until);
 	end = (uint64_t)until.tv_sec * NSEC_PER_SEC + (uint64_t)until.tv_nsec + SLICE_NS;
-	if (end > deadline_ns)
-		end = deadline_ns;
+	if (end > s->deadline_ns)
+		end = s->deadline_ns;
 	until.tv_sec = (time_t)(end / NSEC_PER_SEC);
 	until.tv_nsec = (long)(end % NSEC_PER_SEC);
 	l3l2q_count_syscall(ep);
-	if (!futex_wait_until(wakeups(ep->core.control), before, &until) || errno != ETIMEDOUT)
+	if (!futex_wait_until(wakeups(ep->core.control), s->before, &until) ||
+	    errno != ETIMEDOUT)
 		return 0;
 	check_hup(ep);
-	return end == deadline_ns ? -ETIMEDOUT : 0;
+	if (end == s->deadline_ns)
+		return -ETIMEDOUT;
+	if (s->epoll < 0)
+		s->epoll = idle_epoll(ep);
+	return 0;
+}
+
+/* One turn of sleep: the caller looks. -ETIMEDOUT at the deadline. */
+static int sleeper_rest(struct sleeper *s)
+{
+	uint64_t ms = 0, now;
+
+	if (s->epoll >= 0) {
+		/* Short of the deadline, which a slice meets more exactly. */
+		now = l3l2q_now() + SLICE_NS;
+		ms = now < s->deadline_ns ? (s->deadline_ns - now) / NSEC_PER_MSEC : 0;
+	}
+	if (!ms)
+		return sleep_slice(s);
+	return happened(s->ep, s->epoll, ms < INT_MAX ? (int)ms : INT_MAX);
 }
 
 static int memfd_sleep(struct l3l2q_ep *ep, uint32_t events, uint64_t deadline_ns)
 {
-	uint32_t before, ready;
-	int ret;
+	struct sleeper s = { .ep = ep, .deadline_ns = deadline_ns, .epoll = -1 };
+	int ready, ret = 0;
 
-	for (;;) {
-		before = wakeups_before(ep);
-		l3l2q_arm_word(ep, events);
-		ready = l3l2q_ready(ep, events);
+	do {
+		sleeper_arm(&s, events);
+		ready = (int)l3l2q_ready(ep, events);
 		if (ready)
-			return (int)ready;
-		ret = sleep_slice(ep, before, deadline_ns);
+			break;
+		ret = sleeper_rest(&s);
 		/* Not armed again, which would cost the peer a system call. */
-		ready = l3l2q_ready(ep, events);
-		if (ready)
-			return (int)ready;
-		if (ret)
-			return ret;
-	}
+		ready = (int)l3l2q_ready(ep, events);
+	} while (!ready && !ret);
+	l3l2q_close_fd(&s.epoll);
+	return ready ? ready : ret;
 }
 
-static bool counter_done(struct l3l2q_ep *ep, const int32_t *counter,
-			 struct l3l2q_condition *cond)
+static bool counter_done(struct l3l2q_ep *ep, struct l3l2q_condition *cond)
 {
+	const int32_t *counter = l3l2q_core_counter(&ep->core, (uint32_t)cond->offset);
+
 	cond->observed = (int32_t)l3l2q_load_counter(counter);
 	return l3l2q_cmp_holds(cond->cmp, cond->observed, cond->value) ||
 	       l3l2q_ready(ep, L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP);
@@ -198,21 +276,20 @@ static bool counter_done(struct l3l2q_ep *ep, const int32_t *counter,
 static int memfd_sleep_counter(struct l3l2q_ep *ep, struct l3l2q_condition *cond,
 			       uint64_t deadline_ns)
 {
-	const int32_t *counter = l3l2q_core_counter(&ep->core, (uint32_t)cond->offset);
-	uint32_t before;
-	int ret;
+	struct sleeper s = { .ep = ep, .deadline_ns = deadline_ns, .epoll = -1 };
+	bool done;
+	int ret = 0;
 
-	for (;;) {
-		before = wakeups_before(ep);
-		l3l2q_arm_word(ep, L3L2Q_ARM_COUNTER | L3L2Q_EVENT_ABORT);
-		if (counter_done(ep, counter, cond))
-			return 0;
-		ret = sleep_slice(ep, before, deadline_ns);
-		if (counter_done(ep, counter, cond))
-			return 0;
-		if (ret)
-			return ret;
-	}
+	do {
+		sleeper_arm(&s, L3L2Q_ARM_COUNTER | L3L2Q_EVENT_ABORT);
+		done = counter_done(ep, cond);
+		if (done)
+			break;
+		ret = sleeper_rest(&s);
+		done = counter_done(ep, cond);
+	} while (!done && !ret);
+	l3l2q_close_fd(&s.epoll);
+	return done ? 0 : ret;
 }
 
 /*
@@ -222,19 +299,11 @@ static int memfd_sleep_counter(struct l3l2q_ep *ep, struct l3l2q_condition *cond
  */
 static int memfd_arm(struct l3l2q_ep *ep, uint32_t events)
 {
-	struct epoll_event happened[WATCHED];
-	int i, n;
+	int ret = happened(ep, ep->poll_fd, 0);
 
-	l3l2q_count_syscall(ep);
-	n = epoll_wait(ep->poll_fd, happened, WATCHED, 0);
-	if (n < 0 && errno != EINTR)
-		return -errno;
-	for (i = 0; i < n; i++) {
-		if (happened[i].data.fd != ep->own_event)
-			peer_died(ep);
-	}
-	l3l2q_arm_word(ep, events | ARM_POLL);
-	return 0;
+	if (!ret)
+		l3l2q_arm_word(ep, events | ARM_POLL);
+	return ret;
 }
 
 static int memfd_fd(struct l3l2q_ep *ep)
@@ -281,14 +350,6 @@ static void memfd_release(struct l3l2q_ep *ep)
 	l3l2q_close_fd(&ep->fd);
 }
 
-/* Watch a descriptor in the endpoint's epoll. */
-static int watch(struct l3l2q_ep *ep, int fd, uint32_t events)
-{
-	struct epoll_event event = { .events = events, .data.fd = fd };
-
-	return epoll_ctl(ep->poll_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
-}
-
 static int memfd_open_peer(struct l3l2q_ep *ep)
 {
 	enum l3l2q_role own = (enum l3l2q_role)ep->core.role;
@@ -321,7 +382,7 @@ static int memfd_open_peer(struct l3l2q_ep *ep)
 	fds[FD_HUP] = hup[1];
 	ret = l3l2q_send_fds(hand[0], &hello, sizeof(hello), fds, FDS);
 	if (!ret)
-		ret = watch(ep, hup[0], EPOLLRDHUP);
+		ret = watch(ep->poll_fd, hup[0], EPOLLRDHUP);
 	close(hup[1]);
 	if (ret) {
 		close(hup[0]);
@@ -453,7 +514,7 @@ static int make_events(struct l3l2q_ep *ep)
 static int make_poll(struct l3l2q_ep *ep)
 {
 	ep->poll_fd = epoll_create1(EPOLL_CLOEXEC);
-	return ep->poll_fd < 0 ? -errno : watch(ep, ep->own_event, EPOLLIN | EPOLLET);
+	return ep->poll_fd < 0 ? -errno : watch(ep->poll_fd, ep->own_event, EPOLLIN | EPOLLET);
 }
 
 /* What region and queue say once sizes are known; the bases are our mappings. */
@@ -577,7 +638,7 @@ static int watch_creator(struct l3l2q_ep *ep)
 		return 0;
 	ep->peer_pidfd = (int)syscall(SYS_pidfd_open, creator.pid, 0);
 	if (ep->peer_pidfd >= 0)
-		return watch(ep, ep->peer_pidfd, EPOLLIN);
+		return watch(ep->poll_fd, ep->peer_pidfd, EPOLLIN);
 	if (errno == ESRCH)
 		peer_died(ep);
 	return errno == ESRCH || errno == ENOSYS ? 0 : -errno;
@@ -629,7 +690,7 @@ int l3l2q_memfd_attach(struct l3l2q_ep **out, int fd, const struct l3l2q_attr *a
 	if (!ret)
 		ret = make_poll(ep);
 	if (!ret)
-		ret = watch(ep, ep->hup_fd, EPOLLRDHUP);
+		ret = watch(ep->poll_fd, ep->hup_fd, EPOLLRDHUP);
 	if (ret)
 		return discard(ep, l3l2q_why(why, ret, "cannot attach the memfd region: %s",
 					     strerror(-ret)));
