@@ -102,7 +102,8 @@ static int copying(uint64_t size)
 static int batch(uint64_t n)
 {
 	static const struct link *const links[] = {
-		&link_l3l2q_in_place, &link_l3l2q, WITH_DPDK(&link_rte_burst, &link_rte,)
+		&link_l3l2q_in_place, &link_l3l2q, WITH_DPDK(&link_rte_burst, &link_rte_desc,
+		&link_rte,)
 		&link_naive,
 	};
 	struct contest *contest = contest_new("batch", n, "a message of 64 B, sent in batches");

@@ -203,6 +203,7 @@ extern const struct link link_l3l2q_in_place;	/* reserve, commit; peek, release 
 extern const struct link link_naive;		/* the protocol as the reference does it */
 extern const struct link link_rte;		/* DPDK, one by one */
 extern const struct link link_rte_burst;
+extern const struct link link_rte_desc;		/* bursts of as much as a descriptor of ours */
 extern const struct link link_memcpy;		/* a bare ring of bodies */
 extern const struct link link_one_line;
 extern const struct link link_two_lines;

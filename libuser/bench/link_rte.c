@@ -153,4 +153,86 @@ PING_PONG(rte_burst)
 ONE_WAY(rte_burst)
 const struct link link_rte_burst = LINK("rte_ring burst", rte_burst, false);
 
+/* ---- bursts of descriptors --------------------------------------------- */
+
+/*
+ * A ring of what a message of ours says of itself, not of bare pointers: as many
+ * lines change hands as the wire format makes us change.
+ */
+static int rte_desc_open(struct contestant *c)
+{
+	struct job *job = c->arg;
+	unsigned int size = (unsigned int)job->depth * 2;
+	struct rte_link *link;
+	int dir, ret;
+
+	ret = rte_open(c);
+	if (ret)
+		return ret;
+	link = job->link;
+	for (dir = 0; dir < 2 && !ret; dir++) {
+		struct rte_way *way = &link->way[dir];
+		ssize_t bytes = rte_ring_get_memsize_elem(sizeof(struct l3l2q_desc), size);
+
+		free(way->ring);
+		free(way->sending);
+		free(way->taken);
+		way->ring = bytes > 0 ? job_memory((size_t)bytes) : NULL;
+		way->sending = job_memory(job->batch * sizeof(struct l3l2q_desc));
+		way->taken = job_memory(job->batch * sizeof(struct l3l2q_desc));
+		ret = way->ring && way->sending && way->taken ?
+		      rte_ring_init(way->ring, "bench", size, RING_F_SP_ENQ | RING_F_SC_DEQ) :
+		      -ENOMEM;
+	}
+	if (ret)
+		rte_close(c);
+	return ret;
+}
+
+static inline void rte_desc_send(struct job *job, int dir, uint64_t n)
+{
+	struct rte_way *way = &((struct rte_link *)job->link)->way[dir];
+	struct l3l2q_desc *desc = (struct l3l2q_desc *)(void *)way->sending;
+	uint64_t i;
+
+	for (i = 0; i < n; i++) {
+		const unsigned char *body = rte_filled(way, job);
+
+		desc[i].seq = way->next;
+		desc[i].opcode = L3L2Q_OP_DATA;
+		desc[i].payload_offset = (uint64_t)(body - way->buffers);
+		desc[i].payload_nbytes = job->size;
+	}
+	for (i = 0; i < n;) {
+		unsigned int sent = rte_ring_sp_enqueue_burst_elem(way->ring, desc + i,
+								   sizeof(*desc),
+								   (unsigned int)(n - i), NULL);
+
+		if (!sent)
+			l3l2q_relax();
+		i += sent;
+	}
+}
+
+static inline void rte_desc_recv(struct job *job, int dir, uint64_t n)
+{
+	struct rte_way *way = &((struct rte_link *)job->link)->way[dir];
+	struct l3l2q_desc *desc = (struct l3l2q_desc *)(void *)way->taken;
+	unsigned int i, got;
+
+	for (; n; n -= got) {
+		got = rte_ring_sc_dequeue_burst_elem(way->ring, desc, sizeof(*desc),
+						     (unsigned int)n, NULL);
+		if (!got)
+			l3l2q_relax();
+		for (i = 0; i < got; i++)
+			job_take(job, dir, way->buffers + desc[i].payload_offset);
+	}
+}
+
+#define rte_desc_close rte_close
+PING_PONG(rte_desc)
+ONE_WAY(rte_desc)
+const struct link link_rte_desc = LINK("rte_ring burst of 32 B", rte_desc, false);
+
 #endif /* L3L2Q_BENCH_DPDK */
