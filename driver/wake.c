@@ -293,9 +293,7 @@ bool l3l2q_watch_start(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch)
 	}
 	if (watch->deadline < ep->timer_at) {
 		WRITE_ONCE(ep->timer_at, watch->deadline);
-		hrtimer_start_range_ns(&ep->timer, watch->deadline,
-				       current->timer_slack_ns,
-				       HRTIMER_MODE_ABS);
+		hrtimer_start(&ep->timer, watch->deadline, HRTIMER_MODE_ABS);
 	}
 	return false;
 }
