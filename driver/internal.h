@@ -492,12 +492,10 @@ struct l3l2q_ioctl {
 	int (*execute)(struct l3l2q_ucmd *ucmd);
 };
 
-/* _min stays when the structure grows, so it is a number. Whole words only. */
+/* _min stays when the structure grows, so it is a number. */
 #define L3L2Q_IOCTL(_struct, _min, _flags, _live, _execute)		\
 	{								\
-		.size = sizeof(struct _struct) +			\
-			BUILD_BUG_ON_ZERO(sizeof(struct _struct) %	\
-					  sizeof(u64)),			\
+		.size = sizeof(struct _struct),				\
 		.min_size = (_min),					\
 		.flags = (_flags),					\
 		.live = (_live),					\

@@ -38,7 +38,7 @@ struct l3l2q_ucmd_head {
 };
 
 /*
- * The structures are a few words: to fetch these one by one is cheaper than what
+ * Structures are a few words: to fetch these one by one is cheaper than what
  * copies in general have to check.
  */
 static int l3l2q_fetch_words(u64 *words, const u64 __user *user, size_t bytes)
@@ -72,7 +72,8 @@ static int l3l2q_ucmd_copy(struct l3l2q_ucmd *ucmd,
 	if (ucmd->user_size > PAGE_SIZE)
 		return -E2BIG;
 
-	if (ucmd->user_size == ucmd->size)
+	if (ucmd->user_size == ucmd->size &&
+	    IS_ALIGNED(ucmd->size, sizeof(u64)))
 		err = l3l2q_fetch_words(ucmd->cmd, ucmd->user, ucmd->size);
 	else
 		err = copy_struct_from_user(ucmd->cmd, ucmd->size, ucmd->user,
