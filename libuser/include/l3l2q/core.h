@@ -1097,9 +1097,8 @@ static inline void l3l2q_consumer_note(struct l3l2q_consumer *c)
 }
 
 /* Copy a descriptor, once. */
-static inline struct l3l2q_desc l3l2q_consumer_copy(const struct l3l2q_consumer *c)
+static inline struct l3l2q_desc l3l2q_desc_copy(const struct l3l2q_desc *slot)
 {
-	const struct l3l2q_desc *slot = &c->ring[c->acquired & c->mask];
 	struct l3l2q_desc desc;
 
 	desc.seq = __atomic_load_n(&slot->seq, __ATOMIC_RELAXED);
@@ -1109,14 +1108,26 @@ static inline struct l3l2q_desc l3l2q_consumer_copy(const struct l3l2q_consumer 
 	return desc;
 }
 
-/* Is it the next message, whose body lies at the cursor in one piece? */
+/* That of the next message. */
+static inline struct l3l2q_desc l3l2q_consumer_copy(const struct l3l2q_consumer *c)
+{
+	return l3l2q_desc_copy(&c->ring[c->acquired & c->mask]);
+}
+
+/* Is it message @seq, whose body lies at @at in one piece? */
+static inline int l3l2q_desc_expected(struct l3l2q_desc desc, __u64 seq, __u64 at, __u64 arena_end)
+{
+	__u64 offset = desc.payload_nbytes ? at : 0;
+
+	return l3l2q_likely(desc.seq == seq && l3l2q_opcode_ordinary(desc.opcode) &&
+			    desc.payload_offset == offset &&
+			    desc.payload_nbytes <= arena_end - offset);
+}
+
+/* Is it the next message, whose body lies at the cursor? */
 static inline int l3l2q_consumer_expects(const struct l3l2q_consumer *c, struct l3l2q_desc desc)
 {
-	__u64 offset = desc.payload_nbytes ? c->base + c->cursor : 0;
-
-	return l3l2q_likely(desc.seq == c->acquired + 1 && l3l2q_opcode_ordinary(desc.opcode) &&
-			    desc.payload_offset == offset &&
-			    desc.payload_nbytes <= c->arena_end - offset);
+	return l3l2q_desc_expected(desc, c->acquired + 1, c->base + c->cursor, c->arena_end);
 }
 
 /* The address of a body, or NULL. */
@@ -1162,22 +1173,27 @@ static inline int l3l2q_consumer_none(struct l3l2q_message *m)
 	return -EAGAIN;
 }
 
-/* Acquire a message that is as expected; the caller notes. */
-static inline void l3l2q_consumer_take(struct l3l2q_consumer *c, struct l3l2q_desc desc,
-				       struct l3l2q_message *m)
+/* Keep a descriptor, and hand it out. */
+static inline void l3l2q_held_fill(struct l3l2q_held *held, struct l3l2q_desc desc, __u64 start,
+				   const unsigned char *payload, struct l3l2q_message *m)
 {
-	struct l3l2q_held *held = &c->held[c->acquired & c->held_mask];
-
 	held->payload_offset = desc.payload_offset;
 	held->nbytes = desc.payload_nbytes;
-	held->start = c->cursor;
+	held->start = start;
 	held->opcode = (__u32)desc.opcode;
 	held->released = 0;
 	m->seq = desc.seq;
 	m->payload_offset = desc.payload_offset;
 	m->nbytes = desc.payload_nbytes;
-	m->data = l3l2q_consumer_body(c, desc.payload_offset, desc.payload_nbytes);
+	m->data = desc.payload_nbytes ? payload + desc.payload_offset : 0;
 	m->opcode = (__u32)desc.opcode;
+}
+
+/* Acquire a message that is as expected; the caller notes. */
+static inline void l3l2q_consumer_take(struct l3l2q_consumer *c, struct l3l2q_desc desc,
+				       struct l3l2q_message *m)
+{
+	l3l2q_held_fill(&c->held[c->acquired & c->held_mask], desc, c->cursor, c->payload, m);
 	c->cursor += desc.payload_nbytes;
 	c->acquired++;
 }
@@ -1403,6 +1419,34 @@ L3L2Q_SLOW int l3l2q_consumer_peek_each(struct l3l2q_consumer *c, struct l3l2q_m
 	return n ? n : ret;
 }
 
+/*
+ * Acquire up to @max messages that are as expected and known to be there. In
+ * variables of its own: what is written might else be what it goes by.
+ */
+static inline int l3l2q_consumer_take_run(struct l3l2q_consumer *c, struct l3l2q_message *m,
+					  int max)
+{
+	const struct l3l2q_desc *ring = c->ring;
+	const unsigned char *payload = c->payload;
+	struct l3l2q_held *held = c->held;
+	__u64 mask = c->mask, held_mask = c->held_mask;
+	__u64 base = c->base, arena_end = c->arena_end;
+	__u64 cursor = c->cursor, at = c->acquired;
+	int n;
+
+	for (n = 0; n < max; n++, at++) {
+		struct l3l2q_desc desc = l3l2q_desc_copy(&ring[at & mask]);
+
+		if (l3l2q_unlikely(!l3l2q_desc_expected(desc, at + 1, base + cursor, arena_end)))
+			break;
+		l3l2q_held_fill(&held[at & held_mask], desc, cursor, payload, m++);
+		cursor += desc.payload_nbytes;
+	}
+	c->cursor = cursor;
+	c->acquired = at;
+	return n;
+}
+
 /**
  * l3l2q_core_peek_batch() - acquire several messages
  * @c: the consumer
@@ -1414,27 +1458,26 @@ L3L2Q_SLOW int l3l2q_consumer_peek_each(struct l3l2q_consumer *c, struct l3l2q_m
 static inline int l3l2q_core_peek_batch(struct l3l2q_consumer *c, struct l3l2q_message *m,
 					int max)
 {
-	struct l3l2q_desc desc;
+	int n, ret = l3l2q_consumer_look(c);
 	__u64 known;
-	int n, ret = 0;
 
-	ret = l3l2q_consumer_look(c);
 	if (ret == -EAGAIN)
 		return l3l2q_consumer_none(m);
 	if (l3l2q_unlikely(!ret))
 		return l3l2q_consumer_peek_each(c, m, max);
-	ret = 0;
 	known = c->tail - c->acquired;
 	if (known > c->window - (c->acquired - c->head))
 		known = c->window - (c->acquired - c->head);
-	for (n = 0; n < max && (__u64)n < known && !c->stopped; n++) {
-		desc = l3l2q_consumer_copy(c);
-		if (l3l2q_likely(l3l2q_consumer_expects(c, desc)))
-			l3l2q_consumer_take(c, desc, &m[n]);
-		else
-			ret = l3l2q_consumer_unexpected(c, desc, &m[n]);
-		if (l3l2q_unlikely(ret))
-			return n ? n : ret;
+	if ((__u64)max > known)
+		max = (int)known;
+	for (n = 0;; n++) {
+		n += l3l2q_consumer_take_run(c, m + n, max - n);
+		if (l3l2q_likely(n == max))
+			break;
+		/* one that is not as expected, by another copy */
+		ret = l3l2q_consumer_peek(c, m + n);
+		if (ret || c->stopped)
+			return ret ? n ? n : ret : n + 1;
 	}
 	l3l2q_consumer_note(c);
 	return n;
@@ -1615,18 +1658,17 @@ static inline int l3l2q_core_release(struct l3l2q_consumer *c, const struct l3l2
 static inline int l3l2q_core_release_batch(struct l3l2q_consumer *c,
 					   const struct l3l2q_message *m, int n)
 {
-	const struct l3l2q_held *held;
-	__u64 bytes = 0;
+	const struct l3l2q_held *held = c->held;
+	__u64 held_mask = c->held_mask, head = c->head, acquired = c->acquired, bytes = 0;
 	int i = 0, ret = 0;
 
 	if (l3l2q_likely(!c->odd && l3l2q_core_sound(c->core))) {
-		for (; i < n && c->head != c->acquired && m[i].seq == c->head + 1; i++) {
-			held = &c->held[c->head & c->held_mask];
-			if (!l3l2q_consumer_matches(c, held, &m[i]))
+		for (; i < n && head != acquired && m[i].seq == head + 1; i++, head++) {
+			if (!l3l2q_consumer_matches(c, &held[head & held_mask], &m[i]))
 				break;
-			bytes += held->nbytes;
-			c->head++;
+			bytes += m[i].nbytes;
 		}
+		c->head = head;
 		l3l2q_core_count(&c->bytes, bytes);
 	}
 	for (; i < n && !ret; i++)
