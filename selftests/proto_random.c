@@ -160,7 +160,7 @@ static const char *traffic_peek(struct traffic *t)
 		return NULL; /* the L2 consumer must not ask */
 	ret = l3l2q_core_try_peek(&t->rx->c, &m);
 	if (again)
-		return !ret && !memcmp(&m, &t->held[0], sizeof(m)) ? NULL : "not the same handle";
+		return !ret && same_message(&m, &t->held[0]) ? NULL : "not the same handle";
 	if (ret != (want ? 0 : -EAGAIN))
 		return "peek: result";
 	if (ret) {

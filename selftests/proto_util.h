@@ -203,8 +203,12 @@ struct side {
 	void *c_memory;
 };
 
+/* Of cached memory: it can be removed. Other memory always can. */
+#define WORLD_REMOVABLE 0x100u
+
 struct world {
 	uint32_t memory;	/* enum l3l2q_memory that both sides take it for */
+	bool removable;
 	struct l3l2q_layout l;
 	struct l3l2q_region_desc region;
 	struct l3l2q_queue_desc queue;
@@ -246,7 +250,7 @@ static inline bool side_make(struct world *w, enum l3l2q_role role, uint64_t win
 		return false;
 	if (l3l2q_core_set_memory(&s->core, w->memory))
 		return false;
-	s->core.removed = &w->removed;
+	s->core.removed = w->removable ? &w->removed : NULL;
 	s->core.control = w->control[role];
 	s->core.peer_armed = &w->control[l3l2q_peer_role(role)]->armed;
 	s->p_memory = calloc(1, l3l2q_producer_memory(w->l.depth));
@@ -262,7 +266,8 @@ static inline bool world_make_of(struct world *w, uint32_t memory, uint64_t dept
 	int role;
 
 	memset(w, 0, sizeof(*w));
-	w->memory = memory;
+	w->memory = memory & ~WORLD_REMOVABLE;
+	w->removable = memory != L3L2Q_MEMORY_CACHED;
 	if (l3l2q_layout_make(depth, in, out, &w->l))
 		return false;
 	scalars_make(&w->region, &w->queue, &w->l);
@@ -353,6 +358,13 @@ static inline int send_op(struct side *s, uint32_t opcode, uint64_t nbytes, uint
 	ret = l3l2q_core_try_enqueue(&s->p, opcode, l3l2q_core_copy, body, nbytes);
 	free(body);
 	return ret;
+}
+
+/* All that a handle says; what pads it says nothing. */
+static inline bool same_message(const struct l3l2q_message *a, const struct l3l2q_message *b)
+{
+	return a->seq == b->seq && a->payload_offset == b->payload_offset &&
+	       a->nbytes == b->nbytes && a->data == b->data && a->opcode == b->opcode;
 }
 
 static inline int send_data(struct side *s, uint64_t nbytes, uint64_t seed)
