@@ -480,6 +480,17 @@ static inline int l3l2q_producer_can(const struct l3l2q_producer *p, __u64 nbyte
 			    !p->reserved && l3l2q_core_sound(p->core));
 }
 
+/*
+ * Is it clear that it still cannot: was as much refused, was what it waits for not
+ * seen since, and has the peer released nothing?
+ */
+static inline int l3l2q_producer_stuck(const struct l3l2q_producer *p, __u64 nbytes)
+{
+	return p->needing && p->head < p->need_head && nbytes >= p->need_bytes &&
+	       nbytes <= p->arena_end - p->arena_offset && !p->reserved && l3l2q_core_plain(p->core) && l3l2q_core_sound(p->core) &&
+	       l3l2q_load_counter(p->head_counter) == (__u32)p->head;
+}
+
 /* Where a body at the cursor lies in the payload range; 0 without a body. */
 static inline __u64 l3l2q_producer_offset(const struct l3l2q_producer *p, __u64 nbytes)
 {
@@ -796,8 +807,11 @@ L3L2Q_SLOW int l3l2q_producer_enqueue(struct l3l2q_producer *p, __u32 opcode,
 static inline int l3l2q_core_try_enqueue(struct l3l2q_producer *p, __u32 opcode,
 					 l3l2q_copy_fn copy, const void *arg, __u64 nbytes)
 {
-	if (l3l2q_unlikely(!l3l2q_opcode_ordinary(opcode) || !l3l2q_producer_can(p, nbytes)))
+	if (l3l2q_unlikely(!l3l2q_opcode_ordinary(opcode)))
 		return l3l2q_producer_enqueue(p, opcode, copy, arg, nbytes);
+	if (!l3l2q_producer_can(p, nbytes))
+		return l3l2q_producer_stuck(p, nbytes) ? -EAGAIN :
+		       l3l2q_producer_enqueue(p, opcode, copy, arg, nbytes);
 	if (nbytes)
 		copy(p->core, l3l2q_producer_body(p, nbytes), arg, nbytes);
 	l3l2q_producer_put(p, opcode, nbytes);
@@ -846,7 +860,8 @@ static inline int l3l2q_core_try_reserve(struct l3l2q_producer *p, __u64 nbytes,
 					 struct l3l2q_reservation *span)
 {
 	if (!l3l2q_producer_can(p, nbytes))
-		return l3l2q_producer_reserve(p, nbytes, span);
+		return l3l2q_producer_stuck(p, nbytes) ? -EAGAIN :
+		       l3l2q_producer_reserve(p, nbytes, span);
 	l3l2q_producer_hand_out(p, nbytes, l3l2q_producer_body(p, nbytes), span);
 	return 0;
 }

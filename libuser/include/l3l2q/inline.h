@@ -35,9 +35,11 @@ L3L2Q_INLINE int l3l2q_inline_placed(struct l3l2q_producer *p)
 L3L2Q_INLINE int l3l2q_inline_try_enqueue(struct l3l2q_producer *p, uint32_t opcode,
 					   const void *body, size_t nbytes)
 {
-	if (l3l2q_unlikely(!l3l2q_opcode_ordinary(opcode) || !body != !nbytes ||
-			   !l3l2q_producer_can(p, nbytes)))
+	if (l3l2q_unlikely(!l3l2q_opcode_ordinary(opcode) || !body != !nbytes))
 		return l3l2q_try_enqueue(p, opcode, body, nbytes);
+	if (!l3l2q_producer_can(p, nbytes))
+		return l3l2q_producer_stuck(p, nbytes) ? -EAGAIN :
+		       l3l2q_try_enqueue(p, opcode, body, nbytes);
 	if (nbytes)
 		__builtin_memcpy(l3l2q_producer_body(p, nbytes), body, nbytes);
 	l3l2q_producer_put(p, opcode, nbytes);
@@ -47,8 +49,9 @@ L3L2Q_INLINE int l3l2q_inline_try_enqueue(struct l3l2q_producer *p, uint32_t opc
 L3L2Q_INLINE int l3l2q_inline_try_reserve(struct l3l2q_producer *p, size_t nbytes,
 					   struct l3l2q_reservation *span)
 {
-	if (l3l2q_unlikely(!l3l2q_producer_can(p, nbytes)))
-		return l3l2q_try_reserve(p, nbytes, span);
+	if (!l3l2q_producer_can(p, nbytes))
+		return l3l2q_producer_stuck(p, nbytes) ? -EAGAIN :
+		       l3l2q_try_reserve(p, nbytes, span);
 	l3l2q_producer_hand_out(p, nbytes, l3l2q_producer_body(p, nbytes), span);
 	return 0;
 }
