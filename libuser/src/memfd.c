@@ -29,8 +29,13 @@
 #define NSEC_PER_MSEC 1000000ull
 #define ARM_POLL (1u << 16)		/* in armed: somebody polls the eventfd */
 #define WATCHED 3			/* descriptors that an epoll of ours has */
+#define HUGE_BYTES ((size_t)2 << 20)	/* of a huge page; a wish, where it is not */
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 #define HELLO_MAGIC 0x6d656d6c336c3271ull
+
+#ifndef MADV_COLLAPSE			/* since Linux 6.1 */
+#define MADV_COLLAPSE 25
+#endif
 
 /* Descriptors that go with the header. */
 enum { FD_MEMORY, FD_EVENT_L3, FD_EVENT_L2, FD_HUP, FDS };
@@ -444,12 +449,47 @@ static int lay_out(struct parts *parts, const struct l3l2q_ep *ep, enum l3l2q_ro
 	return 0;
 }
 
+/* Map where huge pages of the file can be mapped as such, if there may be any. */
+static int map_payload(struct l3l2q_ep *ep, const struct parts *parts)
+{
+	struct l3l2q_map *map = &ep->maps[L3L2Q_MAP_PAYLOAD];
+	uint64_t offset = parts->offset[L3L2Q_MAP_PAYLOAD];
+	size_t length = (size_t)parts->length[L3L2Q_MAP_PAYLOAD];
+	size_t before, room = length + HUGE_BYTES;
+	char *start;
+	void *addr;
+	int ret;
+
+	if (length != parts->length[L3L2Q_MAP_PAYLOAD] || length < HUGE_BYTES ||
+	    offset != (uint64_t)(off_t)offset)
+		return l3l2q_map_fd(map, ep->fd, offset, parts->length[L3L2Q_MAP_PAYLOAD],
+				    PROT_READ | PROT_WRITE);
+	start = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (start == MAP_FAILED)
+		return -errno;
+	before = (size_t)(offset - (uintptr_t)start) % HUGE_BYTES;
+	addr = mmap(start + before, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, ep->fd,
+		    (off_t)offset);
+	if (addr == MAP_FAILED) {
+		ret = -errno;
+		munmap(start, room);
+		return ret;
+	}
+	if (before)
+		munmap(start, before);
+	munmap(start + before + length, HUGE_BYTES - before);
+	map->addr = addr;
+	map->length = length;
+	return 0;
+}
+
 static int map_parts(struct l3l2q_ep *ep, const struct parts *parts)
 {
 	int i, ret;
 
 	for (i = 0; i < L3L2Q_MAPS; i++) {
-		ret = l3l2q_map_fd(&ep->maps[i], ep->fd, parts->offset[i], parts->length[i],
+		ret = i == L3L2Q_MAP_PAYLOAD ? map_payload(ep, parts) :
+		      l3l2q_map_fd(&ep->maps[i], ep->fd, parts->offset[i], parts->length[i],
 				   PROT_READ | PROT_WRITE);
 		if (ret)
 			return ret;
@@ -479,14 +519,9 @@ static uint64_t memory_left(void)
 	return at ? strtoull(at + sizeof(name) - 1, NULL, 10) * 1024 : UINT64_MAX;
 }
 
-/*
- * Take all the memory now: running out later would be a SIGBUS. And not more than
- * there is: fallocate() goes on until the OOM killer comes.
- */
-static int make_memory(struct l3l2q_ep *ep, uint64_t total)
+/* Not more than there is: fallocate() goes on until the OOM killer comes. */
+static int make_file(struct l3l2q_ep *ep, uint64_t total)
 {
-	struct stat st;
-
 	if (total > memory_left())
 		return -ENOMEM;
 	ep->fd = memfd_create("l3l2q", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -494,7 +529,34 @@ static int make_memory(struct l3l2q_ep *ep, uint64_t total)
 		return -errno;
 	if (ftruncate(ep->fd, (off_t)total))
 		return errno == EINVAL ? -EFBIG : -errno;
-	while (fallocate(ep->fd, 0, 0, (off_t)total)) {
+	return 0;
+}
+
+/*
+ * Huge pages for as much of the payload as there are any. The kernel makes one of
+ * what is there, so a page has to be; and it need not be asked to by default.
+ */
+static void prefer_huge(struct l3l2q_ep *ep, const struct parts *parts)
+{
+	const struct l3l2q_map *map = &ep->maps[L3L2Q_MAP_PAYLOAD];
+	uint64_t offset = parts->offset[L3L2Q_MAP_PAYLOAD];
+	size_t at = (size_t)-(uintptr_t)map->addr % HUGE_BYTES;
+
+	for (; at + HUGE_BYTES <= map->length; at += HUGE_BYTES) {
+		if (fallocate(ep->fd, 0, (off_t)(offset + at), 1) ||
+		    madvise((char *)map->addr + at, HUGE_BYTES, MADV_COLLAPSE))
+			return;
+	}
+}
+
+/* Take all the memory now: running out later would be a SIGBUS. */
+static int fill_memory(struct l3l2q_ep *ep, const struct parts *parts)
+{
+	off_t total = (off_t)parts->total;
+	struct stat st;
+
+	prefer_huge(ep, parts);
+	while (fallocate(ep->fd, 0, 0, total)) {
 		if (errno != EINTR)
 			return errno == ENOSPC ? -ENOMEM : -errno;
 	}
@@ -580,9 +642,11 @@ int l3l2q_memfd_create(struct l3l2q_ep **out, const struct l3l2q_attr *attr,
 	}
 	ret = lay_out(&parts, ep, role);
 	if (!ret)
-		ret = make_memory(ep, parts.total);
+		ret = make_file(ep, parts.total);
 	if (!ret)
 		ret = map_parts(ep, &parts);
+	if (!ret)
+		ret = fill_memory(ep, &parts);
 	if (!ret)
 		ret = make_events(ep);
 	if (!ret)
