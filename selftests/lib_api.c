@@ -342,6 +342,41 @@ TEST(s2_fresh_region_is_zero)
 
 /* ---- a driver that is missing, closed, or of another age ---------------- */
 
+/* Whatever pages it is made of: zeroed, and the same bytes at both ends. */
+TEST(large_payloads)
+{
+	enum { BODY = 5 * 1024 * 1024 + 64 };
+	const struct l3l2q_attr attr = {
+		.transport = "memfd",
+		.depth = 4,
+		.input_arena_bytes = BODY,
+		.output_arena_bytes = BODY,
+	};
+	uint64_t state = 1, i, *body = malloc(BODY), *back = malloc(BODY);
+	struct l3l2q_ep_info info;
+	struct l3l2q_message m;
+	struct l3l2q_ep *ep[2];
+	int from;
+
+	ASSERT_TRUE(body && back);
+	ASSERT_EQ(0, make_pair(ep, &attr));
+	l3l2q_ep_info(ep[0], &info);
+	for (i = 0; i < info.payload_bytes / 8; i++)
+		ASSERT_EQ(0, ((const uint64_t *)info.payload)[i]);
+	for (i = 0; i < BODY / 8; i++)
+		body[i] = rnd(&state);
+	for (from = 0; from < 2; from++) {
+		ASSERT_EQ(0, l3l2q_try_enqueue(l3l2q_ep_producer(ep[from]), L3L2Q_OP_DATA, body,
+					       BODY));
+		ASSERT_EQ(0, l3l2q_try_dequeue(l3l2q_ep_consumer(ep[!from]), &m, back, BODY));
+		EXPECT_EQ(0, memcmp(body, back, BODY));
+		memset(back, 0, BODY);
+	}
+	close_pair(ep);
+	free(body);
+	free(back);
+}
+
 TEST(no_driver_in_words)
 {
 	struct l3l2q_attr attr = small;
