@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# check.sh check|debug|style|native|guest: what "make check", "make check-debug",
+# check.sh check|debug|style|native|guest|stock: what "make check", "make check-debug",
 # "make style" and so on run. A step that fails does not stop the others; what
 # cannot even be built counts as one failure. Prints the sum as its last line and
 # leaves it in build/results/. L3L2Q_SLOW=N multiplies the time limits, for busy
-# machines.
+# machines. L3L2Q_ONLY=REGEX runs only the tests that match, for work on them.
 
 set -uo pipefail
 
@@ -16,6 +16,7 @@ cd "$top" || exit 1
 what=$1
 results=$top/build/results/$what
 slow=${L3L2Q_SLOW:-1}
+only=${L3L2Q_ONLY:-.}
 make=(env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES -u MAKELEVEL "${MAKE:-make}" -s)
 started=$(date +%s)
 
@@ -53,6 +54,11 @@ native() {
 # the NPU memory that npu_standin has for everybody: RAM, and npu1's window
 ascend=ascend:0x120000000000:0x1000000
 ascend_bar=ascend:0x123000000000:0x1000000
+
+# leave those of specs that L3L2Q_ONLY asks for
+select_only() {
+	mapfile -t specs < <(printf '%s\n' "${specs[@]}" | grep -E -e "$only")
+}
 
 # over 'TRANSPORT...' DIR PROGRAM...: each program with each transport, or once
 # if its source does not care
@@ -99,6 +105,7 @@ native_suites() {
 		if [ "$variant" = plain ]; then
 			specs+=("BENCH=build/bench/l3l2q-bench L3L2Q_TRANSPORT=memfd selftests/bench.sh")
 		fi
+		select_only
 		L3L2Q_VARIANT=$variant native "native-$variant" --limit $((300 * slow)) "${specs[@]}"
 	done
 }
@@ -134,6 +141,7 @@ guest() {
 	done
 	# the NPU is lost by it
 	specs+=("L3L2Q_NPU_MAY_DIE=1 $b/guest/drv_npu -t an_npu_that_exits_is_a_time_out")
+	select_only
 	args=()
 	for p in "${modules[@]}"; do
 		args+=(--module-file "$kmod-tests/$p/$p.ko")
@@ -161,6 +169,7 @@ guest_wc() {
 	while read -r p; do
 		specs+=("$p")
 	done < <(over "pci $ascend_bar" build/guest "${proto[@]}" | grep L3L2Q_TRANSPORT)
+	select_only
 	for p in "${modules[@]}"; do
 		args+=(--module-file "build/kmod-$(cat "$dir/version")-tests/$p/$p.ko")
 	done
@@ -216,6 +225,9 @@ guest)
 	guest_stock
 	guest_wc
 	guest_arm64
+	;;
+stock)
+	guest_stock
 	;;
 debug)
 	# A leak scan takes 10 s for each GiB, and there are four.
