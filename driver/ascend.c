@@ -609,7 +609,7 @@ const struct l3l2q_backend_ops l3l2q_ascend_ops = {
 	.id = L3L2Q_BACKEND_ASCEND,
 	.name = "ascend",
 	.feature = L3L2Q_FEATURE_ASCEND,
-	.flags = L3L2Q_CREATE_REGION_V3 | L3L2Q_CREATE_SILENT_PEER |
+	.flags = L3L2Q_CREATE_SHARE_ADDRESSES | L3L2Q_CREATE_SILENT_PEER |
 		 L3L2Q_CREATE_COHERENT,
 	.foreign = true,
 	.alloc = ascend_alloc,

@@ -16,17 +16,21 @@ static int l3l2q_ioctl_query(struct l3l2q_ucmd *ucmd)
 
 	*cmd = (struct l3l2q_query) {
 		.size = sizeof(*cmd),
-		.uapi_version = L3L2Q_UAPI_VERSION,
-		.uapi_oldest = L3L2Q_UAPI_OLDEST,
 		.features = l3l2q_backend_features(),
 		.max_region_bytes = l3l2q_max_region_bytes(),
 		.max_counter_bytes = L3L2Q_RAW_COUNTER_MAX,
 		.max_user_bytes = l3l2q_max_user_bytes(),
+		.max_user_window_bytes = U64_MAX,
+		.max_user_regions = U32_MAX,
 		.page_size = PAGE_SIZE,
 		.nr_devices = l3l2q_pci_nr_devices(),
 		.max_conditions = L3L2Q_WAIT_MAX_CONDITIONS,
+		.max_waits = L3L2Q_MAX_WAITS,
+		.max_endpoint_conditions = L3L2Q_MAX_CONDITIONS,
 		.poll_min_ns = l3l2q_scan_lowest_ns(),
 		.poll_max_ns = l3l2q_scan_highest_ns(),
+		.poll_user_min_ns = l3l2q_scan_user_min_ns(),
+		.tick_regions = l3l2q_scan_tick_regions(),
 	};
 	return l3l2q_ucmd_respond(ucmd);
 }
@@ -68,11 +72,50 @@ static int l3l2q_create_raw(const struct l3l2q_create *cmd,
 	return 0;
 }
 
+/* Printable ASCII, ended by a NUL, and zero after it. */
+static bool l3l2q_tag_is_valid(const u8 *tag)
+{
+	size_t length = strnlen((const char *)tag, L3L2Q_TAG_BYTES);
+	size_t i;
+
+	if (length == L3L2Q_TAG_BYTES)
+		return false;
+	for (i = 0; i < length; i++) {
+		if (tag[i] < 0x20 || tag[i] > 0x7e)
+			return false;
+	}
+	return !memchr_inv(tag + length, 0, L3L2Q_TAG_BYTES - length);
+}
+
+/* How the region describes itself to L2. */
+static int l3l2q_create_check_names(const struct l3l2q_create *cmd)
+{
+	if (cmd->region_version && !l3l2q_region_magic(cmd->region_version))
+		return -EINVAL;
+	if (cmd->binding > L3L2Q_BINDING_SPSQ)
+		return -EINVAL;
+	if (cmd->binding == L3L2Q_BINDING_L3Q2 &&
+	    (cmd->identity[0] || cmd->identity[1]))
+		return -EINVAL;
+	if (!l3l2q_tag_is_valid(cmd->tag))
+		return -EINVAL;
+	if (cmd->binding != L3L2Q_BINDING_L3Q2)
+		return cmd->depth ? -EOPNOTSUPP : -EINVAL;
+	return 0;
+}
+
 static int l3l2q_create_check(const struct l3l2q_create *cmd,
 			      const struct l3l2q_backend_ops *ops)
 {
+	int err;
+
 	if (cmd->pad || cmd->role >= L3L2Q_ROLES || cmd->flags & ~ops->flags)
 		return -EINVAL;
+	err = l3l2q_create_check_names(cmd);
+	if (err)
+		return err;
+	if (cmd->counter_source || cmd->counter_source_bytes)
+		return -EOPNOTSUPP;
 
 	if (!(cmd->flags & L3L2Q_CREATE_NUMA))
 		return cmd->numa_node ? -EINVAL : 0;
@@ -114,16 +157,19 @@ static int l3l2q_ioctl_create(struct l3l2q_ucmd *ucmd)
 	return err;
 }
 
+#define L3L2Q_CREATE_FLAGS						\
+	(L3L2Q_CREATE_NUMA | L3L2Q_CREATE_SILENT_PEER |			\
+	 L3L2Q_CREATE_COHERENT | L3L2Q_CREATE_SHARE_ADDRESSES)
+
 static const struct l3l2q_ioctl l3l2q_ctx_ioctls[] = {
 	[_IOC_NR(L3L2Q_IOC_QUERY)] =
-		L3L2Q_IOCTL(l3l2q_query, 72, 0, false, l3l2q_ioctl_query),
+		L3L2Q_IOCTL(l3l2q_query, 88, 0, false, l3l2q_ioctl_query),
 	[_IOC_NR(L3L2Q_IOC_QUERY_DEVICE)] =
-		L3L2Q_IOCTL(l3l2q_query_device, 72, 0, false,
+		L3L2Q_IOCTL(l3l2q_query_device, 80, 0, false,
 			    l3l2q_ioctl_query_device),
 	[_IOC_NR(L3L2Q_IOC_CREATE)] =
-		L3L2Q_IOCTL(l3l2q_create, 88, L3L2Q_CREATE_NUMA |
-			    L3L2Q_CREATE_REGION_V3 | L3L2Q_CREATE_SILENT_PEER |
-			    L3L2Q_CREATE_COHERENT, false, l3l2q_ioctl_create),
+		L3L2Q_IOCTL(l3l2q_create, 160, L3L2Q_CREATE_FLAGS, false,
+			    l3l2q_ioctl_create),
 };
 
 static long l3l2q_ctx_ioctl(struct file *file, unsigned int cmd,

@@ -263,7 +263,7 @@ const struct l3l2q_backend_ops l3l2q_dmabuf_ops = {
 	.id = L3L2Q_BACKEND_DMABUF,
 	.name = "dmabuf",
 	.feature = L3L2Q_FEATURE_DMABUF,
-	.flags = L3L2Q_CREATE_REGION_V3 | L3L2Q_CREATE_SILENT_PEER |
+	.flags = L3L2Q_CREATE_SHARE_ADDRESSES | L3L2Q_CREATE_SILENT_PEER |
 		 L3L2Q_CREATE_COHERENT,
 	.foreign = true,
 	.alloc = dmabuf_alloc,

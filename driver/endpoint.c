@@ -103,6 +103,15 @@ static enum l3l2q_part l3l2q_control_part(const struct l3l2q_endpoint *ep)
 					 : L3L2Q_PART_CONTROL_L2;
 }
 
+/* Device addresses, if there are any, are the creator's to share. */
+static bool l3l2q_shows_addresses(const struct l3l2q_endpoint *ep)
+{
+	const struct l3l2q_region *region = ep->region;
+
+	return region->counter_base &&
+	       (ep->creator || region->share_addresses);
+}
+
 static int l3l2q_ioctl_info(struct l3l2q_ucmd *ucmd)
 {
 	struct l3l2q_endpoint *ep = ucmd->ep;
@@ -120,6 +129,8 @@ static int l3l2q_ioctl_info(struct l3l2q_ucmd *ucmd)
 		.peer_kind = READ_ONCE(ep->peer_kind),
 		.state = l3l2q_endpoint_state(ep),
 		.peer_state = l3l2q_endpoint_state(peer),
+		.region_version = (u32)region->version,
+		.binding = region->binding,
 		.region = {
 			.magic_version = region->version,
 			.region_id = region->id,
@@ -138,6 +149,9 @@ static int l3l2q_ioctl_info(struct l3l2q_ucmd *ucmd)
 		};
 	}
 
+	memcpy(cmd->identity, region->identity, sizeof(cmd->identity));
+	memcpy(cmd->tag, region->tag, sizeof(cmd->tag));
+
 	l3l2q_info_map(ep, &map[L3L2Q_MAP_PAYLOAD], L3L2Q_PART_PAYLOAD);
 	l3l2q_info_map(ep, &map[L3L2Q_MAP_COUNTERS], L3L2Q_PART_COUNTERS);
 	l3l2q_info_map(ep, &map[L3L2Q_MAP_STATUS], L3L2Q_PART_STATUS);
@@ -145,11 +159,15 @@ static int l3l2q_ioctl_info(struct l3l2q_ucmd *ucmd)
 	l3l2q_info_map(ep, &map[L3L2Q_MAP_PEER_CONTROL],
 		       l3l2q_control_part(peer));
 
-	/* Without a device not addresses, but distinct, aligned and not zero. */
-	cmd->region.payload_base = region->payload_base ?:
-				   map[L3L2Q_MAP_PAYLOAD].offset;
-	cmd->region.counter_base = region->counter_base ?:
-				   map[L3L2Q_MAP_COUNTERS].offset;
+	if (l3l2q_shows_addresses(ep)) {
+		cmd->flags |= L3L2Q_INFO_DEVICE_ADDRESSES;
+		cmd->region.payload_base = region->payload_base;
+		cmd->region.counter_base = region->counter_base;
+	} else {
+		/* No addresses, but distinct, aligned and not zero. */
+		cmd->region.payload_base = map[L3L2Q_MAP_PAYLOAD].offset;
+		cmd->region.counter_base = map[L3L2Q_MAP_COUNTERS].offset;
+	}
 	return l3l2q_ucmd_respond(ucmd);
 }
 
@@ -206,9 +224,14 @@ static int l3l2q_ioctl_export_dmabuf(struct l3l2q_ucmd *ucmd)
 }
 #endif
 
+#define L3L2Q_WAIT_FLAGS						\
+	(L3L2Q_WAIT_CONSUMER | L3L2Q_WAIT_PRODUCER |			\
+	 L3L2Q_WAIT_NO_RESTART)
+
 static const struct l3l2q_ioctl l3l2q_endpoint_ioctls[] = {
 	[_IOC_NR(L3L2Q_IOC_INFO)] =
-		L3L2Q_IOCTL(l3l2q_info, 248, 0, false, l3l2q_ioctl_info),
+		L3L2Q_IOCTL(l3l2q_info, 304, L3L2Q_INFO_DEVICE_ADDRESSES, false,
+			    l3l2q_ioctl_info),
 	[_IOC_NR(L3L2Q_IOC_OPEN_PEER)] =
 		L3L2Q_IOCTL(l3l2q_open_peer, 16, 0, true,
 			    l3l2q_ioctl_open_peer),
@@ -217,7 +240,8 @@ static const struct l3l2q_ioctl l3l2q_endpoint_ioctls[] = {
 	[_IOC_NR(L3L2Q_IOC_TEST)] =
 		L3L2Q_IOCTL(l3l2q_test, 32, 0, false, l3l2q_ioctl_test),
 	[_IOC_NR(L3L2Q_IOC_WAIT)] =
-		L3L2Q_IOCTL(l3l2q_wait, 40, 0, true, l3l2q_ioctl_wait),
+		L3L2Q_IOCTL(l3l2q_wait, 48, L3L2Q_WAIT_FLAGS, true,
+			    l3l2q_ioctl_wait),
 	[_IOC_NR(L3L2Q_IOC_ARM)] =
 		L3L2Q_IOCTL(l3l2q_arm, 16, 0, true, l3l2q_ioctl_arm),
 	[_IOC_NR(L3L2Q_IOC_EVENTFD)] =
@@ -230,10 +254,12 @@ static const struct l3l2q_ioctl l3l2q_endpoint_ioctls[] = {
 	[_IOC_NR(L3L2Q_IOC_DETACH)] =
 		L3L2Q_IOCTL_PLAIN(0, true, l3l2q_ioctl_detach),
 	[_IOC_NR(L3L2Q_IOC_STATS)] =
-		L3L2Q_IOCTL(l3l2q_stats, 104, 0, false, l3l2q_ioctl_stats),
+		L3L2Q_IOCTL(l3l2q_stats, 120, 0, false, l3l2q_ioctl_stats),
 	[_IOC_NR(L3L2Q_IOC_EXPORT_DMABUF)] =
 		L3L2Q_IOCTL(l3l2q_export_dmabuf, 16, 0, true,
 			    l3l2q_ioctl_export_dmabuf),
+	[_IOC_NR(L3L2Q_IOC_INTERRUPT)] =
+		L3L2Q_IOCTL_PLAIN(0, true, l3l2q_ioctl_interrupt),
 };
 
 static long l3l2q_endpoint_ioctl(struct file *file, unsigned int cmd,
@@ -258,6 +284,11 @@ static const char * const l3l2q_state_names[] = {
 	[L3L2Q_STATE_ATTACHED] = "attached",
 	[L3L2Q_STATE_DETACHED] = "detached",
 	[L3L2Q_STATE_DEAD] = "dead",
+};
+
+static const char * const l3l2q_binding_names[] = {
+	[L3L2Q_BINDING_L3Q2] = "L3Q2",
+	[L3L2Q_BINDING_SPSQ] = "SPSQ",
 };
 
 static const char * const l3l2q_memory_names[] = {
@@ -317,6 +348,13 @@ static void l3l2q_endpoint_show_fdinfo(struct seq_file *m, struct file *file)
 	u32 i;
 
 	seq_printf(m, "l3l2q-region:\t%llu\n", region->id);
+	seq_printf(m, "l3l2q-tag:\t%s\n", region->tag);
+	seq_printf(m, "l3l2q-region-version:\t%llu.%llu\n",
+		   (region->version >> 16) & 0xffff, region->version & 0xffff);
+	seq_printf(m, "l3l2q-binding:\t%s\n",
+		   l3l2q_binding_names[region->binding]);
+	seq_printf(m, "l3l2q-identity:\t%#llx %#llx\n", region->identity[0],
+		   region->identity[1]);
 	seq_printf(m, "l3l2q-backend:\t%s\n", region->ops->name);
 	seq_printf(m, "l3l2q-memory:\t%s\n", l3l2q_memory_names[region->memory]);
 	seq_printf(m, "l3l2q-bytes:\t%llu\n", region->bytes);

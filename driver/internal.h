@@ -63,6 +63,10 @@ enum l3l2q_part {
 
 #define L3L2Q_RAW_COUNTER_MAX	SZ_1M
 
+/* What may sleep on an endpoint: WAITs, and conditions of all of them. */
+#define L3L2Q_MAX_WAITS		64
+#define L3L2Q_MAX_CONDITIONS	256
+
 /* Memory that a user asked for: charged, and never worth the OOM killer. */
 #define L3L2Q_GFP_USER	(GFP_KERNEL_ACCOUNT | __GFP_ZERO | \
 			 __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
@@ -278,6 +282,10 @@ struct l3l2q_backend_ops {
  * @ref: one for each endpoint's file
  * @id: unique while the module is loaded, never 0
  * @version: magic_version of its scalars
+ * @binding: enum l3l2q_binding
+ * @share_addresses: device addresses are shown to both ends
+ * @identity: how the binding names it
+ * @tag: for people; NUL-terminated
  * @ops: its backend
  * @backing: the backend's own
  * @scanner: that of its backend or device
@@ -310,6 +318,10 @@ struct l3l2q_region {
 	struct kref ref;
 	u64 id;
 	u64 version;
+	u32 binding;
+	bool share_addresses;
+	u64 identity[2];
+	u8 tag[L3L2Q_TAG_BYTES];
 	const struct l3l2q_backend_ops *ops;
 	void *backing;
 	struct l3l2q_scanner *scanner;
@@ -390,6 +402,7 @@ struct l3l2q_window {
 struct device *l3l2q_device(void);
 
 /* region.c */
+u64 l3l2q_region_magic(u32 version);
 struct l3l2q_region *
 l3l2q_region_create(const struct l3l2q_create *cmd,
 		    const struct l3l2q_layout *layout,
@@ -566,6 +579,7 @@ __poll_t l3l2q_endpoint_poll(struct file *file, poll_table *pt);
 int l3l2q_ioctl_wait(struct l3l2q_ucmd *ucmd);
 int l3l2q_ioctl_arm(struct l3l2q_ucmd *ucmd);
 int l3l2q_ioctl_kick(struct l3l2q_ucmd *ucmd);
+int l3l2q_ioctl_interrupt(struct l3l2q_ucmd *ucmd);
 
 /* eventfd.c */
 void l3l2q_eventfds_drop(struct l3l2q_endpoint *ep);
@@ -579,6 +593,8 @@ int l3l2q_ioctl_export_dmabuf(struct l3l2q_ucmd *ucmd);
 /* scan.c */
 u32 l3l2q_scan_lowest_ns(void);
 u32 l3l2q_scan_highest_ns(void);
+u32 l3l2q_scan_user_min_ns(void);
+u32 l3l2q_scan_tick_regions(void);
 int l3l2q_scanner_init(struct l3l2q_scanner *scanner);
 void l3l2q_scanner_fini(struct l3l2q_scanner *scanner);
 void l3l2q_scan_init(struct l3l2q_endpoint *ep, u32 peer_kind);

@@ -185,7 +185,7 @@ u32 l3l2q_pci_nr_devices(void)
  */
 int l3l2q_pci_query_device(struct l3l2q_query_device *cmd)
 {
-	struct npu *npu = npu_get(cmd->index);
+	struct npu *npu = npu_get(cmd->id);
 	int err = -ENODEV;
 
 	if (!npu)
@@ -194,7 +194,7 @@ int l3l2q_pci_query_device(struct l3l2q_query_device *cmd)
 	if (!npu->gone) {
 		*cmd = (struct l3l2q_query_device) {
 			.size = sizeof(*cmd),
-			.index = cmd->index,
+			.id = cmd->id + 1,
 			.backend = L3L2Q_BACKEND_PCI,
 			.window_bytes = npu->window.bytes,
 			.free_bytes = l3l2q_window_avail(&npu->window),
@@ -323,7 +323,7 @@ static int npu_region_alloc(struct l3l2q_region *region,
 
 	if (cmd->source_bytes)
 		return -EINVAL;
-	npu = npu_get(cmd->source);
+	npu = npu_get(cmd->source - 1);
 	if (!npu)
 		return -ENODEV;
 
@@ -708,7 +708,7 @@ const struct l3l2q_backend_ops l3l2q_pci_ops = {
 	.id = L3L2Q_BACKEND_PCI,
 	.name = "pci",
 	.feature = L3L2Q_FEATURE_PCI,
-	.flags = L3L2Q_CREATE_REGION_V3 | L3L2Q_CREATE_SILENT_PEER,
+	.flags = L3L2Q_CREATE_SHARE_ADDRESSES | L3L2Q_CREATE_SILENT_PEER,
 	.foreign = true,
 	.init = npu_init,
 	.exit = npu_exit,

@@ -207,7 +207,7 @@ const struct l3l2q_backend_ops l3l2q_ram_ops = {
 #else
 	.feature = L3L2Q_FEATURE_RAM,
 #endif
-	.flags = L3L2Q_CREATE_NUMA | L3L2Q_CREATE_REGION_V3 |
+	.flags = L3L2Q_CREATE_NUMA | L3L2Q_CREATE_SHARE_ADDRESSES |
 		 L3L2Q_CREATE_SILENT_PEER,
 	.alloc = ram_alloc,
 	.free = ram_free,

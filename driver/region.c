@@ -159,6 +159,19 @@ static void l3l2q_inode_put(struct inode *inode)
 
 /* ---- regions ------------------------------------------------------------ */
 
+/**
+ * l3l2q_region_magic() - what the scalars of a region start with
+ * @version: major << 16 | minor
+ *
+ * Return: the scalar, or 0 if there is no such version.
+ */
+u64 l3l2q_region_magic(u32 version)
+{
+	u64 magic = L3L2Q_PACK(L3L2Q_REGION_MAGIC, 0, version);
+
+	return magic == L3L2Q_REGION_V2 || magic == L3L2Q_REGION_V3 ? magic : 0;
+}
+
 static void *l3l2q_page_alloc(void)
 {
 	return (void *)__get_free_page(L3L2Q_GFP_USER);
@@ -249,8 +262,13 @@ l3l2q_region_alloc(const struct l3l2q_create *cmd,
 	kref_init(&region->ref);
 	init_rwsem(&region->revoke);
 	region->id = atomic64_inc_return(&last_id);
-	region->version = cmd->flags & L3L2Q_CREATE_REGION_V3 ?
-			  L3L2Q_REGION_V3 : L3L2Q_REGION_V2;
+	region->version = L3L2Q_REGION_DEFAULT;
+	if (cmd->region_version)
+		region->version = l3l2q_region_magic(cmd->region_version);
+	region->binding = cmd->binding;
+	region->share_addresses = cmd->flags & L3L2Q_CREATE_SHARE_ADDRESSES;
+	memcpy(region->identity, cmd->identity, sizeof(region->identity));
+	memcpy(region->tag, cmd->tag, sizeof(region->tag));
 	region->ops = ops;
 	region->layout = *layout;
 	region->payload_bytes = layout->payload_bytes;

@@ -44,6 +44,16 @@ u32 l3l2q_scan_highest_ns(void)
 	return SCAN_HIGH_US * NSEC_PER_USEC;
 }
 
+u32 l3l2q_scan_user_min_ns(void)
+{
+	return l3l2q_scan_lowest_ns();
+}
+
+u32 l3l2q_scan_tick_regions(void)
+{
+	return SCAN_BATCH;
+}
+
 /* ---- the queue ---------------------------------------------------------- */
 
 static bool l3l2q_scan_queued(const struct l3l2q_endpoint *ep)

@@ -77,8 +77,11 @@ static int l3l2q_wait_conditions(const struct l3l2q_endpoint *ep,
 	int err = 0;
 	u32 i;
 
-	if (cmd->nr_conditions > L3L2Q_WAIT_MAX_CONDITIONS)
+	if (cmd->nr_conditions > L3L2Q_WAIT_MAX_CONDITIONS ||
+	    cmd->condition_size < sizeof(*conditions))
 		return -EINVAL;
+	if (cmd->condition_size > sizeof(*conditions))
+		return -E2BIG;
 	if (copy_from_user(conditions, u64_to_user_ptr(cmd->conditions),
 			   cmd->nr_conditions * sizeof(*conditions)))
 		return -EFAULT;
@@ -224,11 +227,16 @@ int l3l2q_ioctl_wait(struct l3l2q_ucmd *ucmd)
 {
 	const struct l3l2q_wait *cmd = ucmd->cmd;
 
-	if (!l3l2q_events_known(ucmd->ep, cmd->events))
+	if (cmd->pad || !l3l2q_events_known(ucmd->ep, cmd->events))
 		return -EINVAL;
 	if (cmd->nr_conditions)
 		return l3l2q_wait_counters(ucmd);
 	return cmd->events ? l3l2q_wait_call(ucmd, NULL) : -EINVAL;
+}
+
+int l3l2q_ioctl_interrupt(struct l3l2q_ucmd *ucmd)
+{
+	return -EOPNOTSUPP;
 }
 
 /* ---- ARM, KICK ---------------------------------------------------------- */

@@ -3,6 +3,7 @@
  * The rules that all argument structures share, and which ioctl belongs to
  * which kind of file.
  */
+#include "abi_layout.h"
 #include "drv_util.h"
 
 FIXTURE(abi)
@@ -36,7 +37,7 @@ FIXTURE_VARIANT(abi)
 	}
 
 ABI_VARIANT(query, QUERY, .context = true, .copies_out = true);
-ABI_VARIANT(query_device, QUERY_DEVICE, .context = true, .first = 72, .expect = -ENODEV);
+ABI_VARIANT(query_device, QUERY_DEVICE, .context = true, .expect = -ENODEV);
 ABI_VARIANT(create, CREATE, .context = true, .copies_out = true,
 	    .fd = offsetof(struct l3l2q_create, fd));
 ABI_VARIANT(info, INFO, .copies_out = true);
@@ -48,7 +49,7 @@ ABI_VARIANT(wait, WAIT, .copies_out = true);
 ABI_VARIANT(arm, ARM, .copies_out = true);
 ABI_VARIANT(eventfd, EVENTFD);
 ABI_VARIANT(set_polling, SET_POLLING);
-ABI_VARIANT(stats, STATS, .first = 104, .copies_out = true);
+ABI_VARIANT(stats, STATS, .copies_out = true);
 ABI_VARIANT(export_dmabuf, EXPORT_DMABUF, .copies_out = true,
 	    .fd = offsetof(struct l3l2q_export_dmabuf, fd), .feature = L3L2Q_FEATURE_EXPORT);
 
@@ -92,7 +93,7 @@ static void abi_fill(struct __test_metadata *_metadata, FIXTURE_DATA(abi) *self,
 	*(__u32 *)buf = (__u32)variant->size;
 	switch (variant->cmd) {
 	case L3L2Q_IOC_QUERY_DEVICE:
-		((struct l3l2q_query_device *)buf)->index = UINT_MAX;
+		((struct l3l2q_query_device *)buf)->id = ~0ull;
 		break;
 	case L3L2Q_IOC_CREATE:
 		drv_create_init(buf);
@@ -108,6 +109,7 @@ static void abi_fill(struct __test_metadata *_metadata, FIXTURE_DATA(abi) *self,
 		self->condition = (struct l3l2q_condition) { 0 };	/* 0 == 0 */
 		((struct l3l2q_wait *)buf)->conditions = (uintptr_t)&self->condition;
 		((struct l3l2q_wait *)buf)->nr_conditions = 1;
+		((struct l3l2q_wait *)buf)->condition_size = sizeof(self->condition);
 		break;
 	case L3L2Q_IOC_EVENTFD:
 		((struct l3l2q_eventfd *)buf)->fd = self->efd;
@@ -244,7 +246,7 @@ TEST_F(abi, bytes_after_the_struct_are_not_written)
 
 TEST_F(abi, unknown_flags_are_einval)
 {
-	const int bits[] = { 3, 7, 15, 16, 30, 31 };
+	const int bits[] = { 4, 7, 15, 16, 30, 31 };
 	void *buf = abi_end(self, variant->size);
 	int fds;
 	size_t i;
@@ -353,7 +355,7 @@ TEST_F(fd, unknown_ioctls_are_enotty)
 
 	for (nr = 0; nr < 256; nr++) {
 		unsigned long cmd = _IO(L3L2Q_IOC_TYPE, nr);
-		bool ctx = nr <= 2, ep = nr >= 0x10 && nr <= 0x1b;
+		bool ctx = nr <= 2, ep = nr >= 0x10 && nr <= 0x1c;
 
 		if (!ctx) {
 			EXPECT_EQ(-ENOTTY, drv_ioctl(self->p.ctx, cmd, buf))

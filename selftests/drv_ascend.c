@@ -334,9 +334,10 @@ TEST_F(standin, bad_flags_are_refused)
 	ascend_create_init(&create, RAM_2M, 16 * M);
 	create.flags = L3L2Q_CREATE_NUMA;
 	EXPECT_EQ(-EINVAL, ascend_try(&create));
-	create.flags = 1u << 4;
+	create.flags = 1u << 5;
 	EXPECT_EQ(-EINVAL, ascend_try(&create));
-	create.flags = L3L2Q_CREATE_REGION_V3 | L3L2Q_CREATE_SILENT_PEER | L3L2Q_CREATE_COHERENT;
+	create.flags = L3L2Q_CREATE_SHARE_ADDRESSES | L3L2Q_CREATE_SILENT_PEER |
+		       L3L2Q_CREATE_COHERENT;
 	EXPECT_EQ(0, ascend_try(&create));
 }
 

@@ -55,31 +55,38 @@ static void create_fails(struct __test_metadata *_metadata, FIXTURE_DATA(create)
 	create_fails(_metadata, self, expect, "raw " #payload ", " #counters); \
 } while (0)
 
-TEST_F(create, query_reports_version_features_and_limits)
+TEST_F(create, query_reports_features_and_limits)
 {
 	struct l3l2q_query *q = &self->query;
 
-	EXPECT_LE(L3L2Q_UAPI_VERSION, q->uapi_version);
-	EXPECT_GE(L3L2Q_UAPI_VERSION, q->uapi_oldest);
 	EXPECT_TRUE(q->features & L3L2Q_FEATURE_RAM);
 	EXPECT_LE(4ull << 30, q->max_region_bytes);
 	EXPECT_LE(L3L2Q_COUNTER_BYTES, q->max_counter_bytes);
 	EXPECT_NE(0, q->max_user_bytes);
 	EXPECT_EQ(sysconf(_SC_PAGESIZE), (long)q->page_size);
 	EXPECT_EQ(L3L2Q_WAIT_MAX_CONDITIONS, q->max_conditions);
+	EXPECT_NE(0, q->max_user_window_bytes);
+	EXPECT_NE(0, q->max_user_regions);
+	EXPECT_EQ(64, q->max_waits);
+	EXPECT_EQ(256, q->max_endpoint_conditions);
 	EXPECT_NE(0, q->poll_min_ns);
-	EXPECT_LE(q->poll_min_ns, q->poll_max_ns);
+	EXPECT_LE(q->poll_min_ns, q->poll_user_min_ns);
+	EXPECT_LE(q->poll_user_min_ns, q->poll_max_ns);
+	EXPECT_NE(0, q->tick_regions);
 	EXPECT_EQ(0, q->flags);
-	EXPECT_EQ(0, q->pad);
 }
 
 TEST_F(create, an_unknown_device_is_enodev)
 {
 	struct l3l2q_query_device device = { .size = sizeof(device) };
 
-	device.index = self->query.nr_devices;
+	__u32 i;
+
+	for (i = 0; i < self->query.nr_devices; i++) {
+		EXPECT_EQ(0, drv_ioctl(self->ctx, L3L2Q_IOC_QUERY_DEVICE, &device));
+	}
 	EXPECT_EQ(-ENODEV, drv_ioctl(self->ctx, L3L2Q_IOC_QUERY_DEVICE, &device));
-	device.index = UINT_MAX;
+	device.id = ~0ull;
 	EXPECT_EQ(-ENODEV, drv_ioctl(self->ctx, L3L2Q_IOC_QUERY_DEVICE, &device));
 }
 
@@ -271,6 +278,7 @@ FIXTURE_VARIANT(info)
 {
 	__u32 role;
 	__u32 flags;
+	__u32 version;
 	__u32 depth;
 	__u64 input;
 	__u64 output;
@@ -283,7 +291,9 @@ FIXTURE_VARIANT_ADD(info, depth4) { .depth = 4, .input = 128, .output = 192 };
 FIXTURE_VARIANT_ADD(info, depth8_from_l2) {
 	.role = L3L2Q_ROLE_L2, .depth = 8, .input = 192, .output = 64 };
 FIXTURE_VARIANT_ADD(info, version3) {
-	.flags = L3L2Q_CREATE_REGION_V3, .depth = 2, .input = 64, .output = 64 };
+	.version = 3 << 16, .depth = 2, .input = 64, .output = 64 };
+FIXTURE_VARIANT_ADD(info, version2) {
+	.version = 2 << 16, .depth = 2, .input = 64, .output = 64 };
 FIXTURE_VARIANT_ADD(info, odd_arenas) { .depth = 64, .input = 64 * 77, .output = 64 * 1025 };
 FIXTURE_VARIANT_ADD(info, silent) {
 	.flags = L3L2Q_CREATE_SILENT_PEER, .depth = 4, .input = 4096, .output = 4096 };
@@ -297,6 +307,7 @@ FIXTURE_SETUP(info)
 	drv_create_init_raw(&self->c, variant->payload, variant->counters);
 	self->c.role = variant->role;
 	self->c.flags = variant->flags;
+	self->c.region_version = variant->version;
 	self->c.depth = variant->depth;
 	self->c.input_arena_bytes = variant->input;
 	self->c.output_arena_bytes = variant->output;
@@ -313,7 +324,7 @@ TEST_F(info, scalars_describe_the_region)
 	struct l3l2q_info *l3 = &self->p.l3.info, *l2 = &self->p.l2.info;
 	struct l3l2q_layout layout = { 0 };
 
-	EXPECT_EQ(variant->flags & L3L2Q_CREATE_REGION_V3 ? L3L2Q_REGION_V3 : L3L2Q_REGION_V2,
+	EXPECT_EQ(variant->version == 3 << 16 ? L3L2Q_REGION_V3 : L3L2Q_REGION_V2,
 		  l3->region.magic_version);
 	EXPECT_EQ(self->c.region_id, l3->region.region_id);
 	EXPECT_EQ(L3L2Q_CHECK_OK, l3l2q_region_check(&l3->region));

@@ -550,7 +550,7 @@ TEST_F(refused, unless_declared_coherent)
 	import_init(&create, self->buf);
 	create.flags = 0;
 	EXPECT_EQ(-EOPNOTSUPP, refused_create(self->ctx, &create));
-	create.flags = L3L2Q_CREATE_SILENT_PEER | L3L2Q_CREATE_REGION_V3;
+	create.flags = L3L2Q_CREATE_SILENT_PEER | L3L2Q_CREATE_SHARE_ADDRESSES;
 	EXPECT_EQ(-EOPNOTSUPP, refused_create(self->ctx, &create));
 	create.flags |= L3L2Q_CREATE_COHERENT;
 	EXPECT_LE(0, refused_create(self->ctx, &create));

@@ -60,7 +60,7 @@ TEST_F(pci, windows_are_what_sysfs_says)
 		TH_LOG("%s: %llu MiB, memory %u, %u vectors, node %d", d.name,
 		       d.window_bytes >> 20, d.memory, d.vectors, d.numa_node);
 		EXPECT_EQ(L3L2Q_BACKEND_PCI, d.backend);
-		EXPECT_EQ(0, d.pad);
+		EXPECT_EQ((__u64)i + 1, d.id);
 		ASSERT_TRUE(memchr(d.name, 0, sizeof(d.name)) && d.name[0]);
 		EXPECT_TRUE(npu_bound((char *)d.name));
 		EXPECT_EQ(i, npu_index(self->ctx, (char *)d.name));
@@ -132,6 +132,7 @@ TEST_F(pci, info_has_the_npus_addresses)
 		base = start;	/* as the bus sees it, where nothing translates */
 
 	npu_create_init(&create, 0);
+	create.flags = L3L2Q_CREATE_SHARE_ADDRESSES;
 	drv_pair_create(_metadata, &p, &create);
 	EXPECT_EQ(0, memcmp(&p.l3.info.region, &p.l2.info.region, sizeof(p.l3.info.region)));
 	EXPECT_EQ(L3L2Q_REGION_V2, p.l3.info.region.magic_version);
@@ -146,7 +147,7 @@ TEST_F(pci, info_has_the_npus_addresses)
 	EXPECT_EQ(self->dev.memory, p.l2.info.memory);
 	drv_pair_close(&p);
 
-	create.flags = L3L2Q_CREATE_REGION_V3;
+	create.region_version = 3 << 16;
 	drv_pair_create(_metadata, &p, &create);
 	EXPECT_EQ(L3L2Q_REGION_V3, p.l3.info.region.magic_version);
 	drv_pair_close(&p);
@@ -254,7 +255,8 @@ TEST_F(pci, a_bad_source_or_flag_is_refused_and_takes_nothing)
 		EXPECT_EQ(self->dev.window_bytes, npu_free_bytes(self->ctx, 0)); \
 	} while (0)
 
-	REFUSED(-ENODEV, create.source = (__u32)npu_windows(self->ctx));
+	REFUSED(-ENODEV, create.source = 0);
+	REFUSED(-ENODEV, create.source = (__u64)npu_windows(self->ctx) + 1);
 	REFUSED(-ENODEV, create.source = UINT64_MAX);
 	REFUSED(-ENODEV, create.source = 1ull << 32);
 	REFUSED(-EINVAL, create.source_bytes = 1);

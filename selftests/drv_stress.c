@@ -436,9 +436,11 @@ static void chaos_call(struct chaos *chaos, __u64 *state)
 			};
 		u.wait.conditions = (uintptr_t)c;
 		u.wait.nr_conditions = stress_rand(state) % 6;
+		u.wait.condition_size = sizeof(c[0]);
 		u.wait.events = stress_rand(state) & 0x1f;
 		/* never for ever */
 		u.wait.deadline_ns = drv_now() + stress_rand(state) % 2000000;
+		u.wait.pad = 0;
 	}
 	if (calls[i].cmd == L3L2Q_IOC_EVENTFD && r & 0x200) {
 		memset(&u, 0, sizeof(u.eventfd));

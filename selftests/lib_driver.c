@@ -22,13 +22,14 @@
 /* ---- the driver --------------------------------------------------------- */
 
 struct window {
+	uint64_t id;
 	const char *name;
 };
 
 static struct {
 	uint32_t memory, peer_kind;
 	struct window windows[4];
-	int nr_windows, moves;		/* after that many creations, the first goes */
+	int nr_windows, moves;		/* at that creation, the first goes */
 	int create_error;
 	bool removed;			/* calls say so; the page is set by remove_it() */
 	struct l3l2q_create asked;
@@ -48,11 +49,27 @@ static int fail(int error)
 
 static int drv_query_device(struct l3l2q_query_device *query)
 {
-	if (query->index >= (uint32_t)drv.nr_windows)
+	int i;
+
+	for (i = 0; i < drv.nr_windows && drv.windows[i].id <= query->id; i++)
+		;
+	if (i == drv.nr_windows)
 		return fail(ENODEV);
+	query->id = drv.windows[i].id;
 	query->backend = L3L2Q_BACKEND_PCI;
-	snprintf((char *)query->name, sizeof(query->name), "%s", drv.windows[query->index].name);
+	snprintf((char *)query->name, sizeof(query->name), "%s", drv.windows[i].name);
 	return 0;
+}
+
+static bool drv_has_window(uint64_t id)
+{
+	int i;
+
+	for (i = 0; i < drv.nr_windows; i++) {
+		if (drv.windows[i].id == id)
+			return true;
+	}
+	return false;
 }
 
 static void drv_lay_out(void)
@@ -86,6 +103,8 @@ static int drv_create(struct l3l2q_create *create)
 			drv.windows[i - 1] = drv.windows[i];
 		drv.nr_windows--;
 	}
+	if (create->backend == L3L2Q_BACKEND_PCI && !drv_has_window(create->source))
+		return fail(ENODEV);
 	if (create->depth)
 		l3l2q_layout_make(create->depth, create->input_arena_bytes,
 				  create->output_arena_bytes, &l);
@@ -116,6 +135,8 @@ static int drv_info(struct l3l2q_info *info, uint32_t role)
 
 	if (drv.removed)
 		return fail(ENODEV);
+	info->flags = drv.backend == L3L2Q_BACKEND_PCI || drv.backend == L3L2Q_BACKEND_ASCEND
+		      ? L3L2Q_INFO_DEVICE_ADDRESSES : 0;
 	info->role = role;
 	info->backend = drv.backend;
 	info->memory = drv.memory;
@@ -175,13 +196,8 @@ int ioctl(int fd, unsigned long request, ...)
 	arg = va_arg(args, void *);
 	va_end(args);
 	switch (request) {
-	case L3L2Q_IOC_QUERY: {
-		struct l3l2q_query *query = arg;
-
-		query->uapi_version = L3L2Q_UAPI_VERSION;
-		query->uapi_oldest = L3L2Q_UAPI_OLDEST;
+	case L3L2Q_IOC_QUERY:
 		return 0;
-	}
 	case L3L2Q_IOC_QUERY_DEVICE:
 		return drv_query_device(arg);
 	case L3L2Q_IOC_CREATE:
@@ -266,9 +282,9 @@ TEST(transport_strings)
 		{ "driver", "ram", L3L2Q_BACKEND_RAM, 0, 0 },
 		{ "ram", "ram", L3L2Q_BACKEND_RAM, 0, 0 },
 		{ "driver:/dev/l3l2q", "ram", L3L2Q_BACKEND_RAM, 0, 0 },
-		{ "pci", "pci", L3L2Q_BACKEND_PCI, 0, 0 },
-		{ "pci:0000:00:04.0", "pci", L3L2Q_BACKEND_PCI, 0, 0 },
-		{ "pci:0000:00:05.0", "pci", L3L2Q_BACKEND_PCI, 1, 0 },
+		{ "pci", "pci", L3L2Q_BACKEND_PCI, 1, 0 },
+		{ "pci:0000:00:04.0", "pci", L3L2Q_BACKEND_PCI, 1, 0 },
+		{ "pci:0000:00:05.0", "pci", L3L2Q_BACKEND_PCI, 1ull << 40, 0 },
 		{ "dmabuf:7", "dmabuf", L3L2Q_BACKEND_DMABUF, 7, 0 },
 		{ "dmabuf:0x10", "dmabuf", L3L2Q_BACKEND_DMABUF, 16, 0 },
 		{ "ascend:0x120000000000:0x1000000", "ascend", L3L2Q_BACKEND_ASCEND,
@@ -292,8 +308,8 @@ TEST(transport_strings)
 	int fds = open_fds();
 	size_t i;
 
-	drv.windows[0].name = "0000:00:04.0";
-	drv.windows[1].name = "0000:00:05.0";
+	drv.windows[0] = (struct window){ 1, "0000:00:04.0" };
+	drv.windows[1] = (struct window){ 1ull << 40, "0000:00:05.0" };
 	drv.nr_windows = 2;
 	for (i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
 		ASSERT_EQ(0, create(&ep, good[i].string, 0, &why)) {
@@ -331,7 +347,7 @@ TEST(no_window_in_words)
 	EXPECT_EQ(-ENODEV, create(&ep, "pci", 0, &why));
 	EXPECT_NE(NULL, strstr(why.text, "window"));
 	EXPECT_NE(NULL, strstr(why.text, "bound"));
-	drv.windows[0].name = "0000:00:04.0";
+	drv.windows[0] = (struct window){ 1, "0000:00:04.0" };
 	drv.nr_windows = 1;
 	EXPECT_EQ(-ENODEV, create(&ep, "pci:0000:00:04", 0, &why));
 	EXPECT_NE(NULL, strstr(why.text, "\"0000:00:04\""));
@@ -342,26 +358,27 @@ TEST(no_window_in_words)
 	EXPECT_EQ(fds, open_fds());
 }
 
-/* The window of that index is another one by the time the region is there. */
-TEST(window_that_moves)
+/* Others come and go: an id means the same window for ever, or none. */
+TEST(windows_that_go)
 {
 	int fds = open_fds();
 	struct l3l2q_failure why;
 	struct l3l2q_ep *ep;
 
-	drv.windows[0].name = "a";
-	drv.windows[1].name = "b";
-	drv.windows[2].name = "c";
+	drv.windows[0] = (struct window){ 3, "a" };
+	drv.windows[1] = (struct window){ 5, "b" };
+	drv.windows[2] = (struct window){ 0xffffffff12ull, "c" };
 	drv.nr_windows = 3;
 	drv.moves = 1;
 	ASSERT_EQ(0, create(&ep, "pci:c", 0, &why));
-	EXPECT_EQ(2, drv.creates);
-	EXPECT_EQ(1, drv.asked.source);
+	EXPECT_EQ(1, drv.creates);
+	EXPECT_EQ(0xffffffff12ull, drv.asked.source);
 	l3l2q_close(ep);
 	/* It is itself what has gone. */
 	drv.moves = 1;
 	EXPECT_EQ(-ENODEV, create(&ep, "pci:b", 0, &why));
-	EXPECT_EQ(3, drv.creates);
+	EXPECT_EQ(5, drv.asked.source);
+	EXPECT_EQ(2, drv.creates);
 	EXPECT_EQ(fds, open_fds());
 }
 
@@ -424,7 +441,7 @@ static int end_make(FIXTURE_DATA(end) *self, const FIXTURE_VARIANT(end) *variant
 	struct l3l2q_attr attr = small;
 	int ret;
 
-	drv.windows[0].name = "npu";
+	drv.windows[0] = (struct window){ 1, "npu" };
 	drv.nr_windows = 1;
 	drv.memory = variant->memory;
 	drv.peer_kind = kind;

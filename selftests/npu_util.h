@@ -35,7 +35,7 @@ static inline int npu_query_device(int ctx, __u32 index, struct l3l2q_query_devi
 {
 	memset(device, 0, sizeof(*device));
 	device->size = sizeof(*device);
-	device->index = index;
+	device->id = index;
 	return drv_ioctl(ctx, L3L2Q_IOC_QUERY_DEVICE, device);
 }
 
@@ -72,7 +72,7 @@ static inline void npu_create_init(struct l3l2q_create *create, __u32 index)
 {
 	drv_create_init(create);
 	create->backend = L3L2Q_BACKEND_PCI;
-	create->source = index;
+	create->source = index + 1ull;
 }
 
 static inline void npu_create_init_raw(struct l3l2q_create *create, __u32 index,
@@ -80,7 +80,7 @@ static inline void npu_create_init_raw(struct l3l2q_create *create, __u32 index,
 {
 	drv_create_init_raw(create, payload, counters);
 	create->backend = L3L2Q_BACKEND_PCI;
-	create->source = index;
+	create->source = index + 1ull;
 }
 
 static inline __u64 npu_round_up(__u64 bytes)

@@ -71,6 +71,7 @@ static int driver_sleep_counter(struct l3l2q_ep *ep, struct l3l2q_condition *con
 		.size = sizeof(arg),
 		.conditions = (uintptr_t)cond,
 		.nr_conditions = 1,
+		.condition_size = sizeof(*cond),
 		.deadline_ns = deadline_ns,
 	};
 
@@ -181,6 +182,7 @@ static int driver_start(struct l3l2q_ep **out, int fd, const struct l3l2q_attr *
 	ep->memory = info.memory;
 	ep->backend = info.backend;
 	ep->removable = info.backend != L3L2Q_BACKEND_RAM;
+	ep->device_addresses = info.flags & L3L2Q_INFO_DEVICE_ADDRESSES;
 	ep->silent = info.peer_kind == L3L2Q_PEER_SILENT;
 	ep->rings = info.peer_kind == L3L2Q_PEER_RINGS;
 	ep->region = info.region;
@@ -220,7 +222,7 @@ static int open_node(const char *path, struct l3l2q_failure *why)
 	return l3l2q_why(why, ret, "%.64s: %s", path, strerror(-ret));
 }
 
-static int check_version(int fd, const char *path, struct l3l2q_failure *why)
+static int check_node(int fd, const char *path, struct l3l2q_failure *why)
 {
 	struct l3l2q_query query = { .size = sizeof(query) };
 	int ret = l3l2q_ioctl(fd, L3L2Q_IOC_QUERY, &query);
@@ -229,36 +231,29 @@ static int check_version(int fd, const char *path, struct l3l2q_failure *why)
 		return l3l2q_why(why, -EPROTONOSUPPORT, "%.64s is not an l3l2q device", path);
 	if (ret)
 		return l3l2q_why(why, ret, "%.64s: %s", path, strerror(-ret));
-	if (query.uapi_version < L3L2Q_UAPI_OLDEST)
-		return l3l2q_why(why, -EPROTONOSUPPORT,
-				 "the l3l2q module is too old: it speaks interface %u, the library needs %u",
-				 query.uapi_version, L3L2Q_UAPI_OLDEST);
-	if (query.uapi_oldest > L3L2Q_UAPI_VERSION)
-		return l3l2q_why(why, -EPROTONOSUPPORT,
-				 "the l3l2q module is too new: it speaks interface %u and up, the library %u",
-				 query.uapi_oldest, L3L2Q_UAPI_VERSION);
 	return 0;
 }
 
-/* Where a window is, that has the name or is the first; words if there is none. */
-static int find_window(int node, const char *name, uint32_t *index, struct l3l2q_failure *why)
+/* Find the window of that name, or the first one; words if there is none. */
+static int find_window(int node, const char *name, uint64_t *id, struct l3l2q_failure *why)
 {
 	struct l3l2q_query_device query = { .size = sizeof(query) };
+	unsigned int windows = 0;
 	int ret;
 
 	while (!(ret = l3l2q_ioctl(node, L3L2Q_IOC_QUERY_DEVICE, &query))) {
 		if (!name || !strncmp(name, (const char *)query.name, sizeof(query.name))) {
-			*index = query.index;
+			*id = query.id;
 			return 0;
 		}
-		query.index++;
+		windows++;
 	}
 	if (ret != -ENODEV)
 		return l3l2q_why(why, ret, "the driver will not list its windows: %s",
 				 strerror(-ret));
-	if (!query.index)
+	if (!windows)
 		return l3l2q_why(why, ret, "no NPU window: is a device bound to the l3l2q module?");
-	return l3l2q_why(why, ret, "no NPU window \"%.64s\" among %u", name, query.index);
+	return l3l2q_why(why, ret, "no NPU window \"%.64s\" among %u", name, windows);
 }
 
 static int create_failed(int ret, const struct l3l2q_create *arg, struct l3l2q_failure *why)
@@ -309,7 +304,7 @@ static int create_region(int node, const struct l3l2q_source *source,
 		arg.numa_node = attr->numa_node;
 	}
 	if (attr->flags & L3L2Q_ATTR_REGION_V3)
-		arg.flags |= L3L2Q_CREATE_REGION_V3;
+		arg.region_version = 0x30000;
 	if (attr->flags & L3L2Q_ATTR_SILENT_PEER)
 		arg.flags |= L3L2Q_CREATE_SILENT_PEER;
 	if (attr->flags & L3L2Q_ATTR_COHERENT && (source->backend == L3L2Q_BACKEND_DMABUF ||
@@ -319,28 +314,12 @@ static int create_region(int node, const struct l3l2q_source *source,
 	return ret ? create_failed(ret, &arg, why) : arg.fd;
 }
 
-/* Indices move when a device goes: look whether it was the right one. */
 static int create_in_window(int node, struct l3l2q_source *source,
 			    const struct l3l2q_attr *attr, struct l3l2q_failure *why)
 {
-	uint32_t index, again;
-	int fd, ret;
+	int ret = find_window(node, source->name, &source->source, why);
 
-	for (;;) {
-		ret = find_window(node, source->name, &index, why);
-		if (ret)
-			return ret;
-		source->source = index;
-		fd = create_region(node, source, attr, why);
-		if (fd < 0)
-			return fd;
-		ret = find_window(node, source->name, &again, why);
-		if (!ret && again == index)
-			return fd;
-		close(fd);
-		if (ret)
-			return ret;
-	}
+	return ret ? ret : create_region(node, source, attr, why);
 }
 
 int l3l2q_driver_create(struct l3l2q_ep **ep, const struct l3l2q_source *from,
@@ -351,7 +330,7 @@ int l3l2q_driver_create(struct l3l2q_ep **ep, const struct l3l2q_source *from,
 
 	if (node < 0)
 		return node;
-	ret = check_version(node, source.node, why);
+	ret = check_node(node, source.node, why);
 	if (!ret)
 		ret = source.backend == L3L2Q_BACKEND_PCI
 		      ? create_in_window(node, &source, attr, why)

@@ -308,13 +308,6 @@ L3L2Q_API const char *l3l2q_error_name(uint32_t kind)
 	return kind < sizeof(names) / sizeof(names[0]) ? names[kind] : "UNKNOWN";
 }
 
-/* Has the region addresses of a device's own? */
-static bool has_device(const struct l3l2q_ep *ep)
-{
-	return ep->ops == &l3l2q_driver && (ep->backend == L3L2Q_BACKEND_PCI ||
-					    ep->backend == L3L2Q_BACKEND_ASCEND);
-}
-
 static const char *backend_name(const struct l3l2q_ep *ep)
 {
 	static const char *const names[] = {
@@ -351,7 +344,7 @@ L3L2Q_API int l3l2q_ep_scalars(const struct l3l2q_ep *ep, uint64_t scalars[L3L2Q
 {
 	struct l3l2q_region_desc region = ep->region;
 
-	if (!has_device(ep)) {
+	if (!ep->device_addresses) {
 		region.payload_base = (uintptr_t)ep->core.payload;
 		region.counter_base = (uintptr_t)ep->core.counters;
 	}

@@ -109,6 +109,7 @@ struct l3l2q_ep {
 	bool silent;
 	bool rings;			/* driver: the peer cannot see what we arm */
 	bool removable;			/* driver: the memory may go away */
+	bool device_addresses;		/* driver: region.*_base are the device's */
 	bool creator;			/* memfd: may open the peer */
 	bool peer_opened;
 	int fd;				/* driver: the endpoint; memfd: the memory */

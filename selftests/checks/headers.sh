@@ -41,7 +41,7 @@ try() {
 }
 
 echo 'TAP version 13'
-echo "1..$((${#uapi[@]} * 3 + ${#lib[@]} * 2 + 1))"
+echo "1..$((${#uapi[@]} * 3 + 2 + ${#lib[@]} * 2 + 1))"
 
 # -m32 without the 32-bit libc: the uapi needs the kernel's headers alone, and
 # those are the same files
@@ -50,6 +50,9 @@ for f in "${uapi[@]}"; do
 	try 'C11, 64 bits' "${f#uapi/}" gcc -x c -std=c11 -Wpedantic -m64
 	try 'C11, 32 bits' "${f#uapi/}" gcc -x c -std=c11 -Wpedantic -m32 -ffreestanding -isystem "$native"
 	try 'C++17' "${f#uapi/}" g++ -x c++ -std=c++17 -Wpedantic
+done
+for bits in 64 32; do
+	try "layout, $bits bits" ../selftests/abi_layout.h gcc -x c -std=c11 -m$bits -ffreestanding -isystem "$native"
 done
 for f in "${lib[@]}"; do
 	try 'C11' "${f#libuser/include/}" gcc -x c -std=c11

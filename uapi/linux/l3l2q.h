@@ -6,11 +6,22 @@
  * an endpoint, a file descriptor with a role; OPEN_PEER makes the endpoint of
  * the other role, once. Endpoints are handed on by fork or SCM_RIGHTS.
  *
+ * The ioctl numbers of type 0xE3 from 0x00 to 0x3F belong to this interface.
  * Every argument structure starts with its size and flags. A longer structure
  * than the kernel knows is accepted if the excess is zero (else E2BIG), a
  * shorter one than first released is EINVAL; results are cut or zero-extended
  * to the caller's size. Unknown flags and non-zero padding are EINVAL.
- * Fields marked "out" are ignored on input.
+ * Fields marked "out" are ignored on input. There is no version number: what a
+ * kernel lacks shows as ENOTTY, E2BIG, EINVAL, EOPNOTSUPP or a missing feature
+ * bit.
+ *
+ * An endpoint belongs to the process that attached it by a writable mapping of
+ * L3L2Q_MAP_COUNTERS (DMABUF: of L3L2Q_MAP_CONTROL). While it is attached, a
+ * second such mapping is EBUSY, and NOTIFY, KICK, ARM, EVENTFD, SET_POLLING,
+ * OPEN_PEER, EXPORT_DMABUF, INTERRUPT and DETACH from another process are EPERM;
+ * INFO, TEST, WAIT, STATS, poll and read-only mappings work for every process
+ * that has the descriptor. The role ends by DETACH, or as dead when the process
+ * no longer has that mapping.
  *
  * When a region's memory goes away (its device or its provider does), every
  * ioctl on its endpoints becomes ENODEV, poll says EPOLLHUP and, with a queue,
@@ -23,9 +34,6 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 #include <linux/l3l2q_abi.h>
-
-#define L3L2Q_UAPI_VERSION	1	/* goes up when an interface is added */
-#define L3L2Q_UAPI_OLDEST	1	/* the oldest user this one still serves */
 
 #define L3L2Q_IOC_TYPE		0xE3
 
@@ -49,6 +57,7 @@
 #define L3L2Q_IOC_DETACH	_IO(L3L2Q_IOC_TYPE, 0x19)	/* argument: 0 */
 #define L3L2Q_IOC_STATS		_IO(L3L2Q_IOC_TYPE, 0x1a)
 #define L3L2Q_IOC_EXPORT_DMABUF	_IO(L3L2Q_IOC_TYPE, 0x1b)
+#define L3L2Q_IOC_INTERRUPT	_IO(L3L2Q_IOC_TYPE, 0x1c)	/* argument: 0 */
 
 /* ---- shared pages ------------------------------------------------------ */
 
@@ -111,15 +120,27 @@ enum l3l2q_state {
 	L3L2Q_STATE_DEAD     = 4,	/* ended without */
 };
 
+/* l3l2q_status.gone */
+#define L3L2Q_GONE_DETACHED	(1u << 0)	/* ended by DETACH */
+#define L3L2Q_GONE_ABORTED	(1u << 1)	/* aborted or died */
+#define L3L2Q_GONE_REMOVED	(1u << 2)	/* the region's memory was removed */
+
 /**
  * struct l3l2q_status - a region's status page, written by the kernel only
  * @removed: set before the backing memory is taken away
  * @state: enum l3l2q_state of each role
+ * @gone: for each role, how the other one ended: 0 while it lives, else
+ *	L3L2Q_GONE_*. An abort is stored after the abort flag, as soon as the
+ *	kernel sees that flag: at NOTIFY, at KICK and whenever it looks at the
+ *	counters for a sleeper
+ *
+ * A role reads one word, gone[own role], to learn that its peer has ended.
  */
 struct l3l2q_status {
 	__u32 removed;
 	__u32 state[L3L2Q_ROLES];
-	__u32 pad[13];
+	__u32 gone[L3L2Q_ROLES];
+	__u32 pad[11];
 };
 
 /*
@@ -152,61 +173,73 @@ static inline int l3l2q_writable(__u32 tail, __u32 head, __u32 depth,
 
 /**
  * struct l3l2q_query - what this driver can do; all out
- * @uapi_version: its L3L2Q_UAPI_VERSION
- * @uapi_oldest: its L3L2Q_UAPI_OLDEST
  * @features: L3L2Q_FEATURE_*
  * @max_region_bytes: largest payload range; more is EFBIG
  * @max_counter_bytes: largest counter range of a raw region; more is EFBIG
  * @max_user_bytes: memory one user may hold in regions; more is EDQUOT
+ * @max_user_window_bytes: bytes of PCI windows and ASCEND sources that one user
+ *	may hold in regions; more is EDQUOT
+ * @max_user_regions: regions one user may hold; more is EDQUOT
  * @page_size: granularity of mappings
- * @nr_devices: indices that QUERY_DEVICE knows
- * @max_conditions: most conditions of one WAIT
+ * @nr_devices: number of windows that QUERY_DEVICE lists
+ * @max_conditions: most conditions of one WAIT; more is EINVAL
+ * @max_waits: most WAITs that sleep on one endpoint; more is ENOSPC
+ * @max_endpoint_conditions: most conditions of all WAITs that sleep on one
+ *	endpoint; more is ENOSPC
  * @poll_min_ns: shortest polling period for silent peers
  * @poll_max_ns: longest
+ * @poll_user_min_ns: shortest one for users without CAP_SYS_RESOURCE
+ * @tick_regions: most endpoints that one tick of the polling timer looks at
+ *
+ * What a process creates counts for its user and, in a user namespace, also for
+ * the owner of that namespace and of each one around it. Limits of a user do not
+ * apply to CAP_SYS_RESOURCE in the initial user namespace.
  */
 struct l3l2q_query {
 	__u32 size;
 	__u32 flags;
-	__u32 uapi_version;
-	__u32 uapi_oldest;
 	__aligned_u64 features;
 	__aligned_u64 max_region_bytes;
 	__aligned_u64 max_counter_bytes;
 	__aligned_u64 max_user_bytes;
+	__aligned_u64 max_user_window_bytes;
+	__u32 max_user_regions;
 	__u32 page_size;
 	__u32 nr_devices;
 	__u32 max_conditions;
+	__u32 max_waits;
+	__u32 max_endpoint_conditions;
 	__u32 poll_min_ns;
 	__u32 poll_max_ns;
-	__u32 pad;
+	__u32 poll_user_min_ns;
+	__u32 tick_regions;
 };
 
 /* ---- QUERY_DEVICE ------------------------------------------------------ */
 
 /**
  * struct l3l2q_query_device - one NPU window
- * @index: in: 0 ... nr_devices - 1, else ENODEV
- * @backend: out: enum l3l2q_backend
+ * @id: in: 0 or an id; out: the smallest id above it, ENODEV if there is none.
+ *	An id is never 0 and never used again while the module is loaded
  * @window_bytes: out: size of the window
  * @free_bytes: out: what is left of it
+ * @backend: out: enum l3l2q_backend
  * @vectors: out: interrupt vectors
  * @numa_node: out: or -1
- * @name: out: NUL-terminated; "pci:" and this is a transport of the library
  * @memory: out: enum l3l2q_memory, the effective one
- * @pad: out: 0
+ * @name: out: NUL-terminated; "pci:" and this is a transport of the library
  */
 struct l3l2q_query_device {
 	__u32 size;
 	__u32 flags;
-	__u32 index;
-	__u32 backend;
+	__aligned_u64 id;
 	__aligned_u64 window_bytes;
 	__aligned_u64 free_bytes;
+	__u32 backend;
 	__u32 vectors;
 	__s32 numa_node;
-	__u8 name[32];
 	__u32 memory;
-	__u32 pad;
+	__u8 name[32];
 };
 
 /* ---- CREATE ------------------------------------------------------------ */
@@ -218,10 +251,12 @@ enum l3l2q_backend {
 	L3L2Q_BACKEND_ASCEND = 3,
 };
 
-#define L3L2Q_CREATE_NUMA	  (1u << 0)	/* allocate on numa_node */
-#define L3L2Q_CREATE_REGION_V3	  (1u << 1)	/* scalars say region version 3.0 */
-#define L3L2Q_CREATE_SILENT_PEER  (1u << 2)	/* the other role only loads and stores */
-#define L3L2Q_CREATE_COHERENT	  (1u << 3)	/* cached memory, which device and CPUs snoop */
+#define L3L2Q_CREATE_NUMA	     (1u << 0)	/* allocate on numa_node */
+#define L3L2Q_CREATE_SILENT_PEER     (1u << 1)	/* the other role only loads and stores */
+#define L3L2Q_CREATE_COHERENT	     (1u << 2)	/* cached memory, which device and CPUs snoop */
+#define L3L2Q_CREATE_SHARE_ADDRESSES (1u << 3)	/* INFO shows device addresses to both ends */
+
+#define L3L2Q_TAG_BYTES		32
 
 /**
  * struct l3l2q_create - make a region and an endpoint of it
@@ -230,15 +265,22 @@ enum l3l2q_backend {
  * @role: enum l3l2q_role of the returned endpoint
  * @depth: queue geometry, or 0 for a raw region
  * @numa_node: with L3L2Q_CREATE_NUMA, else 0
+ * @region_version: version in the region's scalars, major << 16 | minor: 2.0 or
+ *	3.0; 0 is 2.0
+ * @binding: enum l3l2q_binding; L3L2Q_BINDING_L3Q2 for a raw region
+ * @identity: how the binding names the region; zero with L3L2Q_BINDING_L3Q2
  * @input_arena_bytes: queue geometry, 0 if raw
  * @output_arena_bytes: queue geometry, 0 if raw
  * @payload_bytes: raw: size of the payload range; 0 with geometry
  * @counter_bytes: raw: size of the counter range, a multiple of 4; 0 with geometry
- * @source: what the backend takes the memory from. RAM: 0. PCI: the index of a
- *	window, as QUERY_DEVICE takes it. DMABUF: a descriptor. ASCEND: a device
+ * @source: what the backend takes the memory from. RAM: 0. PCI: the id of a
+ *	window, see QUERY_DEVICE. DMABUF: a descriptor. ASCEND: a device
  *	address of the calling process
  * @source_bytes: ASCEND: how much there is at @source, from which the region is
  *	carved; else 0
+ * @counter_source: 0; for counters in a range of their own
+ * @counter_source_bytes: 0
+ * @tag: a name for tools: printable ASCII, NUL-terminated, zero after that
  * @region_id: out: unique while the module is loaded, never 0
  * @fd: out: the endpoint, close-on-exec
  * @pad: 0
@@ -249,12 +291,14 @@ enum l3l2q_backend {
  * DMABUF and ASCEND the payload is at the source's first byte and the counters
  * begin at the next page boundary after it.
  *
- * EINVAL bad geometry, sizes or source, or depth 1 on memory that is not cached;
- * EFBIG over max_region_bytes; EDQUOT over max_user_bytes; ENOMEM; ENOSPC no room
- * in the window or the source; ENODEV no such window, or its driver is not
- * loaded; EOPNOTSUPP no such backend here, or memory it cannot use; EBADF not a
- * dma-buf; EACCES not one that may be written; EBUSY another driver has mapped the
- * memory otherwise; EMFILE, ENFILE; and what the driver of an ASCEND source says.
+ * EINVAL bad geometry, sizes, version, identity, tag or source, or depth 1 on
+ * memory that is not cached; EFBIG over max_region_bytes or max_counter_bytes;
+ * EDQUOT over a limit of a user, see QUERY; ENOMEM; ENOSPC no room in the window
+ * or the source; ENODEV no such window, or its driver is not loaded; EOPNOTSUPP no
+ * such backend or binding here, a range of their own for counters, or memory that
+ * the backend cannot use; EBADF not a dma-buf; EACCES not one that may be written;
+ * EBUSY another driver has mapped the memory otherwise; EMFILE, ENFILE; and what
+ * the driver of an ASCEND source says.
  */
 struct l3l2q_create {
 	__u32 size;
@@ -263,12 +307,18 @@ struct l3l2q_create {
 	__u32 role;
 	__u32 depth;
 	__s32 numa_node;
+	__u32 region_version;
+	__u32 binding;
+	__aligned_u64 identity[2];
 	__aligned_u64 input_arena_bytes;
 	__aligned_u64 output_arena_bytes;
 	__aligned_u64 payload_bytes;
 	__aligned_u64 counter_bytes;
 	__aligned_u64 source;
 	__aligned_u64 source_bytes;
+	__aligned_u64 counter_source;
+	__aligned_u64 counter_source_bytes;
+	__u8 tag[L3L2Q_TAG_BYTES];
 	__aligned_u64 region_id;
 	__s32 fd;
 	__u32 pad;
@@ -292,7 +342,7 @@ enum l3l2q_peer_kind {
 
 /* Indices into l3l2q_info.map. */
 #define L3L2Q_MAP_PAYLOAD	0	/* read-write */
-#define L3L2Q_MAP_COUNTERS	1	/* read-write; the first one attaches */
+#define L3L2Q_MAP_COUNTERS	1	/* read-write; a writable one attaches */
 #define L3L2Q_MAP_STATUS	2	/* struct l3l2q_status, read-only */
 #define L3L2Q_MAP_CONTROL	3	/* own struct l3l2q_control, read-write */
 #define L3L2Q_MAP_PEER_CONTROL	4	/* the peer's, read-only */
@@ -311,17 +361,26 @@ struct l3l2q_mapping {
 	__u32 pad;
 };
 
+#define L3L2Q_INFO_DEVICE_ADDRESSES	(1u << 0)	/* the bases are the device's */
+
 /**
  * struct l3l2q_info - an endpoint and its region; all out
+ * @flags: out: L3L2Q_INFO_*
  * @role: enum l3l2q_role
  * @backend: enum l3l2q_backend
  * @memory: enum l3l2q_memory of payload and counters, the effective one
  * @peer_kind: enum l3l2q_peer_kind
  * @state: enum l3l2q_state of this end
  * @peer_state: enum l3l2q_state of the other
- * @region: the region's scalars, with the addresses that the device uses. RAM
- *	and dma-bufs have none, so there the bases are mmap offsets and each process
- *	puts its own addresses in.
+ * @region_version: version in the region's scalars, major << 16 | minor
+ * @binding: enum l3l2q_binding
+ * @identity: how the binding names the region
+ * @tag: as given to CREATE
+ * @region: the region's scalars. With L3L2Q_INFO_DEVICE_ADDRESSES the bases are
+ *	addresses that the device uses: at the end that CREATE returned, and at
+ *	the other one with L3L2Q_CREATE_SHARE_ADDRESSES. RAM and dma-bufs have
+ *	none. Else the bases are the mmap offsets, and each process puts its own
+ *	addresses in
  * @queue: the queue's scalars, zero for a raw region
  * @map: the mappings
  */
@@ -334,6 +393,10 @@ struct l3l2q_info {
 	__u32 peer_kind;
 	__u32 state;
 	__u32 peer_state;
+	__u32 region_version;
+	__u32 binding;
+	__aligned_u64 identity[2];
+	__u8 tag[L3L2Q_TAG_BYTES];
 	struct l3l2q_region_desc region;
 	struct l3l2q_queue_desc queue;
 	struct l3l2q_mapping map[L3L2Q_MAPS];
@@ -363,7 +426,7 @@ struct l3l2q_open_peer {
  * @op: enum l3l2q_notify_op
  * @value: to set or add
  *
- * Wakes whoever sleeps for it. EINVAL unaligned or unknown op; ERANGE outside
+ * Wakes those who sleep for it. EINVAL unaligned or unknown op; ERANGE outside
  * the counter range; EPERM a queue's line that this role does not write.
  */
 struct l3l2q_notify {
@@ -411,28 +474,49 @@ struct l3l2q_condition {
 #define L3L2Q_WAIT_MAX_CONDITIONS 16
 #define L3L2Q_WAIT_FOREVER	  (~0ull)
 
+#define L3L2Q_WAIT_CONSUMER	(1u << 0)	/* a call of the consumer, which INTERRUPT ends */
+#define L3L2Q_WAIT_PRODUCER	(1u << 1)	/* a call of the producer, which INTERRUPT ends */
+#define L3L2Q_WAIT_NO_RESTART	(1u << 2)	/* EINTR after every handled signal */
+
 /**
  * struct l3l2q_wait - sleep until an event or one of several conditions
- * @conditions: user pointer to @nr_conditions of struct l3l2q_condition
+ * @flags: L3L2Q_WAIT_*
+ * @conditions: user pointer to @nr_conditions structures
  * @nr_conditions: 0 ... L3L2Q_WAIT_MAX_CONDITIONS
+ * @condition_size: bytes from one to the next, at least 24, the first size of
+ *	struct l3l2q_condition; as for all structures a longer one is accepted if
+ *	the excess is zero (else E2BIG). 0 without conditions
+ * @deadline_ns: the caller's CLOCK_MONOTONIC; in the past looks once;
+ *	L3L2Q_WAIT_FOREVER
  * @events: L3L2Q_EVENT_* to wait for; ABORT and HUP always end the wait
- * @deadline_ns: CLOCK_MONOTONIC; in the past looks once; L3L2Q_WAIT_FOREVER
  * @revents: out: events that hold
  * @index: out: first condition that holds, or -1
+ * @pad: 0
  *
  * 0 if something holds; ETIMEDOUT at the deadline; EINTR on a signal whose handler
- * was not set with SA_RESTART, else the call goes on.
+ * was not set with SA_RESTART, or on any with L3L2Q_WAIT_NO_RESTART, else the call
+ * goes on; EINTR also after INTERRUPT, for the halves that the flags name; ENOSPC
+ * over max_waits or max_endpoint_conditions, see QUERY.
  */
 struct l3l2q_wait {
 	__u32 size;
 	__u32 flags;
 	__aligned_u64 conditions;
 	__u32 nr_conditions;
-	__u32 events;
+	__u32 condition_size;
 	__aligned_u64 deadline_ns;
+	__u32 events;
 	__u32 revents;
 	__s32 index;
+	__u32 pad;
 };
+
+/*
+ * INTERRUPT: end a WAIT of each half of the endpoint, the one that sleeps or else
+ * the next one, by EINTR. WAITs say by L3L2Q_WAIT_CONSUMER and _PRODUCER which half
+ * they are of; the first that returns EINTR for a half takes the interruption of
+ * that half with it, one that names both halves takes both.
+ */
 
 /* ---- ARM, EVENTFD, KICK ------------------------------------------------ */
 
@@ -472,6 +556,7 @@ enum l3l2q_eventfd_kind {
  * holds already, and then not again until it is armed again: by registering,
  * by ARM, or by setting its bit in the control page, as a poll or a WAIT for the
  * same event does too.
+ * To remove takes kind and slot only: any other field that is not 0 is EINVAL.
  * ENOENT: nothing to remove. EBADF, EINVAL: not an eventfd.
  */
 struct l3l2q_eventfd {
@@ -562,8 +647,8 @@ struct l3l2q_stats {
  * @pad: 0
  *
  * It holds the payload and, from the next page boundary on, the counters: what
- * CREATE takes with DMABUF. It keeps the region, which stays charged to whoever
- * made it. EOPNOTSUPP unless L3L2Q_FEATURE_EXPORT and the backend can, which RAM
+ * CREATE takes with DMABUF. It keeps the region, which stays charged to the user
+ * who made it. EOPNOTSUPP unless L3L2Q_FEATURE_EXPORT and the backend can, which RAM
  * does.
  */
 struct l3l2q_export_dmabuf {
@@ -572,175 +657,5 @@ struct l3l2q_export_dmabuf {
 	__s32 fd;
 	__u32 pad;
 };
-
-/* ---- layout: the same for every caller, 32-bit ones included -------------- */
-
-L3L2Q_ABI_ASSERT_SIZE(l3l2q_control, 192);
-L3L2Q_ABI_ASSERT(l3l2q_control, armed, 0);
-L3L2Q_ABI_ASSERT(l3l2q_control, pad0, 4);
-L3L2Q_ABI_ASSERT(l3l2q_control, consumer_flags, 64);
-L3L2Q_ABI_ASSERT(l3l2q_control, seen_tail, 68);
-L3L2Q_ABI_ASSERT(l3l2q_control, pad1, 72);
-L3L2Q_ABI_ASSERT(l3l2q_control, producer_flags, 128);
-L3L2Q_ABI_ASSERT(l3l2q_control, need_head, 132);
-L3L2Q_ABI_ASSERT(l3l2q_control, pad2, 136);
-
-L3L2Q_ABI_ASSERT_SIZE(l3l2q_status, 64);
-L3L2Q_ABI_ASSERT(l3l2q_status, removed, 0);
-L3L2Q_ABI_ASSERT(l3l2q_status, state, 4);
-L3L2Q_ABI_ASSERT(l3l2q_status, pad, 12);
-
-L3L2Q_ABI_ASSERT_SIZE(l3l2q_query, 72);
-L3L2Q_ABI_ASSERT(l3l2q_query, size, 0);
-L3L2Q_ABI_ASSERT(l3l2q_query, flags, 4);
-L3L2Q_ABI_ASSERT(l3l2q_query, uapi_version, 8);
-L3L2Q_ABI_ASSERT(l3l2q_query, uapi_oldest, 12);
-L3L2Q_ABI_ASSERT(l3l2q_query, features, 16);
-L3L2Q_ABI_ASSERT(l3l2q_query, max_region_bytes, 24);
-L3L2Q_ABI_ASSERT(l3l2q_query, max_counter_bytes, 32);
-L3L2Q_ABI_ASSERT(l3l2q_query, max_user_bytes, 40);
-L3L2Q_ABI_ASSERT(l3l2q_query, page_size, 48);
-L3L2Q_ABI_ASSERT(l3l2q_query, nr_devices, 52);
-L3L2Q_ABI_ASSERT(l3l2q_query, max_conditions, 56);
-L3L2Q_ABI_ASSERT(l3l2q_query, poll_min_ns, 60);
-L3L2Q_ABI_ASSERT(l3l2q_query, poll_max_ns, 64);
-L3L2Q_ABI_ASSERT(l3l2q_query, pad, 68);
-
-L3L2Q_ABI_ASSERT_SIZE(l3l2q_query_device, 80);
-L3L2Q_ABI_ASSERT(l3l2q_query_device, size, 0);
-L3L2Q_ABI_ASSERT(l3l2q_query_device, flags, 4);
-L3L2Q_ABI_ASSERT(l3l2q_query_device, index, 8);
-L3L2Q_ABI_ASSERT(l3l2q_query_device, backend, 12);
-L3L2Q_ABI_ASSERT(l3l2q_query_device, window_bytes, 16);
-L3L2Q_ABI_ASSERT(l3l2q_query_device, free_bytes, 24);
-L3L2Q_ABI_ASSERT(l3l2q_query_device, vectors, 32);
-L3L2Q_ABI_ASSERT(l3l2q_query_device, numa_node, 36);
-L3L2Q_ABI_ASSERT(l3l2q_query_device, name, 40);
-L3L2Q_ABI_ASSERT(l3l2q_query_device, memory, 72);
-L3L2Q_ABI_ASSERT(l3l2q_query_device, pad, 76);
-
-L3L2Q_ABI_ASSERT_SIZE(l3l2q_create, 88);
-L3L2Q_ABI_ASSERT(l3l2q_create, size, 0);
-L3L2Q_ABI_ASSERT(l3l2q_create, flags, 4);
-L3L2Q_ABI_ASSERT(l3l2q_create, backend, 8);
-L3L2Q_ABI_ASSERT(l3l2q_create, role, 12);
-L3L2Q_ABI_ASSERT(l3l2q_create, depth, 16);
-L3L2Q_ABI_ASSERT(l3l2q_create, numa_node, 20);
-L3L2Q_ABI_ASSERT(l3l2q_create, input_arena_bytes, 24);
-L3L2Q_ABI_ASSERT(l3l2q_create, output_arena_bytes, 32);
-L3L2Q_ABI_ASSERT(l3l2q_create, payload_bytes, 40);
-L3L2Q_ABI_ASSERT(l3l2q_create, counter_bytes, 48);
-L3L2Q_ABI_ASSERT(l3l2q_create, source, 56);
-L3L2Q_ABI_ASSERT(l3l2q_create, source_bytes, 64);
-L3L2Q_ABI_ASSERT(l3l2q_create, region_id, 72);
-L3L2Q_ABI_ASSERT(l3l2q_create, fd, 80);
-L3L2Q_ABI_ASSERT(l3l2q_create, pad, 84);
-
-L3L2Q_ABI_ASSERT_SIZE(l3l2q_mapping, 24);
-L3L2Q_ABI_ASSERT(l3l2q_mapping, offset, 0);
-L3L2Q_ABI_ASSERT(l3l2q_mapping, length, 8);
-L3L2Q_ABI_ASSERT(l3l2q_mapping, delta, 16);
-L3L2Q_ABI_ASSERT(l3l2q_mapping, pad, 20);
-
-L3L2Q_ABI_ASSERT_SIZE(l3l2q_info, 248);
-L3L2Q_ABI_ASSERT(l3l2q_info, size, 0);
-L3L2Q_ABI_ASSERT(l3l2q_info, flags, 4);
-L3L2Q_ABI_ASSERT(l3l2q_info, role, 8);
-L3L2Q_ABI_ASSERT(l3l2q_info, backend, 12);
-L3L2Q_ABI_ASSERT(l3l2q_info, memory, 16);
-L3L2Q_ABI_ASSERT(l3l2q_info, peer_kind, 20);
-L3L2Q_ABI_ASSERT(l3l2q_info, state, 24);
-L3L2Q_ABI_ASSERT(l3l2q_info, peer_state, 28);
-L3L2Q_ABI_ASSERT(l3l2q_info, region, 32);
-L3L2Q_ABI_ASSERT(l3l2q_info, queue, 80);
-L3L2Q_ABI_ASSERT(l3l2q_info, map, 128);
-
-L3L2Q_ABI_ASSERT_SIZE(l3l2q_open_peer, 16);
-L3L2Q_ABI_ASSERT(l3l2q_open_peer, size, 0);
-L3L2Q_ABI_ASSERT(l3l2q_open_peer, flags, 4);
-L3L2Q_ABI_ASSERT(l3l2q_open_peer, role, 8);
-L3L2Q_ABI_ASSERT(l3l2q_open_peer, fd, 12);
-
-L3L2Q_ABI_ASSERT_SIZE(l3l2q_notify, 24);
-L3L2Q_ABI_ASSERT(l3l2q_notify, size, 0);
-L3L2Q_ABI_ASSERT(l3l2q_notify, flags, 4);
-L3L2Q_ABI_ASSERT(l3l2q_notify, offset, 8);
-L3L2Q_ABI_ASSERT(l3l2q_notify, op, 16);
-L3L2Q_ABI_ASSERT(l3l2q_notify, value, 20);
-
-L3L2Q_ABI_ASSERT_SIZE(l3l2q_test, 32);
-L3L2Q_ABI_ASSERT(l3l2q_test, size, 0);
-L3L2Q_ABI_ASSERT(l3l2q_test, flags, 4);
-L3L2Q_ABI_ASSERT(l3l2q_test, offset, 8);
-L3L2Q_ABI_ASSERT(l3l2q_test, cmp, 16);
-L3L2Q_ABI_ASSERT(l3l2q_test, value, 20);
-L3L2Q_ABI_ASSERT(l3l2q_test, matched, 24);
-L3L2Q_ABI_ASSERT(l3l2q_test, observed, 28);
-
-L3L2Q_ABI_ASSERT_SIZE(l3l2q_condition, 24);
-L3L2Q_ABI_ASSERT(l3l2q_condition, offset, 0);
-L3L2Q_ABI_ASSERT(l3l2q_condition, cmp, 8);
-L3L2Q_ABI_ASSERT(l3l2q_condition, value, 12);
-L3L2Q_ABI_ASSERT(l3l2q_condition, observed, 16);
-L3L2Q_ABI_ASSERT(l3l2q_condition, pad, 20);
-
-L3L2Q_ABI_ASSERT_SIZE(l3l2q_wait, 40);
-L3L2Q_ABI_ASSERT(l3l2q_wait, size, 0);
-L3L2Q_ABI_ASSERT(l3l2q_wait, flags, 4);
-L3L2Q_ABI_ASSERT(l3l2q_wait, conditions, 8);
-L3L2Q_ABI_ASSERT(l3l2q_wait, nr_conditions, 16);
-L3L2Q_ABI_ASSERT(l3l2q_wait, events, 20);
-L3L2Q_ABI_ASSERT(l3l2q_wait, deadline_ns, 24);
-L3L2Q_ABI_ASSERT(l3l2q_wait, revents, 32);
-L3L2Q_ABI_ASSERT(l3l2q_wait, index, 36);
-
-L3L2Q_ABI_ASSERT_SIZE(l3l2q_arm, 16);
-L3L2Q_ABI_ASSERT(l3l2q_arm, size, 0);
-L3L2Q_ABI_ASSERT(l3l2q_arm, flags, 4);
-L3L2Q_ABI_ASSERT(l3l2q_arm, events, 8);
-L3L2Q_ABI_ASSERT(l3l2q_arm, revents, 12);
-
-L3L2Q_ABI_ASSERT_SIZE(l3l2q_eventfd, 40);
-L3L2Q_ABI_ASSERT(l3l2q_eventfd, size, 0);
-L3L2Q_ABI_ASSERT(l3l2q_eventfd, flags, 4);
-L3L2Q_ABI_ASSERT(l3l2q_eventfd, kind, 8);
-L3L2Q_ABI_ASSERT(l3l2q_eventfd, slot, 12);
-L3L2Q_ABI_ASSERT(l3l2q_eventfd, fd, 16);
-L3L2Q_ABI_ASSERT(l3l2q_eventfd, cmp, 20);
-L3L2Q_ABI_ASSERT(l3l2q_eventfd, offset, 24);
-L3L2Q_ABI_ASSERT(l3l2q_eventfd, value, 32);
-L3L2Q_ABI_ASSERT(l3l2q_eventfd, pad, 36);
-
-L3L2Q_ABI_ASSERT_SIZE(l3l2q_set_polling, 24);
-L3L2Q_ABI_ASSERT(l3l2q_set_polling, size, 0);
-L3L2Q_ABI_ASSERT(l3l2q_set_polling, flags, 4);
-L3L2Q_ABI_ASSERT(l3l2q_set_polling, peer_kind, 8);
-L3L2Q_ABI_ASSERT(l3l2q_set_polling, min_ns, 12);
-L3L2Q_ABI_ASSERT(l3l2q_set_polling, max_ns, 16);
-L3L2Q_ABI_ASSERT(l3l2q_set_polling, pad, 20);
-
-L3L2Q_ABI_ASSERT_SIZE(l3l2q_stats, 120);
-L3L2Q_ABI_ASSERT(l3l2q_stats, size, 0);
-L3L2Q_ABI_ASSERT(l3l2q_stats, flags, 4);
-L3L2Q_ABI_ASSERT(l3l2q_stats, notifies, 8);
-L3L2Q_ABI_ASSERT(l3l2q_stats, kicks, 16);
-L3L2Q_ABI_ASSERT(l3l2q_stats, waits, 24);
-L3L2Q_ABI_ASSERT(l3l2q_stats, sleeps, 32);
-L3L2Q_ABI_ASSERT(l3l2q_stats, polls, 40);
-L3L2Q_ABI_ASSERT(l3l2q_stats, arms, 48);
-L3L2Q_ABI_ASSERT(l3l2q_stats, wakeups, 56);
-L3L2Q_ABI_ASSERT(l3l2q_stats, signals, 64);
-L3L2Q_ABI_ASSERT(l3l2q_stats, timer_ticks, 72);
-L3L2Q_ABI_ASSERT(l3l2q_stats, timer_wakeups, 80);
-L3L2Q_ABI_ASSERT(l3l2q_stats, faults, 88);
-L3L2Q_ABI_ASSERT(l3l2q_stats, region_bytes, 96);
-L3L2Q_ABI_ASSERT(l3l2q_stats, interrupts, 104);
-L3L2Q_ABI_ASSERT(l3l2q_stats, doorbells, 112);
-
-L3L2Q_ABI_ASSERT_SIZE(l3l2q_export_dmabuf, 16);
-L3L2Q_ABI_ASSERT(l3l2q_export_dmabuf, size, 0);
-L3L2Q_ABI_ASSERT(l3l2q_export_dmabuf, flags, 4);
-L3L2Q_ABI_ASSERT(l3l2q_export_dmabuf, fd, 8);
-L3L2Q_ABI_ASSERT(l3l2q_export_dmabuf, pad, 12);
 
 #endif /* _UAPI_LINUX_L3L2Q_H */

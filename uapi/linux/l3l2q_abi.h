@@ -16,12 +16,6 @@
 #error "the L3-L2 wire format is little-endian"
 #endif
 
-#ifdef __cplusplus
-#define L3L2Q_STATIC_ASSERT(cond, msg) static_assert(cond, msg)
-#else
-#define L3L2Q_STATIC_ASSERT(cond, msg) _Static_assert(cond, msg)
-#endif
-
 /* ---- versions ---------------------------------------------------------- */
 
 #define L3L2Q_PACK(magic, major, minor) \
@@ -65,6 +59,16 @@ enum l3l2q_role {
 };
 
 #define L3L2Q_ROLES 2
+
+/**
+ * enum l3l2q_binding - how the scalars describe a queue to L2
+ * @L3L2Q_BINDING_L3Q2: twelve scalars, "L3Q2" 1.1
+ * @L3L2Q_BINDING_SPSQ: ten scalars, "SPSQ" 1.0
+ */
+enum l3l2q_binding {
+	L3L2Q_BINDING_L3Q2 = 0,
+	L3L2Q_BINDING_SPSQ = 1,
+};
 
 /** enum l3l2q_opcode - what a descriptor carries */
 enum l3l2q_opcode {
@@ -163,43 +167,6 @@ struct l3l2q_layout {
 	__aligned_u64 payload_bytes;
 	__aligned_u64 counter_bytes;
 };
-
-#define L3L2Q_ABI_ASSERT(type, member, offset)				\
-	L3L2Q_STATIC_ASSERT(__builtin_offsetof(struct type, member) == (offset), \
-			    #type "." #member " moved")
-#define L3L2Q_ABI_ASSERT_SIZE(type, bytes)				\
-	L3L2Q_STATIC_ASSERT(sizeof(struct type) == (bytes), #type " changed size")
-
-L3L2Q_ABI_ASSERT_SIZE(l3l2q_region_desc, 48);
-L3L2Q_ABI_ASSERT(l3l2q_region_desc, magic_version, 0);
-L3L2Q_ABI_ASSERT(l3l2q_region_desc, region_id, 8);
-L3L2Q_ABI_ASSERT(l3l2q_region_desc, payload_base, 16);
-L3L2Q_ABI_ASSERT(l3l2q_region_desc, payload_bytes, 24);
-L3L2Q_ABI_ASSERT(l3l2q_region_desc, counter_base, 32);
-L3L2Q_ABI_ASSERT(l3l2q_region_desc, counter_bytes, 40);
-L3L2Q_ABI_ASSERT_SIZE(l3l2q_queue_desc, 48);
-L3L2Q_ABI_ASSERT(l3l2q_queue_desc, magic_version, 0);
-L3L2Q_ABI_ASSERT(l3l2q_queue_desc, depth, 8);
-L3L2Q_ABI_ASSERT(l3l2q_queue_desc, input_arena_bytes, 16);
-L3L2Q_ABI_ASSERT(l3l2q_queue_desc, output_arena_bytes, 24);
-L3L2Q_ABI_ASSERT(l3l2q_queue_desc, payload_bytes, 32);
-L3L2Q_ABI_ASSERT(l3l2q_queue_desc, counter_bytes, 40);
-L3L2Q_ABI_ASSERT_SIZE(l3l2q_desc, L3L2Q_DESC_BYTES);
-L3L2Q_ABI_ASSERT(l3l2q_desc, seq, 0);
-L3L2Q_ABI_ASSERT(l3l2q_desc, opcode, 8);
-L3L2Q_ABI_ASSERT(l3l2q_desc, payload_offset, 16);
-L3L2Q_ABI_ASSERT(l3l2q_desc, payload_nbytes, 24);
-L3L2Q_ABI_ASSERT_SIZE(l3l2q_layout, 72);
-L3L2Q_ABI_ASSERT(l3l2q_layout, depth, 0);
-L3L2Q_ABI_ASSERT(l3l2q_layout, input_desc_offset, 8);
-L3L2Q_ABI_ASSERT(l3l2q_layout, output_desc_offset, 16);
-L3L2Q_ABI_ASSERT(l3l2q_layout, input_arena_offset, 24);
-L3L2Q_ABI_ASSERT(l3l2q_layout, output_arena_offset, 32);
-L3L2Q_ABI_ASSERT(l3l2q_layout, input_arena_bytes, 40);
-L3L2Q_ABI_ASSERT(l3l2q_layout, output_arena_bytes, 48);
-L3L2Q_ABI_ASSERT(l3l2q_layout, payload_bytes, 56);
-L3L2Q_ABI_ASSERT(l3l2q_layout, counter_bytes, 64);
-L3L2Q_STATIC_ASSERT(L3L2Q_QUEUE_VERSION == 0x4C33513200010001ULL, "queue version");
 
 /* ---- arithmetic -------------------------------------------------------- */
 

@@ -252,42 +252,48 @@ static inline __u64 npu_header_check(const struct npu_header *header)
 
 /* ---- layout ------------------------------------------------------------ */
 
-L3L2Q_ABI_ASSERT_SIZE(npu_header, 512);
-L3L2Q_ABI_ASSERT(npu_header, magic, 0);
-L3L2Q_ABI_ASSERT(npu_header, version, 8);
-L3L2Q_ABI_ASSERT(npu_header, slots, 12);
-L3L2Q_ABI_ASSERT(npu_header, scalars, 16);
-L3L2Q_ABI_ASSERT(npu_header, check, 64);
-L3L2Q_ABI_ASSERT_SIZE(npu_request, 1024);
-L3L2Q_ABI_ASSERT(npu_request, op, 0);
-L3L2Q_ABI_ASSERT(npu_request, flags, 4);
-L3L2Q_ABI_ASSERT(npu_request, task, 8);
-L3L2Q_ABI_ASSERT(npu_request, kind, 12);
-L3L2Q_ABI_ASSERT(npu_request, end, 16);
-L3L2Q_ABI_ASSERT(npu_request, window, 20);
-L3L2Q_ABI_ASSERT(npu_request, batch, 24);
-L3L2Q_ABI_ASSERT(npu_request, delay_us, 28);
-L3L2Q_ABI_ASSERT(npu_request, end_after, 32);
-L3L2Q_ABI_ASSERT(npu_request, arg, 40);
-L3L2Q_ABI_ASSERT(npu_request, arg2, 48);
-L3L2Q_ABI_ASSERT(npu_request, scalars, 64);
-L3L2Q_ABI_ASSERT(npu_request, text, 160);
-L3L2Q_ABI_ASSERT_SIZE(npu_reply, 256);
-L3L2Q_ABI_ASSERT(npu_reply, status, 0);
-L3L2Q_ABI_ASSERT(npu_reply, task, 4);
-L3L2Q_ABI_ASSERT(npu_reply, state, 8);
-L3L2Q_ABI_ASSERT(npu_reply, error, 12);
-L3L2Q_ABI_ASSERT(npu_reply, received, 16);
-L3L2Q_ABI_ASSERT(npu_reply, sent, 24);
-L3L2Q_ABI_ASSERT(npu_reply, received_bytes, 32);
-L3L2Q_ABI_ASSERT(npu_reply, sent_bytes, 40);
-L3L2Q_ABI_ASSERT(npu_reply, checksum, 48);
-L3L2Q_ABI_ASSERT(npu_reply, rings, 56);
-L3L2Q_ABI_ASSERT(npu_reply, sleeps, 64);
-L3L2Q_ABI_ASSERT(npu_reply, late, 72);
-L3L2Q_ABI_ASSERT(npu_reply, text, 80);
-L3L2Q_ABI_ASSERT_SIZE(npu_slot, 2048);
-L3L2Q_ABI_ASSERT(npu_slot, reply, 1024);
-L3L2Q_ABI_ASSERT_SIZE(npu_mailbox, 512 + NPU_SLOTS * 2048);
+#define NPU_ASSERT(type, member, offset)					\
+	_Static_assert(__builtin_offsetof(struct type, member) == (offset),	\
+		       #type "." #member " moved")
+#define NPU_ASSERT_SIZE(type, bytes)					\
+	_Static_assert(sizeof(struct type) == (bytes), #type " changed size")
+
+NPU_ASSERT_SIZE(npu_header, 512);
+NPU_ASSERT(npu_header, magic, 0);
+NPU_ASSERT(npu_header, version, 8);
+NPU_ASSERT(npu_header, slots, 12);
+NPU_ASSERT(npu_header, scalars, 16);
+NPU_ASSERT(npu_header, check, 64);
+NPU_ASSERT_SIZE(npu_request, 1024);
+NPU_ASSERT(npu_request, op, 0);
+NPU_ASSERT(npu_request, flags, 4);
+NPU_ASSERT(npu_request, task, 8);
+NPU_ASSERT(npu_request, kind, 12);
+NPU_ASSERT(npu_request, end, 16);
+NPU_ASSERT(npu_request, window, 20);
+NPU_ASSERT(npu_request, batch, 24);
+NPU_ASSERT(npu_request, delay_us, 28);
+NPU_ASSERT(npu_request, end_after, 32);
+NPU_ASSERT(npu_request, arg, 40);
+NPU_ASSERT(npu_request, arg2, 48);
+NPU_ASSERT(npu_request, scalars, 64);
+NPU_ASSERT(npu_request, text, 160);
+NPU_ASSERT_SIZE(npu_reply, 256);
+NPU_ASSERT(npu_reply, status, 0);
+NPU_ASSERT(npu_reply, task, 4);
+NPU_ASSERT(npu_reply, state, 8);
+NPU_ASSERT(npu_reply, error, 12);
+NPU_ASSERT(npu_reply, received, 16);
+NPU_ASSERT(npu_reply, sent, 24);
+NPU_ASSERT(npu_reply, received_bytes, 32);
+NPU_ASSERT(npu_reply, sent_bytes, 40);
+NPU_ASSERT(npu_reply, checksum, 48);
+NPU_ASSERT(npu_reply, rings, 56);
+NPU_ASSERT(npu_reply, sleeps, 64);
+NPU_ASSERT(npu_reply, late, 72);
+NPU_ASSERT(npu_reply, text, 80);
+NPU_ASSERT_SIZE(npu_slot, 2048);
+NPU_ASSERT(npu_slot, reply, 1024);
+NPU_ASSERT_SIZE(npu_mailbox, 512 + NPU_SLOTS * 2048);
 
 #endif /* NPUSIM_MAILBOX_H */
