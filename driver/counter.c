@@ -5,6 +5,7 @@
  * and whatever it says leads to a wake-up at most.
  */
 #include <linux/errno.h>
+#include <linux/nospec.h>
 #include <linux/rcupdate.h>
 
 #include "internal.h"
@@ -55,10 +56,12 @@ void l3l2q_counter_write(struct l3l2q_region *region, u64 offset, s32 value)
 	rcu_read_unlock();
 }
 
-static int l3l2q_counter_access(const struct l3l2q_region *region, u64 offset)
+/* User space chose the offset, which is safe to use afterwards, or -errno. */
+static int l3l2q_counter_access(const struct l3l2q_region *region, __u64 *offset)
 {
-	switch (l3l2q_counter_check(region->counter_bytes, offset)) {
+	switch (l3l2q_counter_check(region->counter_bytes, *offset)) {
 	case L3L2Q_CHECK_OK:
+		*offset = array_index_nospec(*offset, region->counter_bytes);
 		return 0;
 	case L3L2Q_CHECK_OUT_OF_BOUNDS:
 		return -ERANGE;
@@ -70,16 +73,16 @@ static int l3l2q_counter_access(const struct l3l2q_region *region, u64 offset)
 /**
  * l3l2q_condition_check() - validate a condition that a user wants to wait for
  * @region: whose counter it is about
- * @condition: a private copy
+ * @condition: a private copy, whose offset is safe to use afterwards
  *
  * Return: 0, -EINVAL or -ERANGE.
  */
 int l3l2q_condition_check(const struct l3l2q_region *region,
-			  const struct l3l2q_condition *condition)
+			  struct l3l2q_condition *condition)
 {
 	int err;
 
-	err = l3l2q_counter_access(region, condition->offset);
+	err = l3l2q_counter_access(region, &condition->offset);
 	if (err)
 		return err;
 	if (condition->pad || l3l2q_cmp_holds(condition->cmp, 0, 0) < 0)
@@ -90,13 +93,13 @@ int l3l2q_condition_check(const struct l3l2q_region *region,
 /* NOTIFY */
 int l3l2q_ioctl_notify(struct l3l2q_ucmd *ucmd)
 {
-	const struct l3l2q_notify *cmd = ucmd->cmd;
+	struct l3l2q_notify *cmd = ucmd->cmd;
 	struct l3l2q_endpoint *ep = ucmd->ep;
 	struct l3l2q_region *region = ep->region;
 	s32 value = cmd->value;
 	int err;
 
-	err = l3l2q_counter_access(region, cmd->offset);
+	err = l3l2q_counter_access(region, &cmd->offset);
 	if (err)
 		return err;
 	if (cmd->op != L3L2Q_NOTIFY_SET && cmd->op != L3L2Q_NOTIFY_ADD)
@@ -109,6 +112,8 @@ int l3l2q_ioctl_notify(struct l3l2q_ucmd *ucmd)
 	if (cmd->op == L3L2Q_NOTIFY_ADD)
 		value = (u32)value + l3l2q_counter_read(region, cmd->offset);
 	l3l2q_counter_write(region, cmd->offset, value);
+	if (cmd->offset == l3l2q_ctr_abort(ep->role))
+		l3l2q_endpoint_tell_abort(ep);
 
 	/* Threads of one's own role may wait for one's own counters. */
 	l3l2q_wake_peer(ep, false);
@@ -126,7 +131,7 @@ int l3l2q_ioctl_test(struct l3l2q_ucmd *ucmd)
 	int matched;
 	int err;
 
-	err = l3l2q_counter_access(region, cmd->offset);
+	err = l3l2q_counter_access(region, &cmd->offset);
 	if (err)
 		return err;
 

@@ -5,6 +5,7 @@
 #include <linux/fs.h>
 #include <linux/module.h>
 #include <linux/nodemask.h>
+#include <linux/nospec.h>
 #include <linux/string.h>
 #include <linux/types.h>
 
@@ -120,7 +121,8 @@ static int l3l2q_create_check(const struct l3l2q_create *cmd,
 	if (!(cmd->flags & L3L2Q_CREATE_NUMA))
 		return cmd->numa_node ? -EINVAL : 0;
 	if (cmd->numa_node < 0 || cmd->numa_node >= MAX_NUMNODES ||
-	    !node_state(cmd->numa_node, N_MEMORY))
+	    !node_state(array_index_nospec(cmd->numa_node, MAX_NUMNODES),
+			N_MEMORY))
 		return -EINVAL;
 	return 0;
 }
@@ -138,6 +140,7 @@ static int l3l2q_ioctl_create(struct l3l2q_ucmd *ucmd)
 	err = l3l2q_create_check(cmd, ops);
 	if (err)
 		return err;
+	cmd->role = array_index_nospec(cmd->role, L3L2Q_ROLES);
 	if (cmd->depth)
 		err = l3l2q_create_queue(cmd, &layout);
 	else
@@ -163,12 +166,12 @@ static int l3l2q_ioctl_create(struct l3l2q_ucmd *ucmd)
 
 static const struct l3l2q_ioctl l3l2q_ctx_ioctls[] = {
 	[_IOC_NR(L3L2Q_IOC_QUERY)] =
-		L3L2Q_IOCTL(l3l2q_query, 88, 0, false, l3l2q_ioctl_query),
+		L3L2Q_IOCTL(l3l2q_query, 88, 0, 0, l3l2q_ioctl_query),
 	[_IOC_NR(L3L2Q_IOC_QUERY_DEVICE)] =
-		L3L2Q_IOCTL(l3l2q_query_device, 80, 0, false,
+		L3L2Q_IOCTL(l3l2q_query_device, 80, 0, 0,
 			    l3l2q_ioctl_query_device),
 	[_IOC_NR(L3L2Q_IOC_CREATE)] =
-		L3L2Q_IOCTL(l3l2q_create, 160, L3L2Q_CREATE_FLAGS, false,
+		L3L2Q_IOCTL(l3l2q_create, 160, L3L2Q_CREATE_FLAGS, 0,
 			    l3l2q_ioctl_create),
 };
 

@@ -30,6 +30,46 @@ void l3l2q_endpoint_set_state(struct l3l2q_endpoint *ep, u32 state)
 }
 
 /**
+ * l3l2q_endpoint_add_gone() - store in the status page how a role's peer ended
+ * @ep: the role, whose library reads the word
+ * @gone: L3L2Q_GONE_*
+ *
+ * If there is an abort flag to see, it has been stored before. Any context.
+ */
+void l3l2q_endpoint_add_gone(struct l3l2q_endpoint *ep, u32 gone)
+{
+	atomic_t *word = (atomic_t *)&ep->region->status->gone[ep->role];
+
+	BUILD_BUG_ON(sizeof(*word) != sizeof(ep->region->status->gone[0]));
+	/* Pairs with the acquire of user space's load: the flag goes first. */
+	if (~atomic_read(word) & gone)
+		atomic_fetch_or_release(gone, word);
+}
+
+/**
+ * l3l2q_endpoint_tell_abort() - look whether a role has set its abort flag
+ * @ep: the role; its peer's word in the status page is stored if it has
+ *
+ * Any context. A counter in a device is read only if a process of this host has
+ * attached the other end: a device has no use for the word.
+ */
+void l3l2q_endpoint_tell_abort(struct l3l2q_endpoint *ep)
+{
+	struct l3l2q_endpoint *peer = l3l2q_peer(ep);
+	struct l3l2q_region *region = ep->region;
+	s32 flag;
+
+	if (l3l2q_region_is_raw(region))
+		return;
+	if (region->live.io &&
+	    l3l2q_endpoint_state(peer) != L3L2Q_STATE_ATTACHED)
+		return;
+	flag = l3l2q_counter_read(region, l3l2q_ctr_abort(ep->role));
+	if (l3l2q_abort_is_set(flag))
+		l3l2q_endpoint_add_gone(peer, L3L2Q_GONE_ABORTED);
+}
+
+/**
  * l3l2q_endpoint_end() - end a role
  * @ep: which
  * @state: L3L2Q_STATE_DETACHED or _DEAD; the dead abort
@@ -50,8 +90,11 @@ int l3l2q_endpoint_end(struct l3l2q_endpoint *ep, u32 state)
 	if (state == L3L2Q_STATE_DEAD && !l3l2q_region_is_raw(region))
 		l3l2q_counter_write(region, l3l2q_ctr_abort(ep->role), 1);
 	l3l2q_endpoint_set_state(ep, state);
+	l3l2q_endpoint_tell_abort(ep);
+	l3l2q_endpoint_add_gone(l3l2q_peer(ep), state == L3L2Q_STATE_DEAD ?
+				L3L2Q_GONE_ABORTED : L3L2Q_GONE_DETACHED);
 	mm = ep->mm;
-	ep->mm = NULL;
+	WRITE_ONCE(ep->mm, NULL);
 	spin_unlock_irqrestore(&ep->lock, flags);
 
 	if (mm)
@@ -228,38 +271,41 @@ static int l3l2q_ioctl_export_dmabuf(struct l3l2q_ucmd *ucmd)
 	(L3L2Q_WAIT_CONSUMER | L3L2Q_WAIT_PRODUCER |			\
 	 L3L2Q_WAIT_NO_RESTART)
 
+#define CALL_LIVE	L3L2Q_CALL_LIVE
+#define CALL_OWN	(L3L2Q_CALL_LIVE | L3L2Q_CALL_OWNER)
+
 static const struct l3l2q_ioctl l3l2q_endpoint_ioctls[] = {
 	[_IOC_NR(L3L2Q_IOC_INFO)] =
-		L3L2Q_IOCTL(l3l2q_info, 304, L3L2Q_INFO_DEVICE_ADDRESSES, false,
+		L3L2Q_IOCTL(l3l2q_info, 304, L3L2Q_INFO_DEVICE_ADDRESSES, 0,
 			    l3l2q_ioctl_info),
 	[_IOC_NR(L3L2Q_IOC_OPEN_PEER)] =
-		L3L2Q_IOCTL(l3l2q_open_peer, 16, 0, true,
+		L3L2Q_IOCTL(l3l2q_open_peer, 16, 0, CALL_OWN,
 			    l3l2q_ioctl_open_peer),
 	[_IOC_NR(L3L2Q_IOC_NOTIFY)] =
-		L3L2Q_IOCTL(l3l2q_notify, 24, 0, true, l3l2q_ioctl_notify),
+		L3L2Q_IOCTL(l3l2q_notify, 24, 0, CALL_OWN, l3l2q_ioctl_notify),
 	[_IOC_NR(L3L2Q_IOC_TEST)] =
-		L3L2Q_IOCTL(l3l2q_test, 32, 0, false, l3l2q_ioctl_test),
+		L3L2Q_IOCTL(l3l2q_test, 32, 0, 0, l3l2q_ioctl_test),
 	[_IOC_NR(L3L2Q_IOC_WAIT)] =
-		L3L2Q_IOCTL(l3l2q_wait, 48, L3L2Q_WAIT_FLAGS, true,
+		L3L2Q_IOCTL(l3l2q_wait, 48, L3L2Q_WAIT_FLAGS, CALL_LIVE,
 			    l3l2q_ioctl_wait),
 	[_IOC_NR(L3L2Q_IOC_ARM)] =
-		L3L2Q_IOCTL(l3l2q_arm, 16, 0, true, l3l2q_ioctl_arm),
+		L3L2Q_IOCTL(l3l2q_arm, 16, 0, CALL_OWN, l3l2q_ioctl_arm),
 	[_IOC_NR(L3L2Q_IOC_EVENTFD)] =
-		L3L2Q_IOCTL(l3l2q_eventfd, 40, 0, true, l3l2q_ioctl_eventfd),
+		L3L2Q_IOCTL(l3l2q_eventfd, 40, 0, CALL_OWN, l3l2q_ioctl_eventfd),
 	[_IOC_NR(L3L2Q_IOC_KICK)] =
-		L3L2Q_IOCTL_PLAIN(L3L2Q_KICK_SELF, true, l3l2q_ioctl_kick),
+		L3L2Q_IOCTL_PLAIN(L3L2Q_KICK_SELF, CALL_OWN, l3l2q_ioctl_kick),
 	[_IOC_NR(L3L2Q_IOC_SET_POLLING)] =
-		L3L2Q_IOCTL(l3l2q_set_polling, 24, 0, true,
+		L3L2Q_IOCTL(l3l2q_set_polling, 24, 0, CALL_OWN,
 			    l3l2q_ioctl_set_polling),
 	[_IOC_NR(L3L2Q_IOC_DETACH)] =
-		L3L2Q_IOCTL_PLAIN(0, true, l3l2q_ioctl_detach),
+		L3L2Q_IOCTL_PLAIN(0, CALL_OWN, l3l2q_ioctl_detach),
 	[_IOC_NR(L3L2Q_IOC_STATS)] =
-		L3L2Q_IOCTL(l3l2q_stats, 120, 0, false, l3l2q_ioctl_stats),
+		L3L2Q_IOCTL(l3l2q_stats, 120, 0, 0, l3l2q_ioctl_stats),
 	[_IOC_NR(L3L2Q_IOC_EXPORT_DMABUF)] =
-		L3L2Q_IOCTL(l3l2q_export_dmabuf, 16, 0, true,
+		L3L2Q_IOCTL(l3l2q_export_dmabuf, 16, 0, CALL_OWN,
 			    l3l2q_ioctl_export_dmabuf),
 	[_IOC_NR(L3L2Q_IOC_INTERRUPT)] =
-		L3L2Q_IOCTL_PLAIN(0, true, l3l2q_ioctl_interrupt),
+		L3L2Q_IOCTL_PLAIN(0, CALL_OWN, l3l2q_ioctl_interrupt),
 };
 
 static long l3l2q_endpoint_ioctl(struct file *file, unsigned int cmd,
@@ -359,7 +405,7 @@ static void l3l2q_endpoint_show_fdinfo(struct seq_file *m, struct file *file)
 	seq_printf(m, "l3l2q-memory:\t%s\n", l3l2q_memory_names[region->memory]);
 	seq_printf(m, "l3l2q-bytes:\t%llu\n", region->bytes);
 	seq_printf(m, "l3l2q-payload-bytes:\t%llu\n", region->payload_bytes);
-	seq_printf(m, "l3l2q-counter-bytes:\t%u\n", region->counter_bytes);
+	seq_printf(m, "l3l2q-counter-bytes:\t%llu\n", region->counter_bytes);
 	if (!l3l2q_region_is_raw(region))
 		l3l2q_show_queue(m, region);
 
@@ -371,6 +417,8 @@ static void l3l2q_endpoint_show_fdinfo(struct seq_file *m, struct file *file)
 	seq_printf(m, "l3l2q-peer-kind:\t%s\n",
 		   l3l2q_peer_kind_names[READ_ONCE(ep->peer_kind)]);
 	seq_printf(m, "l3l2q-removed:\t%d\n", l3l2q_region_removed(region));
+	seq_printf(m, "l3l2q-gone:\t%#x\n",
+		   READ_ONCE(region->status->gone[ep->role]));
 	seq_printf(m, "l3l2q-armed:\t%#x\n", l3l2q_armed(ep));
 	seq_printf(m, "l3l2q-peer-armed:\t%#x\n", l3l2q_armed(peer));
 	seq_printf(m, "l3l2q-watches:\t%zu\n", l3l2q_watches(ep));

@@ -7,6 +7,7 @@
  * event sets it as well; hence a signal more than was asked for is possible.
  */
 #include <linux/eventfd.h>
+#include <linux/nospec.h>
 
 #include "internal.h"
 
@@ -25,14 +26,18 @@ static u32 l3l2q_eventfd_events(const struct l3l2q_eventfd *cmd)
 }
 
 static int l3l2q_eventfd_check(const struct l3l2q_endpoint *ep,
-			       const struct l3l2q_eventfd *cmd)
+			       struct l3l2q_eventfd *cmd)
 {
-	const struct l3l2q_condition condition = {
+	struct l3l2q_condition condition = {
 		.offset = cmd->offset,
 		.cmp = cmd->cmp,
 	};
+	int err;
 
 	if (cmd->pad)
+		return -EINVAL;
+	/* A removal names a registration, not what it was for. */
+	if (cmd->fd == -1 && (cmd->cmp || cmd->offset || cmd->value))
 		return -EINVAL;
 	switch (cmd->kind) {
 	case L3L2Q_EVENTFD_IN:
@@ -49,7 +54,9 @@ static int l3l2q_eventfd_check(const struct l3l2q_endpoint *ep,
 			return -EINVAL;
 		if (cmd->fd == -1)
 			return 0;
-		return l3l2q_condition_check(ep->region, &condition);
+		err = l3l2q_condition_check(ep->region, &condition);
+		cmd->offset = condition.offset;
+		return err;
 	default:
 		return -EINVAL;
 	}
@@ -96,7 +103,8 @@ static int l3l2q_eventfd_swap(struct l3l2q_endpoint *ep,
 			      const struct l3l2q_eventfd *cmd,
 			      struct eventfd_ctx **eventfd)
 {
-	struct l3l2q_eventfd_watch *efd = &ep->eventfds[cmd->kind + cmd->slot];
+	u32 index = array_index_nospec(cmd->kind + cmd->slot, L3L2Q_EVENTFDS);
+	struct l3l2q_eventfd_watch *efd = &ep->eventfds[index];
 	struct eventfd_ctx *old;
 	unsigned long flags;
 	int err = 0;
@@ -120,7 +128,7 @@ out:
 /* EVENTFD */
 int l3l2q_ioctl_eventfd(struct l3l2q_ucmd *ucmd)
 {
-	const struct l3l2q_eventfd *cmd = ucmd->cmd;
+	struct l3l2q_eventfd *cmd = ucmd->cmd;
 	struct l3l2q_endpoint *ep = ucmd->ep;
 	struct eventfd_ctx *eventfd = NULL;
 	int err;

@@ -24,6 +24,7 @@
 #include <linux/mm_types.h>
 #include <linux/poll.h>
 #include <linux/rwsem.h>
+#include <linux/sched.h>
 #include <linux/sizes.h>
 #include <linux/spinlock.h>
 #include <linux/stddef.h>
@@ -180,7 +181,7 @@ enum l3l2q_sleepers {
  * @wq: poll, select and epoll
  * @timer: wakes WAITs at their deadlines; started under @lock only
  * @eventfds: registered ones; under @lock
- * @mm: the address space it is attached to, while ATTACHED; under @lock
+ * @mm: the address space it is attached to, while ATTACHED; written under @lock
  * @nr_mappings: VMAs of the counters in @mm; under @lock
  * @stats: indexed by enum l3l2q_stat: those that its own calls count, then those
  *	that its peer and the kernel do
@@ -330,7 +331,7 @@ struct l3l2q_region {
 	u64 charged;
 	u64 bytes;
 	u64 payload_bytes;
-	u32 counter_bytes;
+	u64 counter_bytes;
 	u64 payload_base;
 	u64 counter_base;
 	u32 memory;
@@ -372,6 +373,14 @@ static inline u32 l3l2q_endpoint_state(const struct l3l2q_endpoint *ep)
 static inline bool l3l2q_endpoint_ended(const struct l3l2q_endpoint *ep)
 {
 	return l3l2q_endpoint_state(ep) >= L3L2Q_STATE_DETACHED;
+}
+
+/* Another process has attached it than the one that calls. */
+static inline bool l3l2q_endpoint_is_foreign(const struct l3l2q_endpoint *ep)
+{
+	const struct mm_struct *mm = READ_ONCE(ep->mm);
+
+	return mm && mm != current->mm;
 }
 
 static inline void l3l2q_stat_inc(struct l3l2q_endpoint *ep,
@@ -493,7 +502,7 @@ struct l3l2q_ucmd {
  * @size: of its structure, 0 if it has a plain argument of flags
  * @min_size: of its structure when it was first released
  * @flags: that it knows
- * @live: refuse it once the endpoint has ended
+ * @who: L3L2Q_CALL_*: when it is refused
  * @execute: the operation, NULL for a hole in the table; calls
  *	l3l2q_ucmd_respond() if it has results
  */
@@ -501,24 +510,27 @@ struct l3l2q_ioctl {
 	u32 size;
 	u32 min_size;
 	u32 flags;
-	bool live;
+	u32 who;
 	int (*execute)(struct l3l2q_ucmd *ucmd);
 };
 
+#define L3L2Q_CALL_LIVE		BIT(0)	/* once the endpoint has ended */
+#define L3L2Q_CALL_OWNER	BIT(1)	/* in a process that is not the attached one */
+
 /* _min stays when the structure grows, so it is a number. */
-#define L3L2Q_IOCTL(_struct, _min, _flags, _live, _execute)		\
+#define L3L2Q_IOCTL(_struct, _min, _flags, _who, _execute)		\
 	{								\
 		.size = sizeof(struct _struct),				\
 		.min_size = (_min),					\
 		.flags = (_flags),					\
-		.live = (_live),					\
+		.who = (_who),					\
 		.execute = (_execute),					\
 	}
 
-#define L3L2Q_IOCTL_PLAIN(_flags, _live, _execute)			\
+#define L3L2Q_IOCTL_PLAIN(_flags, _who, _execute)			\
 	{								\
 		.flags = (_flags),					\
-		.live = (_live),					\
+		.who = (_who),					\
 		.execute = (_execute),					\
 	}
 
@@ -536,6 +548,8 @@ int l3l2q_endpoint_publish(struct l3l2q_endpoint *ep,
 			   const struct l3l2q_ucmd *ucmd, s32 *fd);
 void l3l2q_endpoint_set_state(struct l3l2q_endpoint *ep, u32 state);
 int l3l2q_endpoint_end(struct l3l2q_endpoint *ep, u32 state);
+void l3l2q_endpoint_add_gone(struct l3l2q_endpoint *ep, u32 gone);
+void l3l2q_endpoint_tell_abort(struct l3l2q_endpoint *ep);
 
 /* map.c */
 u64 l3l2q_part_length(const struct l3l2q_region *region, enum l3l2q_part part);
@@ -556,7 +570,7 @@ static inline s32 l3l2q_words_read(const struct l3l2q_words *words, u64 offset)
 s32 l3l2q_counter_read(const struct l3l2q_region *region, u64 offset);
 void l3l2q_counter_write(struct l3l2q_region *region, u64 offset, s32 value);
 int l3l2q_condition_check(const struct l3l2q_region *region,
-			  const struct l3l2q_condition *condition);
+			  struct l3l2q_condition *condition);
 int l3l2q_ioctl_notify(struct l3l2q_ucmd *ucmd);
 int l3l2q_ioctl_test(struct l3l2q_ucmd *ucmd);
 

@@ -110,8 +110,10 @@ static long l3l2q_ucmd_execute(const struct l3l2q_ioctl *ioctl,
 		return -EINVAL;
 	if (ep && l3l2q_region_removed(ep->region))
 		return -ENODEV;
-	if (ep && ioctl->live && l3l2q_endpoint_ended(ep))
+	if (ioctl->who & L3L2Q_CALL_LIVE && l3l2q_endpoint_ended(ep))
 		return -ESHUTDOWN;
+	if (ioctl->who & L3L2Q_CALL_OWNER && l3l2q_endpoint_is_foreign(ep))
+		return -EPERM;
 	return ioctl->execute(ucmd);
 }
 

@@ -144,8 +144,8 @@ static const struct vm_operations_struct l3l2q_vm_ops = {
 /* ---- attachment --------------------------------------------------------- */
 
 /*
- * Mapping this part attaches. The counters, as a rule; where their mapping is
- * somebody else's, the own control page, which no user can do without either.
+ * A writable mapping of this part attaches: the counters or, where a dma-buf's
+ * exporter maps these, the own control page, which every user needs as well.
  */
 static bool l3l2q_part_attaches(const struct l3l2q_endpoint *ep,
 				enum l3l2q_part part)
@@ -156,7 +156,7 @@ static bool l3l2q_part_attaches(const struct l3l2q_endpoint *ep,
 						  : L3L2Q_PART_CONTROL_L2);
 }
 
-/* The first such mapping attaches; only its mm may make another one. */
+/* There is one such mapping at a time, in pieces if it is split. */
 static int l3l2q_attach(struct l3l2q_endpoint *ep, struct mm_struct *mm)
 {
 	unsigned long flags;
@@ -166,15 +166,12 @@ static int l3l2q_attach(struct l3l2q_endpoint *ep, struct mm_struct *mm)
 	switch (ep->state) {
 	case L3L2Q_STATE_OPEN:
 		mmgrab(mm);
-		ep->mm = mm;
+		WRITE_ONCE(ep->mm, mm);
 		ep->nr_mappings = 1;
 		l3l2q_endpoint_set_state(ep, L3L2Q_STATE_ATTACHED);
 		break;
 	case L3L2Q_STATE_ATTACHED:
-		if (ep->mm == mm)
-			ep->nr_mappings++;
-		else
-			err = -EBUSY;
+		err = -EBUSY;
 		break;
 	default:
 		err = -ESHUTDOWN;
@@ -238,6 +235,11 @@ static int l3l2q_mmap_check(const struct l3l2q_endpoint *ep,
 		return -EINVAL;
 	if (vma->vm_flags & VM_EXEC)
 		return -EACCES;
+#ifdef VM_MTE
+	/* The kernel would refuse it after it had attached. */
+	if (vma->vm_flags & VM_MTE)
+		return -EINVAL;
+#endif
 	if ((vma->vm_flags & VM_WRITE) && !l3l2q_part_writable(ep, part))
 		return -EACCES;
 	return 0;
@@ -299,7 +301,8 @@ int l3l2q_endpoint_mmap(struct file *file, struct vm_area_struct *vma)
 	if (err)
 		return err;
 
-	if (!l3l2q_part_writable(ep, part))
+	/* What is read-only stays so, hence it cannot attach later on. */
+	if (!(vma->vm_flags & VM_WRITE))
 		clear |= VM_MAYWRITE;
 	l3l2q_vm_flags_mod(vma, VM_DONTEXPAND | VM_DONTDUMP | VM_DONTCOPY,
 			   clear);
@@ -313,7 +316,7 @@ int l3l2q_endpoint_mmap(struct file *file, struct vm_area_struct *vma)
 	l3l2q_vm_flags_mod(vma, VM_PFNMAP | VM_IO, 0);
 	vma->vm_private_data = ep;
 	vma->vm_ops = &l3l2q_vm_ops;
-	if (!l3l2q_part_attaches(ep, part))
+	if (!l3l2q_part_attaches(ep, part) || !(vma->vm_flags & VM_WRITE))
 		return 0;
 
 	/* Last, for nobody calls ->close if this function fails. */

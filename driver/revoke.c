@@ -125,8 +125,10 @@ void l3l2q_region_revoke(struct l3l2q_region *region)
 	rcu_assign_pointer(region->words, &region->tomb_words);
 	up_write(&region->revoke);
 
-	for (role = 0; role < L3L2Q_ROLES; role++)
+	for (role = 0; role < L3L2Q_ROLES; role++) {
+		l3l2q_endpoint_add_gone(&region->ep[role], L3L2Q_GONE_REMOVED);
 		l3l2q_wake(&region->ep[role], true);
+	}
 }
 
 /**

@@ -266,6 +266,7 @@ int l3l2q_ioctl_kick(struct l3l2q_ucmd *ucmd)
 		return 0;
 	}
 
+	l3l2q_endpoint_tell_abort(ep);
 	l3l2q_wake_peer(ep, false);
 	if (l3l2q_region_is_raw(ep->region))
 		l3l2q_wake(ep, false);

@@ -348,6 +348,46 @@ TEST_F(fd, nonzero_padding_is_einval)
 	close(eventfd.fd);
 }
 
+/* Fields that a later version may give a meaning to, or a caller got wrong. */
+TEST_F(fd, removing_an_eventfd_names_kind_and_slot_only)
+{
+	const struct l3l2q_eventfd good = {
+		.size = sizeof(good), .kind = L3L2Q_EVENTFD_COUNTER, .slot = 3, .fd = -1 };
+	struct l3l2q_eventfd remove = good;
+	int efd = drv_eventfd_new(), ret;
+	__u32 kind;
+
+	ASSERT_EQ(0, drv_eventfd_counter(self->p.l3.fd, 3, efd, 64, L3L2Q_CMP_GT, 5));
+#define REMOVE_IS_EINVAL(change)						\
+	do {									\
+		remove = good;							\
+		remove.change;							\
+		EXPECT_EQ(-EINVAL, drv_ioctl(self->p.l3.fd, L3L2Q_IOC_EVENTFD, &remove)); \
+	} while (0)
+	REMOVE_IS_EINVAL(cmp = L3L2Q_CMP_GT);
+	REMOVE_IS_EINVAL(cmp = 99);
+	REMOVE_IS_EINVAL(offset = 64);
+	REMOVE_IS_EINVAL(offset = 1ull << 32);
+	REMOVE_IS_EINVAL(value = 5);
+	REMOVE_IS_EINVAL(pad = 1);
+	for (kind = L3L2Q_EVENTFD_IN; kind <= L3L2Q_EVENTFD_ABORT; kind++) {
+		remove = good;
+		remove.kind = kind;
+		EXPECT_EQ(-EINVAL, drv_ioctl(self->p.l3.fd, L3L2Q_IOC_EVENTFD, &remove));
+		remove.slot = 0;
+		remove.value = 1;
+		EXPECT_EQ(-EINVAL, drv_ioctl(self->p.l3.fd, L3L2Q_IOC_EVENTFD, &remove));
+		remove.value = 0;
+		ret = drv_ioctl(self->p.l3.fd, L3L2Q_IOC_EVENTFD, &remove);
+		EXPECT_EQ(-ENOENT, ret);
+	}
+	/* it was there all along */
+	remove = good;
+	EXPECT_EQ(0, drv_ioctl(self->p.l3.fd, L3L2Q_IOC_EVENTFD, &remove));
+	EXPECT_EQ(-ENOENT, drv_ioctl(self->p.l3.fd, L3L2Q_IOC_EVENTFD, &remove));
+	close(efd);
+}
+
 TEST_F(fd, unknown_ioctls_are_enotty)
 {
 	char buf[256] = { 0 };
@@ -401,6 +441,109 @@ TEST_F(fd, unknown_detach_bits_are_einval_and_do_not_detach)
 	EXPECT_EQ(-EINVAL, drv_errno(ioctl(self->p.l3.fd, L3L2Q_IOC_DETACH, ~0ul)));
 	EXPECT_EQ(L3L2Q_STATE_ATTACHED, self->p.l2.status->state[L3L2Q_ROLE_L3]);
 	EXPECT_EQ(0, drv_kick(self->p.l3.fd, 0));
+}
+
+TEST_F(fd, interrupt_takes_no_argument)
+{
+	EXPECT_EQ(-EINVAL, drv_errno(ioctl(self->p.l3.fd, L3L2Q_IOC_INTERRUPT, 1ul)));
+	EXPECT_EQ(-EINVAL, drv_errno(ioctl(self->p.l3.fd, L3L2Q_IOC_INTERRUPT, ~0ul)));
+	EXPECT_EQ(-ENOTTY, drv_errno(ioctl(self->p.ctx, L3L2Q_IOC_INTERRUPT, 0ul)));
+}
+
+/* Calls that change something, on an endpoint that another process attached. */
+static void foreign_changes(struct __test_metadata *_metadata, int fd, bool raw)
+{
+	struct l3l2q_export_dmabuf export = { .size = sizeof(export), .fd = -1 };
+	struct l3l2q_query query;
+	int ctx = drv_open(), efd = drv_eventfd_new();
+
+	ASSERT_EQ(0, drv_query(ctx, &query));
+	EXPECT_EQ(-EPERM, drv_set(fd, 0, 7));
+	EXPECT_EQ(-EPERM, drv_notify(fd, 0, L3L2Q_NOTIFY_ADD, 7));
+	EXPECT_EQ(-EPERM, drv_kick(fd, 0));
+	EXPECT_EQ(-EPERM, drv_kick(fd, L3L2Q_KICK_SELF));
+	EXPECT_EQ(-EPERM, drv_arm(fd, raw ? 0 : L3L2Q_EVENT_IN));
+	EXPECT_EQ(-EPERM, drv_eventfd(fd, L3L2Q_EVENTFD_ABORT, efd));
+	EXPECT_EQ(-EPERM, drv_eventfd(fd, L3L2Q_EVENTFD_ABORT, -1));
+	EXPECT_EQ(-EPERM, drv_eventfd_counter(fd, 0, efd, 0, L3L2Q_CMP_EQ, 0));
+	EXPECT_EQ(-EPERM, drv_set_polling(fd, L3L2Q_PEER_SILENT, 0, 0));
+	EXPECT_EQ(-EPERM, drv_open_peer(fd));
+	EXPECT_EQ(-EPERM, drv_ioctl(fd, L3L2Q_IOC_EXPORT_DMABUF, &export));
+	EXPECT_EQ(-EPERM, drv_errno(ioctl(fd, L3L2Q_IOC_INTERRUPT, 0ul)));
+	EXPECT_EQ(-EPERM, drv_detach(fd));
+	EXPECT_EQ(0, drv_signals(efd));
+	close(efd);
+	close(ctx);
+}
+
+/* And the others, which work everywhere. */
+static void foreign_looks(struct __test_metadata *_metadata, int fd)
+{
+	struct l3l2q_condition condition = { .cmp = L3L2Q_CMP_EQ };
+	struct l3l2q_stats stats;
+	struct l3l2q_info info;
+
+	EXPECT_EQ(0, drv_info(fd, &info));
+	EXPECT_EQ(L3L2Q_STATE_ATTACHED, info.state);
+	EXPECT_EQ(1, drv_test(fd, 0, L3L2Q_CMP_EQ, 0, NULL));
+	EXPECT_EQ(0, drv_wait(fd, 0, &condition, 1, L3L2Q_WAIT_FOREVER, NULL));
+	condition.value = 1;
+	EXPECT_EQ(-ETIMEDOUT, drv_wait(fd, 0, &condition, 1, drv_now() + 1000, NULL));
+	EXPECT_EQ(0, drv_stats(fd, &stats));
+	EXPECT_EQ(0, drv_poll(fd, POLLIN | POLLPRI, 0));
+}
+
+static void foreign(struct __test_metadata *_metadata, const struct drv_pair *p, bool raw)
+{
+	const struct drv_ep *ends[] = { &p->l3, &p->l2 };
+	struct drv_child child;
+	size_t i;
+
+	if (!drv_fork(_metadata, &child)) {
+		for (i = 0; i < ARRAY_SIZE(ends); i++) {
+			foreign_changes(_metadata, ends[i]->fd, raw);
+			foreign_looks(_metadata, ends[i]->fd);
+			close(ends[i]->fd);
+		}
+		_exit(__test_passed(_metadata) ? 0 : 1);
+	}
+	EXPECT_EQ(0, drv_reap(&child));
+	for (i = 0; i < ARRAY_SIZE(ends); i++) {
+		EXPECT_EQ(L3L2Q_STATE_ATTACHED, ends[i]->status->state[ends[i]->role]);
+		EXPECT_EQ(0, ends[i]->status->gone[ends[i]->role]);
+		EXPECT_EQ(0, drv_load(ends[i], 0));
+		EXPECT_EQ(0, drv_kick(ends[i]->fd, 0));
+	}
+}
+
+TEST_F(fd, another_process_may_look_but_change_nothing)
+{
+	foreign(_metadata, &self->p, false);
+}
+
+TEST_F(fd, another_process_may_look_but_change_nothing_of_a_raw_region)
+{
+	struct l3l2q_create create;
+	struct drv_pair p;
+
+	drv_create_init_raw(&create, 4096, 64);
+	drv_pair_create(_metadata, &p, &create);
+	drv_pair_map(_metadata, &p);
+	foreign(_metadata, &p, true);
+	drv_pair_close(&p);
+}
+
+/* It shares the address space, hence it is the same process. */
+TEST_F(fd, a_thread_and_a_vfork_child_may_change)
+{
+	int status;
+	pid_t pid;
+
+	pid = vfork();
+	if (!pid)
+		_exit(ioctl(self->p.l3.fd, L3L2Q_IOC_KICK, 0ul) ? 1 : 0);
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
 }
 
 TEST_F(fd, endpoints_cannot_be_read_or_written)

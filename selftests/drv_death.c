@@ -169,6 +169,8 @@ static void death_seen(struct __test_metadata *_metadata, struct drv_ep *left, i
 	EXPECT_EQ(L3L2Q_STATE_DEAD, left->status->state[dead]);
 	EXPECT_EQ(L3L2Q_STATE_ATTACHED, left->status->state[left->role]);
 	EXPECT_EQ(0, left->status->removed);
+	EXPECT_EQ(L3L2Q_GONE_ABORTED, left->status->gone[left->role]);
+	EXPECT_EQ(0, left->status->gone[dead]);
 	EXPECT_EQ(1, drv_signals_wait(efd));
 	ASSERT_EQ(0, drv_info(left->fd, &info));
 	EXPECT_EQ(L3L2Q_STATE_DEAD, info.peer_state);
@@ -315,6 +317,7 @@ FIXTURE_TEARDOWN(ways)
 static void ways_alive(struct __test_metadata *_metadata, FIXTURE_DATA(ways) *self)
 {
 	EXPECT_EQ(0, drv_poll(L3->fd, POLLPRI, 0));
+	EXPECT_EQ(0, L3->status->gone[L3L2Q_ROLE_L3]);
 	EXPECT_EQ(0, drv_load(L3, L3L2Q_CTR_L2_ABORT));
 	EXPECT_EQ(0, drv_signals(self->efd));
 	EXPECT_GT(L3L2Q_STATE_DETACHED, L3->status->state[L3L2Q_ROLE_L2]);

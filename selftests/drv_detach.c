@@ -167,18 +167,100 @@ TEST_F(detach, of_both_ends_works_in_any_order)
 	EXPECT_EQ(0, drv_load(L3, L3L2Q_CTR_L2_ABORT));
 }
 
-TEST_F(detach, may_be_done_by_another_process_that_holds_the_fd)
+TEST_F(detach, is_refused_to_another_process_that_holds_the_fd)
 {
 	struct drv_child child;
 
 	if (!drv_fork(_metadata, &child)) {
-		EXPECT_EQ(0, drv_detach(L2->fd));
-		_exit(0);
+		EXPECT_EQ(-EPERM, drv_detach(L2->fd));
+		_exit(__test_passed(_metadata) ? 0 : 1);
 	}
 	EXPECT_EQ(0, drv_reap(&child));
+	EXPECT_EQ(L3L2Q_STATE_ATTACHED, L3->status->state[L3L2Q_ROLE_L2]);
+	EXPECT_EQ(0, L3->status->gone[L3L2Q_ROLE_L3]);
+	EXPECT_EQ(0, drv_detach(L2->fd));
 	EXPECT_EQ(L3L2Q_STATE_DETACHED, L3->status->state[L3L2Q_ROLE_L2]);
+}
+
+/* Not attached, it belongs to every process that has it. */
+TEST_F(detach, of_an_end_that_no_process_attached_works_from_all)
+{
+	struct l3l2q_create create;
+	struct drv_child child;
+	struct drv_pair p;
+
+	drv_create_init(&create);
+	drv_pair_create(_metadata, &p, &create);
+	ASSERT_EQ(0, drv_ep_map(&p.l3));
+	if (!drv_fork(_metadata, &child)) {
+		EXPECT_EQ(0, drv_detach(p.l2.fd));
+		_exit(__test_passed(_metadata) ? 0 : 1);
+	}
+	EXPECT_EQ(0, drv_reap(&child));
+	EXPECT_EQ(L3L2Q_STATE_DETACHED, p.l3.status->state[L3L2Q_ROLE_L2]);
+	EXPECT_EQ(L3L2Q_GONE_DETACHED, p.l3.status->gone[L3L2Q_ROLE_L3]);
+	drv_pair_close(&p);
+}
+
+/* ---- what the status page says of the other side ------------------------ */
+
+TEST_F(detach, is_what_the_peer_reads_in_one_word)
+{
+	EXPECT_EQ(0, L3->status->gone[L3L2Q_ROLE_L3]);
+	EXPECT_EQ(0, drv_detach(L2->fd));
+	EXPECT_EQ(L3L2Q_GONE_DETACHED, L3->status->gone[L3L2Q_ROLE_L3]);
+	EXPECT_EQ(0, L3->status->gone[L3L2Q_ROLE_L2]);
+	/* unmapping afterwards is no death */
 	drv_ep_unmap_all(L2);
-	EXPECT_EQ(0, drv_load(L3, L3L2Q_CTR_L2_ABORT));
+	EXPECT_EQ(L3L2Q_GONE_DETACHED, L3->status->gone[L3L2Q_ROLE_L3]);
+}
+
+TEST_F(detach, an_abort_by_notify_is_told_at_once)
+{
+	EXPECT_EQ(0, drv_set(L2->fd, L3L2Q_CTR_L2_ABORT, 0));
+	EXPECT_EQ(0, drv_set(L2->fd, L3L2Q_CTR_L2_ABORT, -1));
+	EXPECT_EQ(0, L3->status->gone[L3L2Q_ROLE_L3]);
+	EXPECT_EQ(0, drv_set(L2->fd, L3L2Q_CTR_L2_ABORT, 1));
+	EXPECT_EQ(L3L2Q_GONE_ABORTED, L3->status->gone[L3L2Q_ROLE_L3]);
+	EXPECT_EQ(0, L3->status->gone[L3L2Q_ROLE_L2]);
+	/* and not taken back */
+	EXPECT_EQ(0, drv_set(L2->fd, L3L2Q_CTR_L2_ABORT, 0));
+	EXPECT_EQ(L3L2Q_GONE_ABORTED, L3->status->gone[L3L2Q_ROLE_L3]);
+}
+
+TEST_F(detach, an_abort_by_a_store_is_told_at_a_kick)
+{
+	drv_store(L3, L3L2Q_CTR_L3_ABORT, 1);
+	EXPECT_EQ(0, L2->status->gone[L3L2Q_ROLE_L2]);
+	EXPECT_EQ(0, drv_kick(L3->fd, 0));
+	EXPECT_EQ(L3L2Q_GONE_ABORTED, L2->status->gone[L3L2Q_ROLE_L2]);
+	EXPECT_EQ(0, L2->status->gone[L3L2Q_ROLE_L3]);
+}
+
+TEST_F(detach, an_abort_by_a_store_is_told_at_the_detach)
+{
+	drv_store(L2, L3L2Q_CTR_L2_ABORT, 2);
+	EXPECT_EQ(0, drv_detach(L2->fd));
+	EXPECT_EQ(L3L2Q_GONE_ABORTED | L3L2Q_GONE_DETACHED, L3->status->gone[L3L2Q_ROLE_L3]);
+}
+
+TEST_F(detach, of_a_raw_region_is_told_too)
+{
+	struct l3l2q_create create;
+	struct drv_pair p;
+
+	drv_create_init_raw(&create, 4096, 512);
+	drv_pair_create(_metadata, &p, &create);
+	drv_pair_map(_metadata, &p);
+	/* where a queue has its flag there is an ordinary counter */
+	EXPECT_EQ(0, drv_set(p.l2.fd, L3L2Q_CTR_L2_ABORT, 1));
+	EXPECT_EQ(0, drv_kick(p.l2.fd, 0));
+	EXPECT_EQ(0, p.l3.status->gone[L3L2Q_ROLE_L3]);
+	EXPECT_EQ(0, drv_detach(p.l2.fd));
+	EXPECT_EQ(L3L2Q_GONE_DETACHED, p.l3.status->gone[L3L2Q_ROLE_L3]);
+	drv_ep_unmap_all(&p.l3);
+	EXPECT_EQ(L3L2Q_GONE_ABORTED, p.l2.status->gone[L3L2Q_ROLE_L2]);
+	drv_pair_close(&p);
 }
 
 struct detach_race {

@@ -82,26 +82,27 @@ TEST_F(map, cannot_become_executable)
 	munmap(p, M->length);
 }
 
+/* Write-only, for of the counters there is one writable mapping in a life. */
 TEST_F(map, is_writable_only_where_it_should_be)
 {
-	int expect = WRITABLE ? 0 : -EACCES, err;
-	/* of the counters one has to be left, or the end would be dead */
-	void *first = drv_mmap(FD, M, PROT_READ, &err);
+	int expect = WRITABLE ? 0 : -EACCES;
 
-	ASSERT_EQ(0, err);
-	EXPECT_EQ(expect, map_try(FD, M->offset, M->length, PROT_READ | PROT_WRITE, MAP_SHARED));
 	EXPECT_EQ(expect, map_try(FD, M->offset, M->length, PROT_WRITE, MAP_SHARED));
-	munmap(first, M->length);
 }
 
-TEST_F(map, becomes_writable_only_where_it_should_be)
+TEST_F(map, what_was_mapped_read_only_stays_so)
 {
-	int err, expect = WRITABLE ? 0 : -EACCES;
+	int err;
 	void *p = drv_mmap(FD, M, PROT_READ, &err);
 
 	ASSERT_EQ(0, err);
-	EXPECT_EQ(expect, drv_errno(mprotect(p, M->length, PROT_READ | PROT_WRITE)));
-	EXPECT_EQ(expect, drv_errno(mprotect(p, M->length, PROT_WRITE)));
+	EXPECT_EQ(-EACCES, drv_errno(mprotect(p, M->length, PROT_READ | PROT_WRITE)));
+	EXPECT_EQ(-EACCES, drv_errno(mprotect(p, M->length, PROT_WRITE)));
+	munmap(p, M->length);
+	p = drv_mmap(FD, M, PROT_NONE, &err);
+	ASSERT_EQ(0, err);
+	EXPECT_EQ(0, drv_errno(mprotect(p, M->length, PROT_READ)));
+	EXPECT_EQ(-EACCES, drv_errno(mprotect(p, M->length, PROT_READ | PROT_WRITE)));
 	munmap(p, M->length);
 }
 
@@ -420,41 +421,115 @@ TEST_F(attach, a_refused_mapping_does_not_attach)
 	EXPECT_EQ(L3L2Q_STATE_ATTACHED, ATTACHED());
 }
 
-TEST_F(attach, another_process_is_ebusy)
+/* A writable mapping of the counters, here or in a child; 0 or -errno. */
+static int attach_again(const struct drv_ep *ep)
 {
+	const struct l3l2q_mapping *m = &ep->info.map[L3L2Q_MAP_COUNTERS];
+	int err;
+
+	drv_mmap(ep->fd, m, PROT_READ | PROT_WRITE, &err);
+	if (err == -EBUSY)
+		drv_mmap(ep->fd, m, PROT_WRITE, &err);
+	return err;
+}
+
+TEST_F(attach, a_second_attach_is_ebusy_and_ends_nothing)
+{
+	struct drv_ep *l3 = &self->p.l3;
 	struct drv_child child;
+	int other;
 
-	ASSERT_EQ(0, drv_ep_map(&self->p.l3));
+	ASSERT_EQ(0, drv_ep_map(l3));
+	EXPECT_EQ(-EBUSY, attach_again(l3));
+	/* by another descriptor of the same endpoint */
+	other = dup(l3->fd);
+	ASSERT_LE(0, other);
+	drv_ep_close(l3);
+	l3->fd = other;
+	EXPECT_EQ(-EBUSY, attach_again(l3));
 	if (!drv_fork(_metadata, &child)) {
-		int err;
-
-		drv_mmap(self->p.l3.fd, &self->p.l3.info.map[L3L2Q_MAP_COUNTERS],
-			 PROT_READ | PROT_WRITE, &err);
-		EXPECT_EQ(-EBUSY, err);
-		drv_mmap(self->p.l3.fd, &self->p.l3.info.map[L3L2Q_MAP_COUNTERS],
-			 PROT_READ, &err);
-		EXPECT_EQ(-EBUSY, err);
+		EXPECT_EQ(-EBUSY, attach_again(l3));
 		_exit(0);
 	}
 	EXPECT_EQ(0, drv_reap(&child));
 	EXPECT_EQ(L3L2Q_STATE_ATTACHED, ATTACHED());
+	EXPECT_EQ(0, self->p.l2.status->gone[L3L2Q_ROLE_L2]);
+	EXPECT_EQ(0, drv_set(l3->fd, 0, 5));
+	drv_ep_unmap(l3, L3L2Q_MAP_COUNTERS);
+	EXPECT_EQ(L3L2Q_STATE_DEAD, ATTACHED());
 }
 
-TEST_F(attach, a_thread_is_the_same_process)
+/* Two parts of the counters are two mappings. */
+TEST_F(attach, another_part_of_the_counters_is_ebusy_too)
 {
 	struct drv_ep *l3 = &self->p.l3;
+	const struct l3l2q_mapping *m = &l3->info.map[L3L2Q_MAP_COUNTERS];
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	void *first;
+
+	first = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, l3->fd, (off_t)m->offset);
+	ASSERT_NE(MAP_FAILED, first);
+	EXPECT_EQ(L3L2Q_STATE_ATTACHED, ATTACHED());
+	EXPECT_EQ(-EBUSY, map_try(l3->fd, m->offset + page, page, PROT_READ | PROT_WRITE,
+				  MAP_SHARED));
+	EXPECT_EQ(0, map_try(l3->fd, m->offset + page, page, PROT_READ, MAP_SHARED));
+	EXPECT_EQ(L3L2Q_STATE_ATTACHED, ATTACHED());
+	munmap(first, page);
+	EXPECT_EQ(L3L2Q_STATE_DEAD, ATTACHED());
+}
+
+/* Map the counters read-only, look, unmap: what a tool does. */
+static void attach_look(struct __test_metadata *_metadata, const struct drv_ep *ep, int expect)
+{
+	const struct l3l2q_mapping *m = &ep->info.map[L3L2Q_MAP_COUNTERS];
 	int err;
-	void *second;
+	char *p = drv_mmap(ep->fd, m, PROT_READ, &err);
+
+	ASSERT_EQ(0, err);
+	EXPECT_EQ(expect, *(volatile __s32 *)(p + m->delta));
+	EXPECT_EQ(-EACCES, drv_errno(mprotect(p, m->length, PROT_READ | PROT_WRITE)));
+	munmap(p, m->length);
+}
+
+TEST_F(attach, looking_never_attaches_and_never_ends)
+{
+	struct drv_ep *l3 = &self->p.l3;
+	struct drv_child child;
+
+	EXPECT_EQ(0, drv_set(l3->fd, 0, 77));
+	attach_look(_metadata, l3, 77);
+	EXPECT_EQ(L3L2Q_STATE_OPEN, ATTACHED());
+	ASSERT_EQ(0, drv_ep_map(l3));
+	attach_look(_metadata, l3, 77);
+	EXPECT_EQ(L3L2Q_STATE_ATTACHED, ATTACHED());
+	if (!drv_fork(_metadata, &child)) {
+		attach_look(_metadata, l3, 77);
+		_exit(__test_passed(_metadata) ? 0 : 1);
+	}
+	EXPECT_EQ(0, drv_reap(&child));
+	EXPECT_EQ(L3L2Q_STATE_ATTACHED, ATTACHED());
+	EXPECT_EQ(0, self->p.l2.status->gone[L3L2Q_ROLE_L2]);
+	EXPECT_EQ(0, drv_set(l3->fd, 0, 78));
+}
+
+/* The process that looks holds the file, not the role. */
+TEST_F(attach, one_that_looks_does_not_keep_the_role_alive)
+{
+	struct drv_ep *l3 = &self->p.l3;
+	struct drv_child child;
+	int err;
 
 	ASSERT_EQ(0, drv_ep_map(l3));
-	second = drv_mmap(l3->fd, &l3->info.map[L3L2Q_MAP_COUNTERS],
-			  PROT_READ | PROT_WRITE, &err);
-	EXPECT_EQ(0, err);
-	/* the last of two ends it, not the first */
+	if (!drv_fork(_metadata, &child)) {
+		drv_mmap(l3->fd, &l3->info.map[L3L2Q_MAP_COUNTERS], PROT_READ, &err);
+		drv_say(child.sock, err ? 'e' : 'm');
+		drv_hear_forever(child.sock);
+	}
+	ASSERT_EQ('m', drv_hear(child.sock));
 	drv_ep_unmap(l3, L3L2Q_MAP_COUNTERS);
-	EXPECT_EQ(L3L2Q_STATE_ATTACHED, ATTACHED());
-	EXPECT_EQ(0, munmap(second, l3->info.map[L3L2Q_MAP_COUNTERS].length));
 	EXPECT_EQ(L3L2Q_STATE_DEAD, ATTACHED());
+	EXPECT_EQ(L3L2Q_GONE_ABORTED, self->p.l2.status->gone[L3L2Q_ROLE_L2]);
+	drv_kill(&child);
 }
 
 TEST_F(attach, unmapping_it_piece_by_piece_ends_with_the_last)

@@ -135,6 +135,8 @@ TEST_F(pci, info_has_the_npus_addresses)
 	create.flags = L3L2Q_CREATE_SHARE_ADDRESSES;
 	drv_pair_create(_metadata, &p, &create);
 	EXPECT_EQ(0, memcmp(&p.l3.info.region, &p.l2.info.region, sizeof(p.l3.info.region)));
+	EXPECT_EQ(L3L2Q_INFO_DEVICE_ADDRESSES, p.l3.info.flags);
+	EXPECT_EQ(L3L2Q_INFO_DEVICE_ADDRESSES, p.l2.info.flags);
 	EXPECT_EQ(L3L2Q_REGION_V2, p.l3.info.region.magic_version);
 	EXPECT_EQ(0, p.l3.info.region.payload_base % page);
 	EXPECT_EQ(p.l3.info.region.payload_base + npu_round_up(p.l3.info.region.payload_bytes),
@@ -147,9 +149,16 @@ TEST_F(pci, info_has_the_npus_addresses)
 	EXPECT_EQ(self->dev.memory, p.l2.info.memory);
 	drv_pair_close(&p);
 
+	/* a process that was only handed the other end is not told, unless asked for */
+	create.flags = 0;
 	create.region_version = 3 << 16;
 	drv_pair_create(_metadata, &p, &create);
 	EXPECT_EQ(L3L2Q_REGION_V3, p.l3.info.region.magic_version);
+	EXPECT_EQ(L3L2Q_INFO_DEVICE_ADDRESSES, p.l3.info.flags);
+	EXPECT_LE(base, p.l3.info.region.payload_base);
+	EXPECT_EQ(0, p.l2.info.flags);
+	EXPECT_EQ(p.l2.info.map[L3L2Q_MAP_PAYLOAD].offset, p.l2.info.region.payload_base);
+	EXPECT_EQ(p.l2.info.map[L3L2Q_MAP_COUNTERS].offset, p.l2.info.region.counter_base);
 	drv_pair_close(&p);
 }
 
