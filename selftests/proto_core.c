@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * spec.md sections 3 to 6, rule by rule, on the protocol core over plain
+ * protocol.md sections 3 to 6, rule by rule, on the protocol core over plain
  * memory: one thread, nothing left to chance. Random traffic is in
  * proto_random.c.
  */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * spec.md sections 1 and 2: scalars, ranges, layout, counters as numbers. No
+ * protocol.md sections 1 and 2: scalars, ranges, layout, counters as numbers. No
  * memory is shared here.
  */
 #include "proto_util.h"

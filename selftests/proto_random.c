@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * spec.md sections 2 to 5 under random traffic, one thread: our core against
+ * protocol.md sections 2 to 5 under random traffic, one thread: our core against
  * section 4 written a second time, against a consumer that accepts nothing else,
  * against a producer that wraps early, and against a model of the reference's
  * endpoint. Counters start where both 2^31 and 2^32 are crossed.
@@ -571,7 +571,7 @@ TEST_F(early, s4_6_consumer_accepts_early_wraps)
 /* ---- a model of the reference's endpoint -------------------------------- */
 
 /*
- * From spec.md's account of it: strict consumer, one handle; a producer that
+ * As protocol.md describes it: strict consumer, one handle; a producer that
  * looks up in the descriptors what was released, keeps the skip of a refused
  * reserve and counts skipped bytes as occupied; a counter store a message.
  */

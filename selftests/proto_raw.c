@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * spec.md section 1 through the public interface: counters and payload of raw
+ * protocol.md section 1 through the public interface: counters and payload of raw
  * regions, and the counters of a queue, over the transport in L3L2Q_TRANSPORT
  * (proto_transport.h; external memory always holds a queue).
  */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * The protocol of spec.md in the order in which the reference's endpoints do it: both
+ * The protocol (protocol.md) in the order in which the reference's endpoints do it: both
  * counters read for each message, released descriptors read again to learn what
  * they were, one counter stored for each message, nothing kept but the cursors.
  * Two endpoints over plain memory; an input without a window, as by default.

@@ -9,7 +9,7 @@
  *	L3 consumer <--output-- L2 producer
  *
  * Return values: 0 (or a count where said) or -errno. Every call can also
- * return the endpoint's first error, which sticks (spec.md, section 6):
+ * return the endpoint's first error, which sticks (protocol.md, section 6):
  *
  *	-EPROTO		the region's description was refused
  *	-EBADMSG	the peer broke the protocol

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The queue protocol (spec.md, sections 2 to 6), freestanding: no libc but memcpy
+ * The queue protocol (protocol.md, sections 2 to 6), freestanding: no libc but memcpy
  * and memset, no allocation, no system call, no global. libl3l2q is built on it; a
  * program on the AICPU includes it alone and calls it directly. Without libgcc,
  * compile with -mno-outline-atomics on aarch64.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Copies and fences for shared memory that is not cached (spec.md, section 7),
+ * Copies and fences for shared memory that is not cached (protocol.md, section 7),
  * freestanding. Such memory sees nothing but plain aligned loads and stores of 1, 2,
  * 4 or 8 bytes, and in write-combining memory aligned vectors of 16 or more. The
  * other side of a copy is ordinary memory, aligned as it comes.

@@ -22,7 +22,7 @@ extern "C" {
  * @opcode: enum l3l2q_opcode
  *
  * Filled in by peek, given back unchanged to read_into and release, which
- * compare it with the endpoint's own copy. spec.md section 5.
+ * compare it with the endpoint's own copy. protocol.md section 5.
  */
 struct l3l2q_message {
 	__u64 seq;
