@@ -155,20 +155,20 @@ if ($what eq 'prototypes') {
 	}
 } elsif ($what eq 'ioctls') {
 	my $uapi = slurp('uapi/linux/l3l2q.h');
-	my $page = slurp("$man/l3l2q.4");
+	my $page = slurp("$man/l3l2q-driver.4");
 	my %known = map { $_ => 1 } grep { $_ ne 'L3L2Q_IOC_TYPE' }
 		$uapi =~ /^#define\s+(L3L2Q_IOC_\w+)\s+_IO/mg;
-	my %told = map { $_ => 1 } $page =~ /^\.BR? (L3L2Q_IOC_\w+)(?: " \*")?$/mg;
+	my %told = map { $_ => 1 } $page =~ /^\.BR? (L3L2Q_IOC_\w+)(?: " \S+")?$/mg;
 
 	print "no ioctl found\n" unless %known;
 	for my $i (sort keys %known) {
-		print "$i: not in l3l2q(4)\n" unless $told{$i};
+		print "$i: not in l3l2q-driver(4)\n" unless $told{$i};
 	}
 	for my $i (sort keys %told) {
-		print "l3l2q(4): $i does not exist\n" unless $known{$i};
+		print "l3l2q-driver(4): $i does not exist\n" unless $known{$i};
 	}
 } elsif ($what eq 'parameters') {
-	my $page = slurp("$man/l3l2q.4");
+	my $page = slurp("$man/l3l2q-driver.4");
 	my ($section) = $page =~ /^\.SH MODULE PARAMETERS\n(.*?)^\.SH /sm;
 	my %told = map { $_ => 1 } $section =~ /^\.TP\n\.I (\w+)$/mg;
 	my %known;
@@ -177,10 +177,10 @@ if ($what eq 'prototypes') {
 		$known{$_} = 1 for slurp($file) =~ /^module_param(?:_named)?\((\w+)/mg;
 	}
 	for my $i (sort keys %known) {
-		print "$i: not in l3l2q(4)\n" unless $told{$i};
+		print "$i: not in l3l2q-driver(4)\n" unless $told{$i};
 	}
 	for my $i (sort keys %told) {
-		print "l3l2q(4): $i does not exist\n" unless $known{$i};
+		print "l3l2q-driver(4): $i does not exist\n" unless $known{$i};
 	}
 } elsif ($what eq 'options') {
 	my $source = slurp('libuser/tools/l3l2q-stream/main.c');
@@ -215,8 +215,8 @@ echo "TAP version 13"
 tap "each function has its page, with the header's prototype" "$(compare prototypes 2>&1)"
 tap "header and pages name the same errors" "$(compare errors 2>&1)"
 tap "what is exported is declared, and the reverse" "$(compare exports 2>&1)"
-tap "each ioctl is in l3l2q(4), and the reverse" "$(compare ioctls 2>&1)"
-tap "each module parameter is in l3l2q(4), and the reverse" "$(compare parameters 2>&1)"
+tap "each ioctl is in l3l2q-driver(4), and the reverse" "$(compare ioctls 2>&1)"
+tap "each module parameter is in l3l2q-driver(4), and the reverse" "$(compare parameters 2>&1)"
 tap "each option of l3l2q-stream is in its page, and the reverse" "$(compare options 2>&1)"
 tap "README.md quotes hello.c" "$(compare readme 2>&1)"
 
