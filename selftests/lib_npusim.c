@@ -73,14 +73,13 @@ static void sim_exec(const struct sim *sim, const char *path, int out, const cha
 }
 
 /* Started, and ready. */
-static bool sim_start(struct sim *sim, const char *option)
+static bool sim_start_in(struct sim *sim, const char *option)
 {
 	const char *path = npusim_path();
 	char word[8] = "";
 	int out[2];
 
-	strcpy(sim->dir, "/tmp/npusim.XXXXXX");
-	if (!path || !mkdtemp(sim->dir) || pipe2(out, O_CLOEXEC))
+	if (!path || pipe2(out, O_CLOEXEC))
 		return false;
 	snprintf(sim->socket, sizeof(sim->socket), "%s/sock", sim->dir);
 	snprintf(sim->monitor, sizeof(sim->monitor), "%s/monitor", sim->dir);
@@ -97,6 +96,12 @@ static bool sim_start(struct sim *sim, const char *option)
 	}
 	close(out[0]);
 	return !strcmp(word, "ready\n");
+}
+
+static bool sim_start(struct sim *sim, const char *option)
+{
+	strcpy(sim->dir, "/tmp/npusim.XXXXXX");
+	return mkdtemp(sim->dir) && sim_start_in(sim, option);
 }
 
 /* Its exit status, or -1 for anything else. */
@@ -299,6 +304,114 @@ TEST_F(npu, a_client_that_talks_nonsense)
 	npu_client_close(&rude);
 }
 
+/* A connection that is never read from. */
+static int silent_client(const struct sim *sim)
+{
+	struct sockaddr_un name = { .sun_family = AF_UNIX };
+	int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	strcpy(name.sun_path, sim->socket);
+	if (sock < 0 || connect(sock, (struct sockaddr *)&name, sizeof(name))) {
+		close(sock);
+		return -1;
+	}
+	return sock;
+}
+
+/*
+ * With 64 vectors the first of them has 64 descriptors to take for each of the others,
+ * more than its socket holds. All are served meanwhile; those that take nothing of what
+ * is queued for them are dropped.
+ */
+TEST(clients_that_never_read_delay_nobody)
+{
+	struct pollfd dropped = { .events = POLLRDHUP };
+	struct npu_reply reply;
+	struct npu_client c;
+	uint64_t start;
+	struct sim sim;
+	struct npu npu;
+	int mute[10];
+
+	ASSERT_TRUE(sim_start(&sim, "--vectors=64"));
+	for (int i = 0; i < 10; i++) {
+		mute[i] = silent_client(&sim);
+		ASSERT_LE(0, mute[i]);
+	}
+	start = npu_clock();
+	ASSERT_EQ(0, npu_client_open(&c, sim.socket, 64));
+	ASSERT_EQ(0, mailbox_make(&c, &npu));
+	EXPECT_EQ(-ESRCH, npu_query(&npu, 1, &reply, LONG_NS));
+	EXPECT_GT(1500 * 1000000ull, npu_clock() - start);
+	dropped.fd = mute[0];
+	EXPECT_EQ(1, poll(&dropped, 1, 60000));
+	EXPECT_EQ(-ESRCH, npu_query(&npu, 1, &reply, LONG_NS));
+	for (int i = 0; i < 10; i++)
+		close(mute[i]);
+	npu_close(&npu);
+	npu_client_close(&c);
+	EXPECT_EQ(0, sim_end(&sim));
+}
+
+/* The eventfds' flags are shared: one that blocks, and is full, delays nobody either. */
+TEST_F(npu, a_full_eventfd_that_blocks)
+{
+	struct npu_reply reply;
+
+	for (int v = 0; v < VECTORS; v++) {
+		ASSERT_EQ(0, eventfd_write(self->c.own[v], UINT64_MAX - 1));
+		ASSERT_EQ(0, fcntl(self->c.own[v], F_SETFL, 0));
+	}
+	for (int i = 0; i < 3; i++)
+		EXPECT_EQ(-ESRCH, npu_query(&self->npu, 1, &reply, LONG_NS));
+}
+
+static void at_the_socket(const struct sim *sim, const char *out)
+{
+	char command[512];
+
+	snprintf(command, sizeof(command), "%s --socket %s --size 8M </dev/null >%s 2>&1",
+		 npusim_path(), sim->socket, out);
+	execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+	_exit(127);
+}
+
+/* What a killed one left is no obstacle; the socket of one that lives is. */
+TEST(the_socket_of_a_killed_one_is_taken_over)
+{
+	struct npu_client c;
+	struct sim sim, next;
+	char out[128], text[512] = "";
+	int fd, status;
+	pid_t pid;
+
+	ASSERT_TRUE(sim_start(&sim, NULL));
+	snprintf(out, sizeof(out), "%s/out", sim.dir);
+	pid = fork();
+	if (!pid)
+		at_the_socket(&sim, out);
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+	fd = open(out, O_RDONLY);
+	EXPECT_LT(0, read(fd, text, sizeof(text) - 1));
+	close(fd);
+	unlink(out);
+	EXPECT_NE(NULL, strstr(text, "another process listens there")) {
+		TH_LOG("%s", text);
+	}
+	ASSERT_EQ(0, npu_client_open(&c, sim.socket, VECTORS));
+	EXPECT_EQ(1, c.id);
+	npu_client_close(&c);
+
+	kill(sim.pid, SIGKILL);
+	sim_status(&sim);
+	next = sim;
+	ASSERT_TRUE(sim_start_in(&next, NULL));
+	ASSERT_EQ(0, npu_client_open(&c, next.socket, VECTORS));
+	npu_client_close(&c);
+	EXPECT_EQ(0, sim_end(&next));
+}
+
 /* ---- requests ---------------------------------------------------------- */
 
 TEST_F(npu, requests_that_make_no_sense)
@@ -322,6 +435,10 @@ TEST_F(npu, requests_that_make_no_sense)
 	EXPECT_EQ(-EINVAL, launch(&self->npu, &q, &r, &reply));
 	r = (struct npu_request){ .window = 2, .batch = 3 };
 	EXPECT_EQ(-EINVAL, launch(&self->npu, &q, &r, &reply));
+	/* books for that many are 128 GiB, which an allocator may even promise */
+	r = (struct npu_request){ .window = UINT32_MAX };
+	EXPECT_EQ(-EINVAL, launch(&self->npu, &q, &r, &reply));
+	EXPECT_EQ(0, strcmp(reply.text, "a window larger than the depth"));
 	r = (struct npu_request){ .kind = NPU_WINDOW, .window = 3 };
 	EXPECT_EQ(-EINVAL, launch(&self->npu, &q, &r, &reply));
 	l3l2q_close(q.ep);

@@ -200,6 +200,39 @@ wait $worker
 ok 'a worker that listened: its status' [ $? = 0 ]
 refuses 'nobody listens' 3 'no worker at sock' -i big --connect sock
 
+# a killed one leaves its socket, which the next one takes over; not so that of a live one
+"$STREAM" --listen sock 2>err.worker &
+worker=$!
+pids="$pids $worker"
+tries=0
+while [ ! -S sock ] && [ $tries -lt 300 ]; do
+	tries=$((tries + 1))
+	sleep 0.1
+done
+timeout $LIMIT "$STREAM" --listen sock >out 2>err
+ok 'a second worker at the same socket: status 1' [ $? = 1 ]
+ok 'a second worker at the same socket: in words' says 'sock: another process listens there'
+kill -9 $worker
+wait $worker
+ok 'a killed worker leaves its socket' [ -S sock ]
+timeout $LIMIT "$STREAM" --listen sock 2>err.worker &
+worker=$!
+pids="$pids $worker"
+tries=0
+run -i big -o result --connect sock --verify
+while [ $st = 3 ] && [ $tries -lt 100 ]; do
+	tries=$((tries + 1))
+	sleep 0.1
+	run -i big -o result --connect sock --verify
+done
+ok 'the next worker takes it over' [ $st = 0 ]
+wait $worker
+ok 'the next worker: its status' [ $? = 0 ]
+: >plain-file
+timeout $LIMIT "$STREAM" --listen plain-file >out 2>err
+ok 'a file that is no socket stays: status 1' [ $? = 1 ]
+ok 'a file that is no socket stays' [ -f plain-file ]
+
 listens
 feeds
 "$STREAM" --transport "$T" --connect sock -i fifo -o result >out 2>err &

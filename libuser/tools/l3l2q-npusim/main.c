@@ -237,6 +237,12 @@ static bool serve(struct npu *npu, uint32_t what)
 	return true;
 }
 
+/* Of two time-outs for epoll; -1 is none. */
+static int sooner(int a, int b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
 static void loop(struct npu *npu)
 {
 	struct epoll_event events[16];
@@ -244,9 +250,10 @@ static void loop(struct npu *npu)
 	int n, i;
 
 	while (go_on) {
-		n = epoll_wait(npu->epoll_fd, events, 16, mailbox_due(npu));
+		n = epoll_wait(npu->epoll_fd, events, 16, sooner(mailbox_due(npu), server_due(npu)));
 		for (i = 0; i < n; i++)
 			go_on &= serve(npu, events[i].data.u32);
+		server_look(npu);
 		mailbox_look(npu);
 	}
 }

@@ -18,6 +18,7 @@
 
 #define MAX_VECTORS	64
 #define MAX_GUESTS	16
+#define MAX_QUEUE	4096	/* numbers: three times the longest introduction */
 #define MAX_MAILBOXES	64
 #define MAX_TASKS	256
 
@@ -27,10 +28,24 @@
 /* What an event of epoll is about: these, or a vector, or a guest. */
 enum { ON_LISTEN, ON_SIGNAL, ON_ENDED, ON_VECTOR = 0x100, ON_GUEST = 0x200 };
 
+/* A number for a guest, and where the descriptor that goes with it is. */
+struct item {
+	int32_t number;
+	int16_t from;
+	uint16_t vector;
+};
+
 /* A QEMU; its peer number is its place here plus one. */
 struct guest {
 	int sock;		/* -1: none */
 	int event[MAX_VECTORS];	/* we signal them */
+	struct item queue[MAX_QUEUE];	/* what its socket did not take yet */
+	unsigned int first;
+	unsigned int queued;
+	uint64_t moved;		/* when the queue last got shorter, or began */
+	uint32_t watched;	/* epoll's events */
+	bool later;		/* room in the socket is not what it lacks */
+	const char *condemned;	/* why it is to be dropped, or NULL */
 };
 
 /* A mailbox in the NPU's memory, as it was when found. */
@@ -92,6 +107,12 @@ void server_accept(struct npu *npu);
 
 /* What a guest says means nothing, but its hang-up does. */
 void server_guest(struct npu *npu, unsigned int index);
+
+/* Serve guests that have to wait, drop those that do not read. */
+void server_look(struct npu *npu);
+
+/* When that is to be called at the latest, as mailbox_due(). */
+int server_due(const struct npu *npu);
 bool server_has_guests(struct npu *npu);
 
 /* Any thread. Signal every guest; false if there is nobody, or we are silent. */

@@ -668,6 +668,8 @@ static int attach(struct task *t, const struct mailbox *box, struct npu_reply *r
 	if (l3l2q_core_init(&t->core, L3L2Q_ROLE_L2, &region, &queue, t->npu->gm + t->payload_at,
 			    t->npu->gm + t->counters_at))
 		return bad(reply, -EPROTO, t->core.error.message);
+	if (t->job.window > t->core.layout.depth)
+		return bad(reply, -EINVAL, "a window larger than the depth");
 	books = l3l2q_producer_memory(t->core.layout.depth);
 	t->books = malloc(books + l3l2q_consumer_memory(t->job.window));
 	if (!t->books)

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../l3l2q-npusim/listen.h"
 #include "stream.h"
 
 #define HELLO_MAGIC	0x4c335331u	/* another build's worker is refused */
@@ -280,19 +281,19 @@ int worker_serve(int sock)
 
 int worker_listen(const char *path)
 {
-	struct sockaddr_un name;
+	struct pollfd pfd = { .events = POLLIN };
+	char why[LISTEN_WHY];
 	int sock, conn, ret;
 
-	if (!socket_name(&name, path)) {
-		fprintf(stderr, PROGRAM ": %s: path too long for a socket\n", path);
-		return EXIT_USAGE;
-	}
-	sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (sock < 0 || bind(sock, (struct sockaddr *)&name, sizeof(name)) || listen(sock, 1)) {
-		fprintf(stderr, PROGRAM ": cannot listen on %s: %s\n", path, strerror(errno));
+	sock = listen_at(path, 1, why, sizeof(why));
+	if (sock < 0) {
+		fprintf(stderr, PROGRAM ": %s\n", why);
 		return EXIT_ERROR;
 	}
-	conn = accept4(sock, NULL, NULL, SOCK_CLOEXEC);
+	pfd.fd = sock;
+	do {
+		conn = poll(&pfd, 1, -1) < 0 ? -1 : accept4(sock, NULL, NULL, SOCK_CLOEXEC);
+	} while (conn < 0 && (errno == EINTR || errno == EAGAIN || errno == ECONNABORTED));
 	unlink(path);
 	close(sock);
 	if (conn < 0) {
