@@ -43,8 +43,8 @@
 struct device;
 struct eventfd_ctx;
 struct gen_pool;
+struct l3l2q_account;
 struct l3l2q_region;
-struct l3l2q_user;
 struct seq_file;
 struct task_struct;
 
@@ -239,8 +239,9 @@ struct l3l2q_words {
  * @name: for people
  * @feature: L3L2Q_FEATURE_*
  * @flags: L3L2Q_CREATE_* that CREATE takes
- * @foreign: the memory is somebody else's: nobody is charged for it, and it can
+ * @foreign: the memory is not the kernel's: it is not charged as such, and it can
  *	be revoked
+ * @window: the memory is a part of a window, and charged as such
  * @init: at module load; may be NULL
  * @exit: undo @init; may be NULL
  * @alloc: validate l3l2q_create.source and .source_bytes; take zeroed memory for
@@ -264,6 +265,7 @@ struct l3l2q_backend_ops {
 	u64 feature;
 	u32 flags;
 	bool foreign;
+	bool window;
 	int (*init)(void);
 	void (*exit)(void);
 	int (*alloc)(struct l3l2q_region *region, const struct l3l2q_create *cmd);
@@ -291,8 +293,7 @@ struct l3l2q_backend_ops {
  * @backing: the backend's own
  * @scanner: that of its backend or device
  * @inode: whose mapping all of its files use: unmapping hits nobody else
- * @user: who is charged for it
- * @charged: how much is charged
+ * @account: the users that it is charged to
  * @bytes: how much memory it is
  * @payload_bytes: size of the payload range
  * @counter_bytes: size of the counter range
@@ -327,8 +328,7 @@ struct l3l2q_region {
 	void *backing;
 	struct l3l2q_scanner *scanner;
 	struct inode *inode;
-	struct l3l2q_user *user;
-	u64 charged;
+	struct l3l2q_account *account;
 	u64 bytes;
 	u64 payload_bytes;
 	u64 counter_bytes;
@@ -419,7 +419,10 @@ l3l2q_region_create(const struct l3l2q_create *cmd,
 bool l3l2q_region_get(struct l3l2q_region *region);
 void l3l2q_region_put(struct l3l2q_region *region);
 u64 l3l2q_max_region_bytes(void);
+int l3l2q_region_charge(struct l3l2q_region *region, u64 bytes);
 u64 l3l2q_max_user_bytes(void);
+u64 l3l2q_max_user_window_bytes(void);
+u32 l3l2q_max_user_regions(void);
 
 /* revoke.c */
 int l3l2q_tomb_alloc(struct l3l2q_region *region);
@@ -444,9 +447,15 @@ extern const struct l3l2q_backend_ops l3l2q_ram_ops;
 #define L3L2Q_WITH_PCI
 extern const struct l3l2q_backend_ops l3l2q_pci_ops;
 u32 l3l2q_pci_nr_devices(void);
+u64 l3l2q_pci_window_bytes(void);
 int l3l2q_pci_query_device(struct l3l2q_query_device *cmd);
 #else
 static inline u32 l3l2q_pci_nr_devices(void)
+{
+	return 0;
+}
+
+static inline u64 l3l2q_pci_window_bytes(void)
 {
 	return 0;
 }

@@ -177,6 +177,19 @@ u32 l3l2q_pci_nr_devices(void)
 	return nr;
 }
 
+/* The size of all windows together. */
+u64 l3l2q_pci_window_bytes(void)
+{
+	struct npu *npu;
+	u64 bytes = 0;
+
+	mutex_lock(&npus_lock);
+	list_for_each_entry(npu, &npus, node)
+		bytes += npu->window.bytes;
+	mutex_unlock(&npus_lock);
+	return bytes;
+}
+
 /**
  * l3l2q_pci_query_device() - describe a window
  * @cmd: whose index is in, all else is out
@@ -710,6 +723,7 @@ const struct l3l2q_backend_ops l3l2q_pci_ops = {
 	.feature = L3L2Q_FEATURE_PCI,
 	.flags = L3L2Q_CREATE_SHARE_ADDRESSES | L3L2Q_CREATE_SILENT_PEER,
 	.foreign = true,
+	.window = true,
 	.init = npu_init,
 	.exit = npu_exit,
 	.alloc = npu_region_alloc,

@@ -5,13 +5,17 @@
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/gfp.h>
+#include <linux/hashtable.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mount.h>
 #include <linux/mutex.h>
+#include <linux/overflow.h>
 #include <linux/pseudo_fs.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 #include <linux/uidgid.h>
+#include <linux/user_namespace.h>
 
 #include "internal.h"
 
@@ -27,6 +31,16 @@ module_param(max_user_mib, uint, 0644);
 MODULE_PARM_DESC(max_user_mib,
 		 "Memory a user without CAP_SYS_RESOURCE may hold in regions, in MiB (default 0: half of the RAM)");
 
+static unsigned int max_user_window_mib;
+module_param(max_user_window_mib, uint, 0644);
+MODULE_PARM_DESC(max_user_window_mib,
+		 "Memory of PCI windows a user without CAP_SYS_RESOURCE may hold in regions, in MiB (default 0: half of all windows)");
+
+static unsigned int max_user_regions = 4096;
+module_param(max_user_regions, uint, 0644);
+MODULE_PARM_DESC(max_user_regions,
+		 "Regions a user without CAP_SYS_RESOURCE may hold (default 4096)");
+
 u64 l3l2q_max_region_bytes(void)
 {
 	u64 bytes = (u64)READ_ONCE(max_region_mib) << 20;
@@ -41,77 +55,234 @@ u64 l3l2q_max_user_bytes(void)
 	return mib ? mib << 20 : (u64)totalram_pages() * PAGE_SIZE / 2;
 }
 
+u64 l3l2q_max_user_window_bytes(void)
+{
+	u64 mib = READ_ONCE(max_user_window_mib);
+
+	return mib ? mib << 20 : l3l2q_pci_window_bytes() / 2;
+}
+
+u32 l3l2q_max_user_regions(void)
+{
+	return READ_ONCE(max_user_regions);
+}
+
 /* ---- limits ------------------------------------------------------------- */
+
+/**
+ * struct l3l2q_holding - what counts against the limits of a user
+ * @regions: how many
+ * @bytes: kernel memory in them
+ * @window_bytes: parts of windows in them
+ */
+struct l3l2q_holding {
+	u64 regions;
+	u64 bytes;
+	u64 window_bytes;
+};
 
 /**
  * struct l3l2q_user - what one user holds
  * @node: in l3l2q_users
- * @uid: who
- * @bytes: how much; the entry goes when it gets 0
+ * @uid: in the initial user namespace
+ * @refs: accounts that name it; the last one frees it
+ * @held: by all regions that are charged to it
  */
 struct l3l2q_user {
-	struct list_head node;
+	struct hlist_node node;
 	kuid_t uid;
-	u64 bytes;
+	u32 refs;
+	struct l3l2q_holding held;
 };
 
-static LIST_HEAD(l3l2q_users);
-static DEFINE_MUTEX(l3l2q_users_lock);	/* also for the entries' bytes */
+/**
+ * struct l3l2q_account - the users that a region is charged to
+ * @held: how much, to each of them
+ * @nr: length of @users
+ * @users: who created it, then the owners of the user namespaces that the creator
+ *	was in, outwards. Without these a new namespace would be a new allowance
+ */
+struct l3l2q_account {
+	struct l3l2q_holding held;
+	u32 nr;
+	struct l3l2q_user *users[];
+};
 
-static struct l3l2q_user *l3l2q_user_find(kuid_t uid)
+static DEFINE_HASHTABLE(l3l2q_users, 8);
+static DEFINE_MUTEX(l3l2q_users_lock);	/* also for what they hold */
+
+static struct l3l2q_user *l3l2q_user_get(kuid_t uid)
 {
 	struct l3l2q_user *user;
 
 	lockdep_assert_held(&l3l2q_users_lock);
-	list_for_each_entry(user, &l3l2q_users, node) {
-		if (uid_eq(user->uid, uid))
+	hash_for_each_possible(l3l2q_users, user, node, __kuid_val(uid)) {
+		if (uid_eq(user->uid, uid)) {
+			user->refs++;
 			return user;
+		}
 	}
 
-	user = kzalloc(sizeof(*user), GFP_KERNEL);
+	user = kzalloc(sizeof(*user), GFP_KERNEL_ACCOUNT);
 	if (!user)
-		return ERR_PTR(-ENOMEM);
+		return NULL;
 	user->uid = uid;
-	list_add(&user->node, &l3l2q_users);
+	user->refs = 1;
+	hash_add(l3l2q_users, &user->node, __kuid_val(uid));
 	return user;
 }
 
-static void l3l2q_user_drop(struct l3l2q_user *user)
+static void l3l2q_user_put(struct l3l2q_user *user)
 {
 	lockdep_assert_held(&l3l2q_users_lock);
-	if (user->bytes)
+	if (--user->refs)
 		return;
-	list_del(&user->node);
+	hash_del(&user->node);
 	kfree(user);
 }
 
-static struct l3l2q_user *l3l2q_user_charge(u64 bytes)
+static bool l3l2q_exceeds(u64 held, u64 more, u64 max)
 {
-	u64 max = l3l2q_max_user_bytes();
-	struct l3l2q_user *user;
-
-	mutex_lock(&l3l2q_users_lock);
-	user = l3l2q_user_find(current_uid());
-	if (IS_ERR(user))
-		goto out;
-	if ((user->bytes > max || bytes > max - user->bytes) &&
-	    !capable(CAP_SYS_RESOURCE)) {
-		l3l2q_user_drop(user);
-		user = ERR_PTR(-EDQUOT);
-		goto out;
-	}
-	user->bytes += bytes;
-out:
-	mutex_unlock(&l3l2q_users_lock);
-	return user;
+	return more && (held > max || more > max - held);
 }
 
-static void l3l2q_user_uncharge(struct l3l2q_user *user, u64 bytes)
+static bool l3l2q_user_exceeds(const struct l3l2q_user *user,
+			       const struct l3l2q_holding *more)
+{
+	const struct l3l2q_holding *held = &user->held;
+
+	return l3l2q_exceeds(held->regions, more->regions,
+			     l3l2q_max_user_regions()) ||
+	       l3l2q_exceeds(held->bytes, more->bytes,
+			     l3l2q_max_user_bytes()) ||
+	       l3l2q_exceeds(held->window_bytes, more->window_bytes,
+			     l3l2q_max_user_window_bytes());
+}
+
+static void l3l2q_holding_add(struct l3l2q_holding *held,
+			      const struct l3l2q_holding *more)
+{
+	held->regions += more->regions;
+	held->bytes += more->bytes;
+	held->window_bytes += more->window_bytes;
+}
+
+static void l3l2q_holding_sub(struct l3l2q_holding *held,
+			      const struct l3l2q_holding *less)
+{
+	held->regions -= less->regions;
+	held->bytes -= less->bytes;
+	held->window_bytes -= less->window_bytes;
+}
+
+/* Charge more to all of its users, or to none. */
+static int l3l2q_account_charge(struct l3l2q_account *account,
+				const struct l3l2q_holding *more)
+{
+	bool exceeds = false;
+	u32 i;
+
+	lockdep_assert_held(&l3l2q_users_lock);
+	for (i = 0; i < account->nr; i++)
+		exceeds |= l3l2q_user_exceeds(account->users[i], more);
+	if (exceeds && !capable(CAP_SYS_RESOURCE))
+		return -EDQUOT;
+
+	for (i = 0; i < account->nr; i++)
+		l3l2q_holding_add(&account->users[i]->held, more);
+	l3l2q_holding_add(&account->held, more);
+	return 0;
+}
+
+/* One more user, unless it is among them. */
+static int l3l2q_account_add(struct l3l2q_account *account, kuid_t uid)
+{
+	struct l3l2q_user *user;
+	u32 i;
+
+	for (i = 0; i < account->nr; i++) {
+		if (uid_eq(account->users[i]->uid, uid))
+			return 0;
+	}
+	user = l3l2q_user_get(uid);
+	if (!user)
+		return -ENOMEM;
+	account->users[account->nr++] = user;
+	return 0;
+}
+
+static int l3l2q_account_open(struct l3l2q_account *account,
+			      const struct l3l2q_holding *first)
+{
+	const struct user_namespace *ns;
+	int err;
+
+	lockdep_assert_held(&l3l2q_users_lock);
+	err = l3l2q_account_add(account, current_uid());
+	for (ns = current_user_ns(); !err && ns->parent; ns = ns->parent)
+		err = l3l2q_account_add(account, ns->owner);
+	return err ? err : l3l2q_account_charge(account, first);
+}
+
+static void l3l2q_account_close(struct l3l2q_account *account)
+{
+	u32 i;
+
+	lockdep_assert_held(&l3l2q_users_lock);
+	for (i = 0; i < account->nr; i++) {
+		l3l2q_holding_sub(&account->users[i]->held, &account->held);
+		l3l2q_user_put(account->users[i]);
+	}
+}
+
+static struct l3l2q_account *
+l3l2q_account_new(const struct l3l2q_holding *first)
+{
+	/* The creator, and an owner a level. */
+	u32 max = current_user_ns()->level + 1;
+	struct l3l2q_account *account;
+	int err;
+
+	account = kzalloc(struct_size(account, users, max), GFP_KERNEL_ACCOUNT);
+	if (!account)
+		return ERR_PTR(-ENOMEM);
+
+	mutex_lock(&l3l2q_users_lock);
+	err = l3l2q_account_open(account, first);
+	if (err)
+		l3l2q_account_close(account);
+	mutex_unlock(&l3l2q_users_lock);
+
+	if (!err)
+		return account;
+	kfree(account);
+	return ERR_PTR(err);
+}
+
+static void l3l2q_account_free(struct l3l2q_account *account)
 {
 	mutex_lock(&l3l2q_users_lock);
-	user->bytes -= bytes;
-	l3l2q_user_drop(user);
+	l3l2q_account_close(account);
 	mutex_unlock(&l3l2q_users_lock);
+	kfree(account);
+}
+
+/**
+ * l3l2q_region_charge() - charge more memory to the users of a region
+ * @region: which; for its backend's alloc
+ * @bytes: kernel memory that the region keeps until it is freed
+ *
+ * Return: 0 or -EDQUOT.
+ */
+int l3l2q_region_charge(struct l3l2q_region *region, u64 bytes)
+{
+	const struct l3l2q_holding more = { .bytes = bytes };
+	int err;
+
+	mutex_lock(&l3l2q_users_lock);
+	err = l3l2q_account_charge(region->account, &more);
+	mutex_unlock(&l3l2q_users_lock);
+	return err;
 }
 
 /* ---- inodes ------------------------------------------------------------- */
@@ -245,6 +416,28 @@ static u64 l3l2q_region_own_bytes(const struct l3l2q_region *region)
 	return bytes;
 }
 
+static u64 l3l2q_region_backing_bytes(const struct l3l2q_region *region)
+{
+	return PAGE_ALIGN(region->payload_bytes) +
+	       PAGE_ALIGN(region->counter_bytes);
+}
+
+static struct l3l2q_account *
+l3l2q_region_account(const struct l3l2q_region *region)
+{
+	u64 backing = l3l2q_region_backing_bytes(region);
+	struct l3l2q_holding first = {
+		.regions = 1,
+		.bytes = l3l2q_region_own_bytes(region),
+	};
+
+	if (!region->ops->foreign)
+		first.bytes += backing;
+	if (region->ops->window)
+		first.window_bytes = backing;
+	return l3l2q_account_new(&first);
+}
+
 static struct l3l2q_region *
 l3l2q_region_alloc(const struct l3l2q_create *cmd,
 		   const struct l3l2q_layout *layout,
@@ -253,7 +446,6 @@ l3l2q_region_alloc(const struct l3l2q_create *cmd,
 	static atomic64_t last_id = ATOMIC64_INIT(0);
 	struct l3l2q_region *region;
 	enum l3l2q_role role;
-	u64 own;
 
 	region = kzalloc(sizeof(*region), GFP_KERNEL_ACCOUNT);
 	if (!region)
@@ -275,10 +467,8 @@ l3l2q_region_alloc(const struct l3l2q_create *cmd,
 	region->counter_bytes = layout->counter_bytes;
 	RCU_INIT_POINTER(region->words, &region->live);
 
-	own = l3l2q_region_own_bytes(region);
-	region->bytes = PAGE_ALIGN(region->payload_bytes) +
-			PAGE_ALIGN(region->counter_bytes) + own;
-	region->charged = ops->foreign ? own : region->bytes;
+	region->bytes = l3l2q_region_backing_bytes(region) +
+			l3l2q_region_own_bytes(region);
 	for (role = 0; role < L3L2Q_ROLES; role++)
 		l3l2q_endpoint_init(region, role);
 	region->ep[cmd->role].creator = true;
@@ -326,7 +516,7 @@ static void l3l2q_region_release(struct kref *ref)
 	region->ops->free(region);
 	l3l2q_region_free_pages(region);
 	l3l2q_inode_put(region->inode);
-	l3l2q_user_uncharge(region->user, region->charged);
+	l3l2q_account_free(region->account);
 	kfree(region);
 }
 
@@ -355,9 +545,9 @@ l3l2q_region_create(const struct l3l2q_create *cmd,
 	if (!region)
 		return ERR_PTR(-ENOMEM);
 
-	region->user = l3l2q_user_charge(region->charged);
-	if (IS_ERR(region->user)) {
-		err = PTR_ERR(region->user);
+	region->account = l3l2q_region_account(region);
+	if (IS_ERR(region->account)) {
+		err = PTR_ERR(region->account);
 		goto err_free;
 	}
 	region->inode = l3l2q_inode_get();
@@ -383,7 +573,7 @@ err_pages:
 err_inode:
 	l3l2q_inode_put(region->inode);
 err_uncharge:
-	l3l2q_user_uncharge(region->user, region->charged);
+	l3l2q_account_free(region->account);
 err_free:
 	kfree(region);
 	return ERR_PTR(err);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* How much memory may be had: sizes, per user, per memory cgroup. */
-#include "drv_util.h"
+/* How much may be had: sizes, per user, per memory cgroup. */
+#include "npu_util.h"
 
 #include <sys/mount.h>
 
-#define PARAM_USER	"/sys/module/l3l2q/parameters/max_user_mib"
+#define PARAM(name)	"/sys/module/l3l2q/parameters/" name
 #define MIB		(1ull << 20)
 #define TEST_UID	4244
+#define OTHER_UID	4344
 
 /* ---- sizes ------------------------------------------------------------- */
 
@@ -131,25 +132,40 @@ TEST(a_deep_queue_works)
 
 /* ---- per user ---------------------------------------------------------- */
 
+static const struct {
+	const char *path, *value;
+} quota_params[] = {
+	{ PARAM("max_user_mib"), "8" },
+	{ PARAM("max_user_window_mib"), "1" },
+	{ PARAM("max_user_regions"), "12" },
+};
+
 FIXTURE(quota)
 {
-	char old[64];
+	char old[ARRAY_SIZE(quota_params)][64];
 	struct stat node;
 };
 
 FIXTURE_SETUP(quota)
 {
-	drv_read_file(PARAM_USER, self->old, sizeof(self->old));
-	ASSERT_NE(0, self->old[0])
-		TH_LOG("no %s", PARAM_USER);
-	ASSERT_EQ(0, drv_write_file(PARAM_USER, "8"));
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(quota_params); i++) {
+		drv_read_file(quota_params[i].path, self->old[i], sizeof(self->old[i]));
+		ASSERT_NE(0, self->old[i][0])
+			TH_LOG("no %s", quota_params[i].path);
+		ASSERT_EQ(0, drv_write_file(quota_params[i].path, quota_params[i].value));
+	}
 	ASSERT_EQ(0, stat(DRV_NODE, &self->node));
 	ASSERT_EQ(0, chmod(DRV_NODE, 0666));
 }
 
 FIXTURE_TEARDOWN(quota)
 {
-	drv_write_file(PARAM_USER, self->old);
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(quota_params); i++)
+		drv_write_file(quota_params[i].path, self->old[i]);
 	chmod(DRV_NODE, self->node.st_mode & 07777);
 }
 
@@ -185,6 +201,8 @@ TEST_F(quota, is_what_query_says)
 
 	ASSERT_EQ(0, drv_query(ctx, &q));
 	EXPECT_EQ(8 * MIB, q.max_user_bytes);
+	EXPECT_EQ(MIB, q.max_user_window_bytes);
+	EXPECT_EQ(12, q.max_user_regions);
 	close(ctx);
 }
 
@@ -303,6 +321,187 @@ TEST_F(quota, is_shared_by_a_users_processes)
 	drv_kill(&a);
 	drv_say(b.sock, 'k');
 	EXPECT_EQ(0, drv_reap(&b));
+}
+
+/* Small regions until one is refused; returns how many there were. */
+static int quota_fill_small(int ctx, int *fds, int max, int *ret)
+{
+	struct l3l2q_create create;
+	int n;
+
+	for (n = 0; n < max; n++) {
+		drv_create_init_raw(&create, 64, 64);
+		*ret = drv_create(ctx, &create);
+		if (*ret < 0)
+			return n;
+		fds[n] = *ret;
+	}
+	return n;
+}
+
+TEST_F(quota, counts_regions_too)
+{
+	struct drv_child child;
+	int fds[32], ret = 0, ctx;
+
+	if (!drv_fork(_metadata, &child)) {
+		quota_user(_metadata, TEST_UID);
+		ctx = drv_open();
+		EXPECT_EQ(12, quota_fill_small(ctx, fds, 32, &ret));
+		EXPECT_EQ(-EDQUOT, ret);
+		/* both ends are one region */
+		EXPECT_LE(0, drv_open_peer(fds[0]));
+		close(fds[5]);
+		fds[5] = -1;
+		EXPECT_EQ(1, quota_fill_small(ctx, fds + 5, 1, &ret));
+		EXPECT_EQ(0, quota_fill_small(ctx, fds + 12, 1, &ret));
+		EXPECT_EQ(-EDQUOT, ret);
+		_exit(0);
+	}
+	EXPECT_EQ(0, drv_reap(&child));
+}
+
+TEST_F(quota, does_not_bind_who_may_exceed_it)
+{
+	int fds[32], ret = 0, ctx = drv_open(), n;
+
+	n = quota_fill_small(ctx, fds, 32, &ret);
+	EXPECT_EQ(32, n);
+	while (n)
+		close(fds[--n]);
+	n = quota_fill(ctx, fds, 16, &ret);
+	EXPECT_EQ(16, n);
+	while (n)
+		close(fds[--n]);
+	close(ctx);
+}
+
+TEST_F(quota, of_window_memory_is_one_of_its_own)
+{
+	struct l3l2q_create create;
+	struct drv_child child;
+	int ctx = drv_open(), fds[4], ret, i;
+
+	NPU_REQUIRE(ctx, 1);
+	if (!drv_fork(_metadata, &child)) {
+		quota_user(_metadata, TEST_UID);
+		for (i = 0; i < 2; i++) {
+			npu_create_init_raw(&create, 0, MIB / 2 - 4096, 64);
+			fds[i] = drv_create(ctx, &create);
+			EXPECT_LE(0, fds[i]);
+		}
+		npu_create_init_raw(&create, 0, 64, 64);
+		EXPECT_EQ(-EDQUOT, drv_create(ctx, &create));
+		/* where memory of the machine can still be had */
+		drv_create_init_raw(&create, MIB, 64);
+		EXPECT_LE(0, drv_create(ctx, &create));
+		close(fds[0]);
+		npu_create_init_raw(&create, 0, 64, 64);
+		fds[0] = drv_create(ctx, &create);
+		EXPECT_LE(0, fds[0]);
+		_exit(0);
+	}
+	EXPECT_EQ(0, drv_reap(&child));
+	/* all of it came back, and root is not bound */
+	for (i = 0; i < 4; i++) {
+		npu_create_init_raw(&create, 0, MIB - 4096, 64);
+		fds[i] = drv_create(ctx, &create);
+		EXPECT_LE(0, fds[i]);
+	}
+	for (i = 0; i < 4; i++)
+		close(fds[i]);
+	ret = drv_write_file(PARAM("max_user_window_mib"), "0");
+	EXPECT_EQ(0, ret);
+	close(ctx);
+}
+
+/* Tell the parent to map the users of this process's new user namespace. */
+static bool quota_unshare(int sock)
+{
+	if (unshare(CLONE_NEWUSER)) {
+		drv_say(sock, 's');
+		return false;
+	}
+	drv_say(sock, 'u');
+	return drv_hear(sock) == 'm';
+}
+
+static int quota_map_users(pid_t pid)
+{
+	char path[64], map[64];
+	int ret;
+
+	snprintf(map, sizeof(map), "0 %u 1\n1 %u 8\n", TEST_UID, OTHER_UID);
+	snprintf(path, sizeof(path), "/proc/%d/gid_map", pid);
+	ret = drv_write_file(path, map);
+	snprintf(path, sizeof(path), "/proc/%d/uid_map", pid);
+	return ret ? ret : drv_write_file(path, map);
+}
+
+/*
+ * In a user namespace, with all capabilities there and with several users: what
+ * these hold together counts for the owner of the namespace.
+ */
+TEST_F(quota, cannot_be_had_anew_in_a_user_namespace)
+{
+	struct drv_child child;
+	int fds[32], ret = 0, ctx, heard;
+
+	if (!drv_fork(_metadata, &child)) {
+		quota_user(_metadata, TEST_UID);
+		ctx = drv_open();
+		EXPECT_EQ(4, quota_fill_small(ctx, fds, 4, &ret));
+		if (!quota_unshare(child.sock))
+			_exit(0);
+		/* its root, which is TEST_UID outside */
+		EXPECT_EQ(0, drv_errno(setresuid(0, 0, 0)));
+		EXPECT_EQ(4, quota_fill_small(ctx, fds + 4, 4, &ret));
+		/* another user of it */
+		EXPECT_EQ(0, drv_errno(setresuid(1, 1, 1)));
+		EXPECT_EQ(2, quota_fill_small(ctx, fds + 8, 2, &ret));
+		/* a namespace in it, whose owner is that user */
+		EXPECT_EQ(0, drv_errno(unshare(CLONE_NEWUSER)));
+		EXPECT_EQ(2, quota_fill_small(ctx, fds + 10, 22, &ret));
+		EXPECT_EQ(-EDQUOT, ret);
+		drv_say(child.sock, 'f');
+		drv_hear_forever(child.sock);
+	}
+	heard = drv_hear(child.sock);
+	if (heard == 's') {
+		drv_reap(&child);
+		SKIP(return, "no user namespaces for users");
+	}
+	ASSERT_EQ('u', heard);
+	ASSERT_EQ(0, quota_map_users(child.pid));
+	drv_say(child.sock, 'm');
+	ASSERT_EQ('f', drv_hear(child.sock));
+
+	/* the owner has nothing left outside either, the other user has */
+	if (!fork()) {
+		quota_user(_metadata, TEST_UID);
+		ctx = drv_open();
+		EXPECT_EQ(0, quota_fill_small(ctx, fds, 1, &ret));
+		EXPECT_EQ(-EDQUOT, ret);
+		_exit(0);
+	}
+	EXPECT_LE(0, wait(NULL));
+	if (!fork()) {
+		quota_user(_metadata, OTHER_UID);
+		ctx = drv_open();
+		EXPECT_EQ(12 - 4, quota_fill_small(ctx, fds, 32, &ret));
+		_exit(0);
+	}
+	EXPECT_LE(0, wait(NULL));
+	drv_kill(&child);
+
+	/* all came back */
+	if (!fork()) {
+		quota_user(_metadata, TEST_UID);
+		ctx = drv_open();
+		EXPECT_EQ(12, quota_fill_small(ctx, fds, 32, &ret));
+		_exit(0);
+	}
+	EXPECT_LE(0, wait(NULL));
 }
 
 /* ---- per memory cgroup ------------------------------------------------- */

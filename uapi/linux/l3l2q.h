@@ -177,8 +177,8 @@ static inline int l3l2q_writable(__u32 tail, __u32 head, __u32 depth,
  * @max_region_bytes: largest payload range; more is EFBIG
  * @max_counter_bytes: largest counter range of a raw region; more is EFBIG
  * @max_user_bytes: memory one user may hold in regions; more is EDQUOT
- * @max_user_window_bytes: bytes of PCI windows and ASCEND sources that one user
- *	may hold in regions; more is EDQUOT
+ * @max_user_window_bytes: memory of PCI windows one user may hold in regions; more
+ *	is EDQUOT
  * @max_user_regions: regions one user may hold; more is EDQUOT
  * @page_size: granularity of mappings
  * @nr_devices: number of windows that QUERY_DEVICE lists
