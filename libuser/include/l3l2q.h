@@ -414,7 +414,7 @@ int l3l2q_drained(const struct l3l2q_consumer *c);
  * l3l2q_wait() - sleep until there may be something to do
  * @events: L3L2Q_EVENT_IN, L3L2Q_EVENT_OUT or both
  *
- * Spins a little, then sleeps. OUT means that what was last refused with -EAGAIN
+ * Spins a little, then sleeps. OUT means that what was refused last, for want of room,
  * may go through now. Return: the events that hold, ABORT and HUP included;
  * -ETIMEDOUT. A @timeout_ns of 0 looks once.
  */

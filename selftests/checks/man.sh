@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# The manual pages say what the headers say, and README.md quotes the example as
-# it is. TAP. Pages are rendered by groff (package groff-base).
+# The manual pages agree with the headers, their examples compile and run, and
+# README.md quotes the example program. TAP. Pages are rendered by groff (package
+# groff-base).
 
 set -u
 
@@ -51,7 +52,7 @@ sub squeeze {
 }
 
 # Functions of the header: prototype, and the comment of its group.
-my (%proto, %comment);
+my (%proto, %comment, %inline, %sized);
 my $header = slurp('libuser/include/l3l2q.h');
 my ($general) = $header =~ m{^.*?\*/\s*(/\*.*?\*/)|(/\*.*?\*/)}s;
 for my $c ($header =~ m{/\*.*?\*/}sg) {
@@ -62,14 +63,22 @@ my $text = $header;
 while ($text =~ m{\G(?:
 	(?<blank>\n[ \t]*\n) |
 	(?<comment>/\*.*?\*/) |
-	(?<proto>^(?:const[ ])?(?:struct[ ]\w+|char|int|void)[ ]\**(?<name>l3l2q_\w+)\([^;\{]*\);) |
+	(?<proto>^(?:(?:static[ ]inline|L3L2Q_INLINE)[ ])?(?<type>(?:const[ ])?
+		(?:struct[ ]\w+|char|u?int(?:\d+_t)?|size_t|void)[ ]\**)
+		(?<name>l3l2q_\w+)(?<arguments>\([^;\{]*\))(?<end>;|\s*\{)) |
 	.)}sxmg) {
 	if (defined $+{blank}) {
 		$group = '';
 	} elsif (defined $+{comment}) {
 		$group .= $+{comment};
 	} elsif (defined $+{proto}) {
-		$proto{$+{name}} = squeeze($+{proto});
+		# calls that carry the sizes of structures stand behind inline ones
+		$inline{$+{name}} = 1 if $+{end} ne ';';
+		if ($+{name} =~ /_sized$/) {
+			$sized{$+{name}} = 1;
+			next;
+		}
+		$proto{$+{name}} = squeeze("$+{type}$+{name}$+{arguments};");
 		$comment{$+{name}} = $group;
 	}
 }
@@ -91,7 +100,8 @@ for my $file (sort glob("$man/*.3")) {
 	while ($synopsis =~ /^((?:const )?[a-z][\w ]*?[ *]+(l3l2q_\w+)\([^;]*\);)/mg) {
 		$shown{$name}{$2} = squeeze($1);
 	}
-	$errors{$name}{$_} = 1 for $roff =~ /\\-(E[A-Z0-9]{2,})\b/g;
+	my ($table) = $roff =~ /^\.SH ERRORS\n(.*?)^\.SH /sm;
+	$errors{$name}{$_} = 1 for ($table // '') =~ /^\.B \\-(E[A-Z0-9]{2,})$/mg;
 	my ($names) = $roff =~ /^\.SH NAME\n(.*?) \\- /m;
 	my $listed = join(' ', sort split(/, */, $names));
 	my $declared = join(' ', sort keys %{ $shown{$name} });
@@ -135,9 +145,16 @@ if ($what eq 'prototypes') {
 				unless $said{$e} || $general{$e};
 		}
 	}
-	my $overview = slurp("$man/l3l2q.7");
-	for my $e (sort keys %general) {
-		print "l3l2q(7): -$e is missing\n" unless $overview =~ /\\-$e\b/;
+	# the overview has each errno of any page, and no other
+	my ($overview) = slurp("$man/l3l2q.7") =~ /^\.SS Errors\n(.*?)^\.S[HS] /sm;
+	my %overview = map { $_ => 1 } map { /\\-(E[A-Z0-9]{2,})\b/g }
+		$overview =~ /^\.B (.*)$/mg;
+	my %paged = map { $_ => 1 } map { keys %{ $errors{$_} // {} } } keys %shown;
+	for my $e (sort keys %{ { %general, %paged } }) {
+		print "l3l2q(7): -$e is missing\n" unless $overview{$e};
+	}
+	for my $e (sort keys %overview) {
+		print "l3l2q(7): -$e is in no page of section 3\n" unless $paged{$e};
 	}
 } elsif ($what eq 'exports') {
 	my $map = slurp('libuser/src/libl3l2q.map');
@@ -148,10 +165,11 @@ if ($what eq 'prototypes') {
 	my %called = map { $_ => 1 } $inline =~ /^int (l3l2q_\w+)\(/mg;
 
 	for my $f (sort keys %exported) {
-		print "$f: exported, not declared\n" unless $proto{$f} || $called{$f};
+		print "$f: exported, not declared\n"
+			unless $proto{$f} || $sized{$f} || $called{$f};
 	}
-	for my $f (sort keys %proto) {
-		print "$f(): declared, not exported\n" unless $exported{$f};
+	for my $f (sort keys %proto, keys %sized) {
+		print "$f(): declared, not exported\n" unless $exported{$f} || $inline{$f};
 	}
 } elsif ($what eq 'ioctls') {
 	my $uapi = slurp('uapi/linux/l3l2q.h');
@@ -199,6 +217,28 @@ if ($what eq 'prototypes') {
 	for my $i (sort keys %told) {
 		print "l3l2q-stream(1): $i does not exist\n" unless $known{$i};
 	}
+} elsif ($what eq 'examples') {
+	# a complete program each, to be found in the directory for programs
+	my $dir = $ENV{EXAMPLES};
+
+	for my $p (sort keys %shown) {
+		my ($section) = slurp("$man/$p.3") =~ /^\.SH EXAMPLES\n(.*?)^\.SH /sm;
+		my ($code) = ($section // '') =~ /^\.EX\n(.*?)^\.EE$/sm;
+
+		if (!defined $code) {
+			print "$p(3): no example\n";
+			next;
+		}
+		print "$p(3): its example calls none of its functions\n"
+			unless grep { $code =~ /\b$_\(/ } keys %{ $shown{$p} };
+		$code =~ s/^\\&//mg;
+		$code =~ s/\\-/-/g;
+		$code =~ s/\\\(aq/'/g;
+		$code =~ s/\\e/\\/g;
+		open(my $fh, '>', "$dir/$p.c") or do { print "$p.c: $!\n"; next };
+		print $fh $code;
+		close($fh);
+	}
 } elsif ($what eq 'readme') {
 	my $readme = slurp('README.md');
 	my $example = slurp('libuser/examples/hello.c');
@@ -211,6 +251,30 @@ if ($what eq 'prototypes') {
 EOF
 }
 
+# Links are followed from the directory that holds man3.
+tree=$(mktemp -d "${TMPDIR:-/tmp}/l3l2q-man.XXXXXX") || exit 1
+trap 'rm -rf "$tree"' EXIT
+for section in 1 3 4 7; do
+	ln -s "$top/libuser/man" "$tree/man$section"
+done
+mkdir "$tree/examples"
+
+# run_examples: prints what does not compile, or does not exit with 0
+run_examples() {
+	local source program level
+
+	env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES -u MAKELEVEL "${MAKE:-make}" -s lib || return
+	for source in "$tree"/examples/*.c libuser/examples/*.c; do
+		program=$tree/examples/$(basename "$source" .c)
+		for level in -O0 -O2; do
+			"${CC:-cc}" -std=c11 $level -Wall -Wextra -Werror -D_GNU_SOURCE -Ilibuser/include -Iuapi \
+				-o "$program" "$source" build/lib/libl3l2q.a -lpthread || continue
+			timeout 30 "$program" </dev/null >"$program.out" 2>&1 ||
+				{ echo "$source at $level: exit $?"; cat "$program.out"; }
+		done
+	done
+}
+
 echo "TAP version 13"
 tap "each function has its page, with the header's prototype" "$(compare prototypes 2>&1)"
 tap "header and pages name the same errors" "$(compare errors 2>&1)"
@@ -219,13 +283,11 @@ tap "each ioctl is in l3l2q-driver(4), and the reverse" "$(compare ioctls 2>&1)"
 tap "each module parameter is in l3l2q-driver(4), and the reverse" "$(compare parameters 2>&1)"
 tap "each option of l3l2q-stream is in its page, and the reverse" "$(compare options 2>&1)"
 tap "README.md quotes hello.c" "$(compare readme 2>&1)"
+EXAMPLES=$tree/examples
+export EXAMPLES
+tap "each page of section 3 has an example" "$(compare examples 2>&1)"
+tap "examples compile without a warning and run over memfd" "$(run_examples 2>&1)"
 
-# Links are followed from the directory that holds man3.
-tree=$(mktemp -d "${TMPDIR:-/tmp}/l3l2q-man.XXXXXX") || exit 1
-trap 'rm -rf "$tree"' EXIT
-for section in 1 3 4 7; do
-	ln -s "$top/libuser/man" "$tree/man$section"
-done
 if command -v groff >/dev/null; then
 	tap "pages render without a warning" "$(
 		cd "$tree" || exit
