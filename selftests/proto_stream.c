@@ -1475,7 +1475,7 @@ TEST(s6_creator_killed_after_fork)
 /* For ever: garbage into rings, counters and control page, sometimes plausible. */
 static void scribble(struct l3l2q_ep *ep, uint64_t seed)
 {
-	struct l3l2q_control *control = l3l2q_ep_producer(ep)->core->control;
+	const struct l3l2q_core *core = l3l2q_ep_producer(ep)->core;
 	struct l3l2q_ep_info info;
 	unsigned char *payload;
 	uint64_t state = seed;
@@ -1511,7 +1511,7 @@ static void scribble(struct l3l2q_ep *ep, uint64_t seed)
 				__atomic_store_n(c, (__s32)(r >> 32), __ATOMIC_RELEASE);
 			break;
 		case 5:
-			__atomic_store_n(&control->armed, (__u32)(r >> 32), __ATOMIC_RELAXED);
+			__atomic_store_n(core->armed, (__u32)(r >> 32), __ATOMIC_RELAXED);
 			break;
 		case 6: /* a message in good order, now and then */
 			l3l2q_try_enqueue(l3l2q_ep_producer(ep), L3L2Q_OP_DATA, "hello", 5);

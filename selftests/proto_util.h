@@ -252,6 +252,7 @@ static inline bool side_make(struct world *w, enum l3l2q_role role, uint64_t win
 		return false;
 	s->core.removed = w->removable ? &w->removed : NULL;
 	s->core.control = w->control[role];
+	s->core.armed = &w->control[role]->armed;
 	s->core.peer_armed = &w->control[l3l2q_peer_role(role)]->armed;
 	s->p_memory = calloc(1, l3l2q_producer_memory(w->l.depth));
 	s->c_memory = calloc(1, l3l2q_consumer_memory(window));

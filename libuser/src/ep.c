@@ -77,6 +77,7 @@ static uint64_t spin_ns(const struct l3l2q_attr *attr)
 static int start_core(struct l3l2q_ep *ep, enum l3l2q_role role, void *payload, void *counters)
 {
 	const struct l3l2q_control *peer_control = ep->peer_control;
+	struct l3l2q_control *control;
 	int ret = 0;
 
 	if (ep->raw) {
@@ -90,7 +91,11 @@ static int start_core(struct l3l2q_ep *ep, enum l3l2q_role role, void *payload, 
 	} else {
 		ret = l3l2q_core_init(&ep->core, role, &ep->region, &ep->queue, payload, counters);
 	}
-	ep->core.control = ep->maps[L3L2Q_MAP_CONTROL].addr ?: &ep->own_control;
+	/* What decides about readiness is private unless only its owner can write it. */
+	ep->core.control = ep->ops == &l3l2q_driver ? ep->maps[L3L2Q_MAP_CONTROL].addr :
+						      &ep->own_control;
+	control = ep->maps[L3L2Q_MAP_CONTROL].addr ?: &ep->own_control;
+	ep->core.armed = &control->armed;
 	if (!peer_control)
 		peer_control = ep->maps[L3L2Q_MAP_PEER_CONTROL].addr;
 	ep->core.peer_armed = ep->rings ? &l3l2q_always_armed :

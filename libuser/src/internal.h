@@ -38,7 +38,10 @@ struct l3l2q_ep;
  * @arm: arm for somebody else's poll; 0 or -errno
  * @fd: what to poll
  * @eventfd: register, replace, remove
- * @hup: has the peer hung up, as far as memory tells
+ * @ask_peer: ask the kernel whether the other side has ended, and store what it
+ *	says where core.gone points; NULL where nobody can be asked
+ * @interrupt: make this side's sleepers look again; async-signal-safe; NULL where
+ *	they do so anyway within a nap
  * @detach: end this side cleanly
  * @release: give back everything create or attach took
  */
@@ -52,6 +55,8 @@ struct l3l2q_transport {
 	int (*arm)(struct l3l2q_ep *ep, uint32_t events);
 	int (*fd)(struct l3l2q_ep *ep);
 	int (*eventfd)(struct l3l2q_ep *ep, uint32_t kind, int fd);
+	void (*ask_peer)(struct l3l2q_ep *ep);
+	void (*interrupt)(struct l3l2q_ep *ep);
 	int (*detach)(struct l3l2q_ep *ep);
 	void (*release)(struct l3l2q_ep *ep);
 };
@@ -96,7 +101,8 @@ struct l3l2q_ep {
 	struct l3l2q_queue_desc queue;	/* zero if raw */
 	struct l3l2q_control *peer_control; /* to wake the peer by, memfd only */
 	const struct l3l2q_status *status;
-	struct l3l2q_control own_control; /* external: nobody shares it */
+	struct l3l2q_control own_control; /* memfd, external: what decides is private */
+	uint32_t gone;			/* memfd, external: core.gone points here */
 	struct l3l2q_map maps[L3L2Q_MAPS];
 	struct l3l2q_map books;
 	uint64_t spin_ns;

@@ -65,6 +65,12 @@ struct page {
 
 /* ---- waking ------------------------------------------------------------ */
 
+/* Own page in the memfd; the peer can write it, so nothing is decided by it. */
+static struct l3l2q_control *shared_control(struct l3l2q_ep *ep)
+{
+	return ep->maps[L3L2Q_MAP_CONTROL].addr;
+}
+
 static uint32_t *wakeups(struct l3l2q_control *control)
 {
 	return &container_of(control, struct page, control)->wakeups;
@@ -104,7 +110,7 @@ static void wake(struct l3l2q_ep *ep, struct l3l2q_control *control, int event)
 static int memfd_kick(struct l3l2q_ep *ep, bool self)
 {
 	if (self || ep->raw)
-		wake(ep, ep->core.control, ep->own_event);
+		wake(ep, shared_control(ep), ep->own_event);
 	if (!self)
 		wake(ep, ep->peer_control, ep->peer_event);
 	return 0;
@@ -204,7 +210,7 @@ struct sleeper {
 
 static void sleeper_arm(struct sleeper *s, uint32_t bits)
 {
-	s->before = __atomic_load_n(wakeups(s->ep->core.control), __ATOMIC_ACQUIRE);
+	s->before = __atomic_load_n(wakeups(shared_control(s->ep)), __ATOMIC_ACQUIRE);
 	l3l2q_arm_word(s->ep, s->epoll < 0 ? bits : bits | ARM_POLL);
 }
 
@@ -225,7 +231,7 @@ static int sleep_slice(struct sleeper *s)
 	until.tv_sec = (time_t)(end / NSEC_PER_SEC);
 	until.tv_nsec = (long)(end % NSEC_PER_SEC);
 	l3l2q_count_syscall(ep);
-	if (!futex_wait_until(wakeups(ep->core.control), s->before, &until) ||
+	if (!futex_wait_until(wakeups(shared_control(ep)), s->before, &until) ||
 	    errno != ETIMEDOUT)
 		return 0;
 	check_hup(ep);

@@ -95,7 +95,7 @@ uint32_t l3l2q_ready(const struct l3l2q_ep *ep, uint32_t events)
  */
 void l3l2q_arm_word(struct l3l2q_ep *ep, uint32_t bits)
 {
-	uint32_t *armed = &ep->core.control->armed;
+	uint32_t *armed = ep->core.armed;
 
 	if ((read_word(armed) & bits) != bits)
 		__atomic_fetch_or(armed, bits, __ATOMIC_RELAXED);

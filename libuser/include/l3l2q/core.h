@@ -83,7 +83,9 @@ static inline void l3l2q_relax(void)
  * @payload: first byte of the payload range
  * @counters: first byte of the counter range, 64-byte aligned
  * @removed: word that is non-zero once the memory is gone, or NULL
- * @control: own control page, or NULL where nobody sleeps
+ * @control: own readiness words, or NULL where nobody sleeps. Private memory where
+ *	the peer could write the shared ones
+ * @armed: own armed word, which the peer reads and clears; NULL where nobody sleeps
  * @peer_armed: the peer's armed word, or NULL; a word of ones for a peer that is
  *	to be told always
  * @layout: where things lie
@@ -98,6 +100,7 @@ struct l3l2q_core {
 	unsigned char *counters;
 	const __u32 *removed;
 	struct l3l2q_control *control;
+	__u32 *armed;
 	const __u32 *peer_armed;
 	struct l3l2q_layout layout;
 	__u64 region_id;
@@ -307,9 +310,9 @@ static inline __u32 l3l2q_core_wants_kick(const struct l3l2q_core *core, __u32 m
  */
 static inline __u32 l3l2q_core_wants_self_kick(const struct l3l2q_core *core, __u32 events)
 {
-	if (!__atomic_load_n(&core->peer_armed, __ATOMIC_RELAXED))
+	if (!core->armed || !__atomic_load_n(&core->peer_armed, __ATOMIC_RELAXED))
 		return 0;
-	return __atomic_load_n(&core->control->armed, __ATOMIC_RELAXED) & events;
+	return __atomic_load_n(core->armed, __ATOMIC_RELAXED) & events;
 }
 
 /**
