@@ -80,11 +80,10 @@ int l3l2q_endpoint_end(struct l3l2q_endpoint *ep, u32 state)
 {
 	struct l3l2q_region *region = ep->region;
 	struct mm_struct *mm;
-	unsigned long flags;
 
-	spin_lock_irqsave(&ep->lock, flags);
+	spin_lock_bh(&ep->lock);
 	if (ep->state >= L3L2Q_STATE_DETACHED) {
-		spin_unlock_irqrestore(&ep->lock, flags);
+		spin_unlock_bh(&ep->lock);
 		return -ESHUTDOWN;
 	}
 	if (state == L3L2Q_STATE_DEAD && !l3l2q_region_is_raw(region))
@@ -95,7 +94,7 @@ int l3l2q_endpoint_end(struct l3l2q_endpoint *ep, u32 state)
 				L3L2Q_GONE_ABORTED : L3L2Q_GONE_DETACHED);
 	mm = ep->mm;
 	WRITE_ONCE(ep->mm, NULL);
-	spin_unlock_irqrestore(&ep->lock, flags);
+	spin_unlock_bh(&ep->lock);
 
 	if (mm)
 		mmdrop(mm);
@@ -110,25 +109,22 @@ int l3l2q_endpoint_end(struct l3l2q_endpoint *ep, u32 state)
 /* A role is opened once; l3l2q_endpoint_unopen() if nobody ever saw it. */
 static int l3l2q_endpoint_open(struct l3l2q_endpoint *ep)
 {
-	unsigned long flags;
 	int err = 0;
 
-	spin_lock_irqsave(&ep->lock, flags);
+	spin_lock_bh(&ep->lock);
 	if (ep->state == L3L2Q_STATE_NONE)
 		l3l2q_endpoint_set_state(ep, L3L2Q_STATE_OPEN);
 	else
 		err = -EBUSY;
-	spin_unlock_irqrestore(&ep->lock, flags);
+	spin_unlock_bh(&ep->lock);
 	return err;
 }
 
 static void l3l2q_endpoint_unopen(struct l3l2q_endpoint *ep)
 {
-	unsigned long flags;
-
-	spin_lock_irqsave(&ep->lock, flags);
+	spin_lock_bh(&ep->lock);
 	l3l2q_endpoint_set_state(ep, L3L2Q_STATE_NONE);
-	spin_unlock_irqrestore(&ep->lock, flags);
+	spin_unlock_bh(&ep->lock);
 }
 
 /* ---- ioctls ------------------------------------------------------------- */

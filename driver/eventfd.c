@@ -106,10 +106,9 @@ static int l3l2q_eventfd_swap(struct l3l2q_endpoint *ep,
 	u32 index = array_index_nospec(cmd->kind + cmd->slot, L3L2Q_EVENTFDS);
 	struct l3l2q_eventfd_watch *efd = &ep->eventfds[index];
 	struct eventfd_ctx *old;
-	unsigned long flags;
 	int err = 0;
 
-	spin_lock_irqsave(&ep->lock, flags);
+	spin_lock_bh(&ep->lock);
 	if (ep->state >= L3L2Q_STATE_DETACHED) {
 		err = -ESHUTDOWN;
 		goto out;
@@ -121,7 +120,7 @@ static int l3l2q_eventfd_swap(struct l3l2q_endpoint *ep,
 		err = -ENOENT;
 	*eventfd = old;
 out:
-	spin_unlock_irqrestore(&ep->lock, flags);
+	spin_unlock_bh(&ep->lock);
 	return err;
 }
 
@@ -159,13 +158,12 @@ int l3l2q_ioctl_eventfd(struct l3l2q_ucmd *ucmd)
 void l3l2q_eventfds_drop(struct l3l2q_endpoint *ep)
 {
 	struct eventfd_ctx *eventfd;
-	unsigned long flags;
 	int i;
 
 	for (i = 0; i < L3L2Q_EVENTFDS; i++) {
-		spin_lock_irqsave(&ep->lock, flags);
+		spin_lock_bh(&ep->lock);
 		eventfd = l3l2q_eventfd_unset(ep, &ep->eventfds[i].watch);
-		spin_unlock_irqrestore(&ep->lock, flags);
+		spin_unlock_bh(&ep->lock);
 		if (eventfd)
 			eventfd_ctx_put(eventfd);
 	}

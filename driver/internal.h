@@ -17,6 +17,7 @@
 #include <linux/cache.h>
 #include <linux/fs.h>
 #include <linux/hrtimer.h>
+#include <linux/interrupt.h>
 #include <linux/io.h>
 #include <linux/kref.h>
 #include <linux/list.h>
@@ -64,9 +65,15 @@ enum l3l2q_part {
 
 #define L3L2Q_RAW_COUNTER_MAX	SZ_1M
 
-/* What may sleep on an endpoint: WAITs, and conditions of all of them. */
+#define L3L2Q_HALVES		2	/* consumer, producer */
+
+/*
+ * What may sleep on an endpoint: WAITs, and conditions of all of them. One WAIT of
+ * each half finds a place beyond these WAITs, with conditions that are kept for it.
+ */
 #define L3L2Q_MAX_WAITS		64
 #define L3L2Q_MAX_CONDITIONS	256
+#define L3L2Q_KEPT_CONDITIONS	(L3L2Q_HALVES * L3L2Q_WAIT_MAX_CONDITIONS)
 
 /* Memory that a user asked for: charged, and never worth the OOM killer. */
 #define L3L2Q_GFP_USER	(GFP_KERNEL_ACCOUNT | __GFP_ZERO | \
@@ -101,10 +108,13 @@ enum l3l2q_stat {
  * @events: L3L2Q_EVENT_* that fire it
  * @nr_conditions: length of @conditions
  * @conditions: counters that fire it; their observed values are kept up to date
+ * @halves: bits of L3L2Q_WAIT_CONSUMER and _PRODUCER: INTERRUPT ends it for these
+ * @place: what it takes of l3l2q_endpoint.waits: a half, or L3L2Q_HALVES
  * @task: a sleeping WAIT to wake, or
  * @eventfd: an eventfd to signal
  * @deadline: of a WAIT; KTIME_MAX: none
  * @expired: result: it has passed, and nothing holds
+ * @interrupted: result: INTERRUPT has ended it
  * @fired: a WAIT's results are final and it is on no list: nobody else touches
  *	it any more
  * @revents: result: events that held
@@ -119,10 +129,13 @@ struct l3l2q_watch {
 	u32 events;
 	u32 nr_conditions;
 	struct l3l2q_condition *conditions;
+	u32 halves;
+	u32 place;
 	struct task_struct *task;
 	struct eventfd_ctx *eventfd;
 	ktime_t deadline;
 	bool expired;
+	bool interrupted;
 	bool fired;
 	u32 revents;
 	s32 index;
@@ -165,6 +178,18 @@ enum l3l2q_sleepers {
 /* ---- endpoints ---------------------------------------------------------- */
 
 /**
+ * struct l3l2q_waits - what the WAITs that sleep on an endpoint take up
+ * @nr: those without a kept place
+ * @conditions: of those
+ * @kept: one that sleeps in the place kept for its half, for each half
+ */
+struct l3l2q_waits {
+	u32 nr;
+	u32 conditions;
+	bool kept[L3L2Q_HALVES];
+};
+
+/**
  * struct l3l2q_endpoint - one role of a region
  * @region: that it is a part of
  * @peer: the other one
@@ -173,13 +198,18 @@ enum l3l2q_sleepers {
  * @creator: CREATE returned it, hence it may OPEN_PEER
  * @state: enum l3l2q_state; written under @lock, mirrored in the status page
  * @peer_kind: enum l3l2q_peer_kind; written under the scanner's lock
- * @lock: taken in any context; nests inside the scanner's, outside those of
- *	eventfds; those of two endpoints never nest
+ * @lock: taken in process context and softirqs, never in interrupts, so that these
+ *	stay on while watches are looked at; nests outside those of eventfds, never
+ *	with the scanner's; those of two endpoints never nest
  * @watches: struct l3l2q_watch; empty and staying so once ended; under @lock
+ * @waits: counts those of @watches that are WAITs; under @lock
+ * @interrupted: halves that INTERRUPT was called for and no WAIT has returned for;
+ *	written under @lock
  * @timer_at: when it goes off, if a WAIT has not ended by then that needs it;
  *	KTIME_MAX: never; written under @lock
  * @wq: poll, select and epoll
  * @timer: wakes WAITs at their deadlines; started under @lock only
+ * @wake_later: wakes on behalf of an interrupt handler
  * @eventfds: registered ones; under @lock
  * @mm: the address space it is attached to, while ATTACHED; written under @lock
  * @nr_mappings: VMAs of the counters in @mm; under @lock
@@ -204,10 +234,13 @@ struct l3l2q_endpoint {
 	/* ends, attachment, watches */
 	spinlock_t lock ____cacheline_aligned_in_smp;
 	struct list_head watches;
+	struct l3l2q_waits waits;
+	u32 interrupted;
 	ktime_t timer_at;
 	wait_queue_head_t wq;
 
 	struct hrtimer timer ____cacheline_aligned_in_smp;
+	struct tasklet_struct wake_later;
 	struct l3l2q_eventfd_watch eventfds[L3L2Q_EVENTFDS];
 
 	struct mm_struct *mm ____cacheline_aligned_in_smp;
@@ -588,8 +621,13 @@ u32 l3l2q_look(struct l3l2q_endpoint *ep, u32 want);
 u32 l3l2q_armed(const struct l3l2q_endpoint *ep);
 size_t l3l2q_watches(struct l3l2q_endpoint *ep);
 bool l3l2q_watch_look(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch);
-void l3l2q_deadline_init(struct l3l2q_endpoint *ep);
-bool l3l2q_watch_start(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch);
+void l3l2q_wake_init(struct l3l2q_endpoint *ep);
+void l3l2q_wake_fini(struct l3l2q_endpoint *ep);
+int l3l2q_watch_start(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch);
+void l3l2q_watch_stop(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch);
+bool l3l2q_interrupted(struct l3l2q_endpoint *ep,
+		       const struct l3l2q_watch *watch);
+void l3l2q_watches_interrupt(struct l3l2q_endpoint *ep);
 void l3l2q_arm(struct l3l2q_endpoint *ep, u32 bits);
 u32 l3l2q_arm_watches(struct l3l2q_endpoint *ep, u32 bits);
 void l3l2q_wake(struct l3l2q_endpoint *ep, bool force);

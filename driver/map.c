@@ -159,10 +159,9 @@ static bool l3l2q_part_attaches(const struct l3l2q_endpoint *ep,
 /* There is one such mapping at a time, in pieces if it is split. */
 static int l3l2q_attach(struct l3l2q_endpoint *ep, struct mm_struct *mm)
 {
-	unsigned long flags;
 	int err = 0;
 
-	spin_lock_irqsave(&ep->lock, flags);
+	spin_lock_bh(&ep->lock);
 	switch (ep->state) {
 	case L3L2Q_STATE_OPEN:
 		mmgrab(mm);
@@ -177,7 +176,7 @@ static int l3l2q_attach(struct l3l2q_endpoint *ep, struct mm_struct *mm)
 		err = -ESHUTDOWN;
 		break;
 	}
-	spin_unlock_irqrestore(&ep->lock, flags);
+	spin_unlock_bh(&ep->lock);
 	if (!err)
 		l3l2q_scan_peer_attached(l3l2q_peer(ep));
 	return err;
@@ -187,24 +186,22 @@ static int l3l2q_attach(struct l3l2q_endpoint *ep, struct mm_struct *mm)
 static void l3l2q_attached_open(struct vm_area_struct *vma)
 {
 	struct l3l2q_endpoint *ep = vma->vm_private_data;
-	unsigned long flags;
 
-	spin_lock_irqsave(&ep->lock, flags);
+	spin_lock_bh(&ep->lock);
 	if (ep->mm == vma->vm_mm)
 		ep->nr_mappings++;
-	spin_unlock_irqrestore(&ep->lock, flags);
+	spin_unlock_bh(&ep->lock);
 }
 
 /* The last one without DETACH: exit, exec, a signal, munmap. The role is dead. */
 static void l3l2q_attached_close(struct vm_area_struct *vma)
 {
 	struct l3l2q_endpoint *ep = vma->vm_private_data;
-	unsigned long flags;
 	bool last;
 
-	spin_lock_irqsave(&ep->lock, flags);
+	spin_lock_bh(&ep->lock);
 	last = ep->mm == vma->vm_mm && !--ep->nr_mappings;
-	spin_unlock_irqrestore(&ep->lock, flags);
+	spin_unlock_bh(&ep->lock);
 
 	if (last)
 		l3l2q_endpoint_end(ep, L3L2Q_STATE_DEAD);

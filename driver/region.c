@@ -364,7 +364,7 @@ static void l3l2q_endpoint_init(struct l3l2q_region *region,
 	spin_lock_init(&ep->lock);
 	INIT_LIST_HEAD(&ep->watches);
 	init_waitqueue_head(&ep->wq);
-	l3l2q_deadline_init(ep);
+	l3l2q_wake_init(ep);
 	l3l2q_scan_init(ep, L3L2Q_PEER_ARMS);
 }
 
@@ -512,8 +512,11 @@ static void l3l2q_region_release(struct kref *ref)
 {
 	struct l3l2q_region *region =
 		container_of(ref, struct l3l2q_region, ref);
+	enum l3l2q_role role;
 
 	region->ops->free(region);
+	for (role = 0; role < L3L2Q_ROLES; role++)
+		l3l2q_wake_fini(&region->ep[role]);
 	l3l2q_region_free_pages(region);
 	l3l2q_inode_put(region->inode);
 	l3l2q_account_free(region->account);

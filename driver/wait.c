@@ -3,8 +3,11 @@
  * Ways to sleep and to wake: poll, WAIT, ARM and KICK.
  */
 #include <linux/ktime.h>
+#include <linux/overflow.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
+#include <linux/time_namespace.h>
+#include <linux/time64.h>
 #include <linux/uaccess.h>
 
 #include "internal.h"
@@ -70,6 +73,15 @@ static bool l3l2q_events_known(const struct l3l2q_endpoint *ep, u32 events)
 	return !(events & ~L3L2Q_EVENT_ALL);
 }
 
+/* The size of a condition when it was first released. */
+#define L3L2Q_CONDITION_MIN_BYTES	24
+
+static struct l3l2q_condition __user *
+l3l2q_wait_condition(const struct l3l2q_wait *cmd, u32 i)
+{
+	return u64_to_user_ptr(cmd->conditions + (u64)i * cmd->condition_size);
+}
+
 static int l3l2q_wait_conditions(const struct l3l2q_endpoint *ep,
 				 const struct l3l2q_wait *cmd,
 				 struct l3l2q_condition *conditions)
@@ -78,29 +90,49 @@ static int l3l2q_wait_conditions(const struct l3l2q_endpoint *ep,
 	u32 i;
 
 	if (cmd->nr_conditions > L3L2Q_WAIT_MAX_CONDITIONS ||
-	    cmd->condition_size < sizeof(*conditions))
+	    cmd->condition_size < L3L2Q_CONDITION_MIN_BYTES)
 		return -EINVAL;
-	if (cmd->condition_size > sizeof(*conditions))
+	if (cmd->condition_size > PAGE_SIZE)
 		return -E2BIG;
-	if (copy_from_user(conditions, u64_to_user_ptr(cmd->conditions),
-			   cmd->nr_conditions * sizeof(*conditions)))
-		return -EFAULT;
-	for (i = 0; i < cmd->nr_conditions && !err; i++)
-		err = l3l2q_condition_check(ep->region, &conditions[i]);
+	for (i = 0; i < cmd->nr_conditions && !err; i++) {
+		err = copy_struct_from_user(&conditions[i],
+					    sizeof(conditions[i]),
+					    l3l2q_wait_condition(cmd, i),
+					    cmd->condition_size);
+		if (!err)
+			err = l3l2q_condition_check(ep->region, &conditions[i]);
+	}
 	return err;
 }
 
-/* Queue, arm, look: 1 if it holds, 0 if it is to be slept for, or -errno. */
+/*
+ * The deadline in terms of CLOCK_MONOTONIC as the kernel has it: that of a caller in
+ * a time namespace may be offset. What does not fit is never, or has passed.
+ */
+static ktime_t l3l2q_wait_deadline(u64 deadline_ns)
+{
+	struct timespec64 offset = { };
+	s64 ns;
+
+	if (deadline_ns >= KTIME_MAX)
+		return KTIME_MAX;
+	timens_add_monotonic(&offset);
+	if (check_sub_overflow((s64)deadline_ns, timespec64_to_ns(&offset),
+			       &ns))
+		return KTIME_MAX;
+	return max_t(s64, ns, 0);
+}
+
+/* Queue, arm, look: 1 if it holds, 0 if it has to be slept for, or -errno. */
 static int l3l2q_wait_start(struct l3l2q_endpoint *ep,
 			    struct l3l2q_watch *watch)
 {
-	unsigned long flags;
 	int ret = -ESHUTDOWN;
 
-	spin_lock_irqsave(&ep->lock, flags);
+	spin_lock_bh(&ep->lock);
 	if (ep->state < L3L2Q_STATE_DETACHED)
 		ret = l3l2q_watch_start(ep, watch);
-	spin_unlock_irqrestore(&ep->lock, flags);
+	spin_unlock_bh(&ep->lock);
 	return ret;
 }
 
@@ -108,15 +140,14 @@ static int l3l2q_wait_start(struct l3l2q_endpoint *ep,
 static bool l3l2q_wait_stop(struct l3l2q_endpoint *ep,
 			    struct l3l2q_watch *watch)
 {
-	unsigned long flags;
 	bool holds = true;
 
-	spin_lock_irqsave(&ep->lock, flags);
+	spin_lock_bh(&ep->lock);
 	if (!watch->fired) {
 		holds = l3l2q_watch_look(ep, watch);
-		list_del(&watch->node);
+		l3l2q_watch_stop(ep, watch);
 	}
-	spin_unlock_irqrestore(&ep->lock, flags);
+	spin_unlock_bh(&ep->lock);
 	return holds;
 }
 
@@ -145,6 +176,8 @@ static int l3l2q_wait_sleep(struct l3l2q_endpoint *ep,
 	__set_current_state(TASK_RUNNING);
 	if (err && !l3l2q_wait_stop(ep, watch))
 		return err;
+	if (watch->interrupted)
+		return -EINTR;
 	return watch->expired ? -ETIMEDOUT : 0;
 }
 
@@ -152,6 +185,8 @@ static int l3l2q_wait(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch)
 {
 	int ret;
 
+	if (l3l2q_interrupted(ep, watch))
+		return -EINTR;
 	/* Without arming, which would cost the peer a KICK. */
 	if (l3l2q_watch_look(ep, watch))
 		return 0;
@@ -170,11 +205,13 @@ static int l3l2q_wait_respond(struct l3l2q_ucmd *ucmd,
 {
 	const struct l3l2q_wait *cmd = ucmd->cmd;
 	struct l3l2q_wait __user *user = ucmd->user;
+	u32 i;
 
-	if (watch->nr_conditions &&
-	    copy_to_user(u64_to_user_ptr(cmd->conditions), watch->conditions,
-			 watch->nr_conditions * sizeof(*watch->conditions)))
-		return -EFAULT;
+	for (i = 0; i < watch->nr_conditions; i++) {
+		if (put_user(watch->conditions[i].observed,
+			     &l3l2q_wait_condition(cmd, i)->observed))
+			return -EFAULT;
+	}
 	/* The rest of the structure stays as the caller gave it. */
 	if (put_user(watch->revents, &user->revents) ||
 	    put_user(watch->index, &user->index))
@@ -192,8 +229,10 @@ static int l3l2q_wait_call(struct l3l2q_ucmd *ucmd,
 		.events = cmd->events | L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP,
 		.nr_conditions = cmd->nr_conditions,
 		.conditions = conditions,
+		.halves = ucmd->flags & (L3L2Q_WAIT_CONSUMER |
+					 L3L2Q_WAIT_PRODUCER),
 		.task = current,
-		.deadline = min_t(u64, cmd->deadline_ns, KTIME_MAX),
+		.deadline = l3l2q_wait_deadline(cmd->deadline_ns),
 	};
 	int err, fault;
 
@@ -207,7 +246,9 @@ static int l3l2q_wait_call(struct l3l2q_ucmd *ucmd,
 	if (l3l2q_endpoint_ended(ep))
 		return -ESHUTDOWN;
 	/* The deadline is absolute: to start over is to go on. */
-	if (err == -ERESTARTSYS)
+	if (err == -ERESTARTSYS && ucmd->flags & L3L2Q_WAIT_NO_RESTART)
+		return -EINTR;
+	if (err == -ERESTARTSYS || err == -EINTR || err == -ENOSPC)
 		return err;
 	fault = l3l2q_wait_respond(ucmd, &watch);
 	return fault ? fault : err;
@@ -236,7 +277,8 @@ int l3l2q_ioctl_wait(struct l3l2q_ucmd *ucmd)
 
 int l3l2q_ioctl_interrupt(struct l3l2q_ucmd *ucmd)
 {
-	return -EOPNOTSUPP;
+	l3l2q_watches_interrupt(ucmd->ep);
+	return 0;
 }
 
 /* ---- ARM, KICK ---------------------------------------------------------- */

@@ -93,10 +93,12 @@ static u32 l3l2q_look_queue(struct l3l2q_endpoint *ep, u32 want)
 		flag = l3l2q_words_read(words, l3l2q_ctr_abort(peer));
 	rcu_read_unlock();
 
-	if (l3l2q_abort_is_set(flag))
+	if (l3l2q_abort_is_set(flag)) {
 		events |= L3L2Q_EVENT_ABORT;
-	else if (flag == -1)
+		l3l2q_endpoint_add_gone(ep, L3L2Q_GONE_ABORTED);
+	} else if (flag == -1) {
 		l3l2q_look_lost(region);
+	}
 	return events;
 }
 
@@ -207,6 +209,58 @@ bool l3l2q_watch_look(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch)
 	return watch->revents || watch->index >= 0;
 }
 
+/* ---- places ------------------------------------------------------------- */
+
+/*
+ * A WAIT of a half takes the place kept for that half if that is free, so that no
+ * number of other sleepers keeps a half from sleeping.
+ */
+static bool l3l2q_waits_add(struct l3l2q_waits *waits,
+			    struct l3l2q_watch *watch)
+{
+	u32 half;
+
+	for (half = 0; half < L3L2Q_HALVES; half++) {
+		if (watch->halves & BIT(half) && !waits->kept[half]) {
+			waits->kept[half] = true;
+			watch->place = half;
+			return true;
+		}
+	}
+
+	if (waits->nr >= L3L2Q_MAX_WAITS ||
+	    waits->conditions + watch->nr_conditions >
+	    L3L2Q_MAX_CONDITIONS - L3L2Q_KEPT_CONDITIONS)
+		return false;
+	waits->nr++;
+	waits->conditions += watch->nr_conditions;
+	watch->place = L3L2Q_HALVES;
+	return true;
+}
+
+static void l3l2q_waits_remove(struct l3l2q_waits *waits,
+			       const struct l3l2q_watch *watch)
+{
+	if (watch->place < L3L2Q_HALVES) {
+		waits->kept[watch->place] = false;
+		return;
+	}
+	waits->nr--;
+	waits->conditions -= watch->nr_conditions;
+}
+
+/**
+ * l3l2q_watch_stop() - take a WAIT off the list
+ * @ep: whose lock is held
+ * @watch: on its list
+ */
+void l3l2q_watch_stop(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch)
+{
+	lockdep_assert_held(&ep->lock);
+	list_del(&watch->node);
+	l3l2q_waits_remove(&ep->waits, watch);
+}
+
 /*
  * A sleeper keeps what was seen here, for the counter may move on before it
  * runs. It may return, and its stack be gone, as soon as @fired is set; its
@@ -223,7 +277,7 @@ static void l3l2q_watch_fire(struct l3l2q_endpoint *ep,
 		l3l2q_eventfd_signal(watch->eventfd);
 		return;
 	}
-	list_del(&watch->node);
+	l3l2q_watch_stop(ep, watch);
 	/* Pairs with l3l2q_wait_sleep(): the results go first. */
 	smp_store_release(&watch->fired, true);
 	wake_up_process(task);
@@ -242,9 +296,8 @@ static enum hrtimer_restart l3l2q_deadline_passed(struct hrtimer *timer)
 		container_of(timer, struct l3l2q_endpoint, timer);
 	struct l3l2q_watch *watch, *next;
 	ktime_t at = KTIME_MAX, now;
-	unsigned long flags;
 
-	spin_lock_irqsave(&ep->lock, flags);
+	spin_lock_bh(&ep->lock);
 	now = ktime_get();
 	list_for_each_entry_safe(watch, next, &ep->watches, node) {
 		if (!watch->task)
@@ -259,43 +312,99 @@ static enum hrtimer_restart l3l2q_deadline_passed(struct hrtimer *timer)
 	WRITE_ONCE(ep->timer_at, at);
 	/* Under the lock, as in l3l2q_watch_start(): hence not by HRTIMER_RESTART. */
 	if (at != KTIME_MAX)
-		hrtimer_start(timer, at, HRTIMER_MODE_ABS);
-	spin_unlock_irqrestore(&ep->lock, flags);
+		hrtimer_start(timer, at, HRTIMER_MODE_ABS_SOFT);
+	spin_unlock_bh(&ep->lock);
 	return HRTIMER_NORESTART;
 }
 
-/**
- * l3l2q_deadline_init() - set up what ends a role's WAITs
- * @ep: which
- */
-void l3l2q_deadline_init(struct l3l2q_endpoint *ep)
+/* ---- INTERRUPT ---------------------------------------------------------- */
+
+/* True if a WAIT has to return for an earlier INTERRUPT, which it takes. */
+static bool l3l2q_interrupt_take(struct l3l2q_endpoint *ep,
+				 const struct l3l2q_watch *watch)
 {
-	l3l2q_hrtimer_setup(&ep->timer, l3l2q_deadline_passed, CLOCK_MONOTONIC,
-			    HRTIMER_MODE_ABS);
-	ep->timer_at = KTIME_MAX;
+	u32 taken = ep->interrupted & watch->halves;
+
+	lockdep_assert_held(&ep->lock);
+	if (taken)
+		WRITE_ONCE(ep->interrupted, ep->interrupted & ~taken);
+	return taken;
 }
+
+/**
+ * l3l2q_interrupted() - has INTERRUPT been called for a WAIT that begins
+ * @ep: which
+ * @watch: on no list
+ *
+ * Return: true if it has; the WAIT has to return then.
+ */
+bool l3l2q_interrupted(struct l3l2q_endpoint *ep,
+		       const struct l3l2q_watch *watch)
+{
+	bool taken;
+
+	if (!(READ_ONCE(ep->interrupted) & watch->halves))
+		return false;
+	spin_lock_bh(&ep->lock);
+	taken = l3l2q_interrupt_take(ep, watch);
+	spin_unlock_bh(&ep->lock);
+	return taken;
+}
+
+/**
+ * l3l2q_watches_interrupt() - end one WAIT of each half
+ * @ep: whose WAITs
+ *
+ * A half that has none on the list keeps it for its next one.
+ */
+void l3l2q_watches_interrupt(struct l3l2q_endpoint *ep)
+{
+	u32 halves = L3L2Q_WAIT_CONSUMER | L3L2Q_WAIT_PRODUCER;
+	struct l3l2q_watch *watch, *next;
+
+	BUILD_BUG_ON(halves != BIT(L3L2Q_HALVES) - 1);
+
+	spin_lock_bh(&ep->lock);
+	list_for_each_entry_safe(watch, next, &ep->watches, node) {
+		if (!(watch->halves & halves))
+			continue;
+		halves &= ~watch->halves;
+		watch->interrupted = true;
+		l3l2q_watch_fire(ep, watch);
+	}
+	WRITE_ONCE(ep->interrupted, ep->interrupted | halves);
+	spin_unlock_bh(&ep->lock);
+}
+
+/* ---- starting ----------------------------------------------------------- */
 
 /**
  * l3l2q_watch_start() - queue a WAIT, arm, and look
  * @ep: whose lock is held
  * @watch: that of the current task
  *
- * Return: whether it has what it waits for; it is on no list then.
+ * Return: 0 if it is on the list and has to sleep. Otherwise it is on no list: 1 if
+ * it has what it waits for, -EINTR if INTERRUPT was called for it, or -ENOSPC.
  */
-bool l3l2q_watch_start(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch)
+int l3l2q_watch_start(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch)
 {
 	lockdep_assert_held(&ep->lock);
+	if (l3l2q_interrupt_take(ep, watch))
+		return -EINTR;
+	if (!l3l2q_waits_add(&ep->waits, watch))
+		return -ENOSPC;
 	list_add_tail(&watch->node, &ep->watches);
 	l3l2q_arm_word(ep, watch->bits);
 	if (l3l2q_watch_look(ep, watch)) {
-		list_del(&watch->node);
-		return true;
+		l3l2q_watch_stop(ep, watch);
+		return 1;
 	}
 	if (watch->deadline < ep->timer_at) {
 		WRITE_ONCE(ep->timer_at, watch->deadline);
-		hrtimer_start(&ep->timer, watch->deadline, HRTIMER_MODE_ABS);
+		hrtimer_start(&ep->timer, watch->deadline,
+			      HRTIMER_MODE_ABS_SOFT);
 	}
-	return false;
+	return 0;
 }
 
 /* ---- waking ------------------------------------------------------------- */
@@ -335,14 +444,13 @@ static u32 l3l2q_watches_ready(struct l3l2q_endpoint *ep, u32 armed)
 /* How many watch, for fdinfo. */
 size_t l3l2q_watches(struct l3l2q_endpoint *ep)
 {
-	unsigned long flags;
 	struct list_head *node;
 	size_t nr = 0;
 
-	spin_lock_irqsave(&ep->lock, flags);
+	spin_lock_bh(&ep->lock);
 	list_for_each(node, &ep->watches)
 		nr++;
-	spin_unlock_irqrestore(&ep->lock, flags);
+	spin_unlock_bh(&ep->lock);
 	return nr;
 }
 
@@ -351,11 +459,10 @@ size_t l3l2q_watches(struct l3l2q_endpoint *ep)
  * @ep: the role
  * @force: there is an abort or a hang-up, whatever `armed` says
  *
- * The caller has stored what they wait for. Any context.
+ * The caller has stored what they wait for. Process context or a softirq.
  */
 void l3l2q_wake(struct l3l2q_endpoint *ep, bool force)
 {
-	unsigned long flags;
 	u32 armed, bits;
 
 	/*
@@ -367,7 +474,7 @@ void l3l2q_wake(struct l3l2q_endpoint *ep, bool force)
 		return;
 
 	/* Under the lock, so that the scanner never sees a watch disarmed here. */
-	spin_lock_irqsave(&ep->lock, flags);
+	spin_lock_bh(&ep->lock);
 	armed = atomic_xchg(l3l2q_armed_word(ep), 0);
 	/* Every WAIT has these, and the eventfd that is for them. */
 	if (force)
@@ -382,7 +489,7 @@ void l3l2q_wake(struct l3l2q_endpoint *ep, bool force)
 		l3l2q_arm_word(ep, bits);
 		l3l2q_watches_fire(ep, bits);
 	}
-	spin_unlock_irqrestore(&ep->lock, flags);
+	spin_unlock_bh(&ep->lock);
 	if (!armed)
 		return;
 
@@ -420,20 +527,54 @@ void l3l2q_wake_peer(struct l3l2q_endpoint *ep, bool force)
 	l3l2q_ring(ep);
 }
 
+static void l3l2q_wake_later(struct tasklet_struct *tasklet)
+{
+	struct l3l2q_endpoint *ep =
+		container_of(tasklet, struct l3l2q_endpoint, wake_later);
+
+	l3l2q_wake(ep, false);
+}
+
 /**
  * l3l2q_interrupt() - the device has something to tell
  * @region: about which; held by the caller
  *
- * Any context.
+ * Any context. Watches are looked at in a softirq, with interrupts on.
  */
 void l3l2q_interrupt(struct l3l2q_region *region)
 {
+	struct l3l2q_endpoint *ep;
 	enum l3l2q_role role;
 
+	/* As in l3l2q_wake(). */
+	l3l2q_full_barrier(region);
 	for (role = 0; role < L3L2Q_ROLES; role++) {
-		l3l2q_stat_inc(&region->ep[role], L3L2Q_STAT_INTERRUPTS);
-		l3l2q_wake(&region->ep[role], false);
+		ep = &region->ep[role];
+		l3l2q_stat_inc(ep, L3L2Q_STAT_INTERRUPTS);
+		if (l3l2q_armed(ep))
+			tasklet_schedule(&ep->wake_later);
 	}
+}
+
+/**
+ * l3l2q_wake_init() - set up what wakes a role's sleepers
+ * @ep: which
+ */
+void l3l2q_wake_init(struct l3l2q_endpoint *ep)
+{
+	l3l2q_hrtimer_setup(&ep->timer, l3l2q_deadline_passed, CLOCK_MONOTONIC,
+			    HRTIMER_MODE_ABS_SOFT);
+	ep->timer_at = KTIME_MAX;
+	tasklet_setup(&ep->wake_later, l3l2q_wake_later);
+}
+
+/**
+ * l3l2q_wake_fini() - wait until nothing wakes a role's sleepers any more
+ * @ep: which; no interrupt handler knows its region any more
+ */
+void l3l2q_wake_fini(struct l3l2q_endpoint *ep)
+{
+	tasklet_kill(&ep->wake_later);
 }
 
 /**
@@ -450,10 +591,9 @@ enum l3l2q_sleepers l3l2q_sleepers(struct l3l2q_endpoint *ep)
 {
 	enum l3l2q_sleepers ret = L3L2Q_SLEEPERS_NONE;
 	struct l3l2q_watch *watch;
-	unsigned long flags;
 	u32 armed;
 
-	spin_lock_irqsave(&ep->lock, flags);
+	spin_lock_bh(&ep->lock);
 	armed = l3l2q_armed(ep);
 	list_for_each_entry(watch, &ep->watches, node) {
 		if (watch->bits & armed)
@@ -461,7 +601,7 @@ enum l3l2q_sleepers l3l2q_sleepers(struct l3l2q_endpoint *ep)
 	}
 	if (ret == L3L2Q_SLEEPERS_WAIT && l3l2q_watches_ready(ep, armed))
 		ret = L3L2Q_SLEEPERS_READY;
-	spin_unlock_irqrestore(&ep->lock, flags);
+	spin_unlock_bh(&ep->lock);
 
 	/* Ordered by the scanner's lock: see above. */
 	if (!waitqueue_active(&ep->wq) || !(armed & L3L2Q_EVENT_ALL))
@@ -480,14 +620,13 @@ enum l3l2q_sleepers l3l2q_sleepers(struct l3l2q_endpoint *ep)
  */
 u32 l3l2q_arm_watches(struct l3l2q_endpoint *ep, u32 bits)
 {
-	unsigned long flags;
 	u32 ready;
 
 	l3l2q_arm(ep, bits);
 
-	spin_lock_irqsave(&ep->lock, flags);
+	spin_lock_bh(&ep->lock);
 	ready = l3l2q_watches_ready(ep, bits);
-	spin_unlock_irqrestore(&ep->lock, flags);
+	spin_unlock_bh(&ep->lock);
 	/* Not here: a bit is cleared only by waking all who may have set it. */
 	if (ready)
 		l3l2q_wake(ep, false);

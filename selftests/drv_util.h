@@ -174,12 +174,13 @@ struct drv_waited {
 	__s32 index;
 };
 
-static inline int drv_wait(int fd, __u32 events,
-			   struct l3l2q_condition *conditions, __u32 nr,
-			   __u64 deadline, struct drv_waited *waited)
+static inline int drv_wait_flags(int fd, __u32 flags, __u32 events,
+				 struct l3l2q_condition *conditions, __u32 nr,
+				 __u64 deadline, struct drv_waited *waited)
 {
 	struct l3l2q_wait wait = {
 		.size = sizeof(wait),
+		.flags = flags,
 		.conditions = (uintptr_t)conditions,
 		.nr_conditions = nr,
 		.condition_size = sizeof(*conditions),
@@ -195,6 +196,18 @@ static inline int drv_wait(int fd, __u32 events,
 		waited->index = wait.index;
 	}
 	return ret;
+}
+
+static inline int drv_wait(int fd, __u32 events,
+			   struct l3l2q_condition *conditions, __u32 nr,
+			   __u64 deadline, struct drv_waited *waited)
+{
+	return drv_wait_flags(fd, 0, events, conditions, nr, deadline, waited);
+}
+
+static inline int drv_interrupt(int fd)
+{
+	return drv_errno(ioctl(fd, L3L2Q_IOC_INTERRUPT, 0ul));
 }
 
 /* Returns revents. */
@@ -623,6 +636,7 @@ struct drv_sleeper {
 	int fd;
 	int extra;	/* epoll or eventfd */
 	__u32 events;	/* L3L2Q_EVENT_* */
+	__u32 flags;	/* L3L2Q_WAIT_* */
 	struct l3l2q_condition *conditions;
 	__u32 nr_conditions;
 	__u64 deadline;
@@ -661,8 +675,8 @@ static inline void *drv_sleeper_main(void *arg)
 	__atomic_store_n(&s->tid, (pid_t)syscall(__NR_gettid), __ATOMIC_RELEASE);
 	switch (s->how) {
 	case DRV_BY_WAIT:
-		s->ret = drv_wait(s->fd, s->events, s->conditions,
-				  s->nr_conditions, s->deadline, &s->waited);
+		s->ret = drv_wait_flags(s->fd, s->flags, s->events, s->conditions,
+					s->nr_conditions, s->deadline, &s->waited);
 		return NULL;
 	case DRV_BY_EVENTFD:
 		pfd.fd = s->extra;
@@ -719,13 +733,15 @@ static inline void drv_sleeper_start(struct __test_metadata *_metadata,
 	ASSERT_TRUE(drv_asleep(getpid(), s->tid, drv_sleeper_nr(how)));
 }
 
-static inline void drv_sleeper_start_wait(struct __test_metadata *_metadata,
-					  struct drv_sleeper *s, int fd, __u32 events,
-					  struct l3l2q_condition *conditions, __u32 nr)
+static inline void drv_sleeper_start_flags(struct __test_metadata *_metadata,
+					   struct drv_sleeper *s, int fd, __u32 flags,
+					   __u32 events, struct l3l2q_condition *conditions,
+					   __u32 nr)
 {
 	memset(s, 0, sizeof(*s));
 	s->how = DRV_BY_WAIT;
 	s->fd = fd;
+	s->flags = flags;
 	s->events = events;
 	s->extra = -1;
 	s->conditions = conditions;
@@ -733,6 +749,13 @@ static inline void drv_sleeper_start_wait(struct __test_metadata *_metadata,
 	s->deadline = L3L2Q_WAIT_FOREVER;
 	drv_sleeper_go(_metadata, s);
 	ASSERT_TRUE(drv_asleep(getpid(), s->tid, __NR_ioctl));
+}
+
+static inline void drv_sleeper_start_wait(struct __test_metadata *_metadata,
+					  struct drv_sleeper *s, int fd, __u32 events,
+					  struct l3l2q_condition *conditions, __u32 nr)
+{
+	drv_sleeper_start_flags(_metadata, s, fd, 0, events, conditions, nr);
 }
 
 static inline void drv_sleeper_join(struct __test_metadata *_metadata,

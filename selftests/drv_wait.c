@@ -728,6 +728,360 @@ TEST_F(wait, a_fatal_signal_ends_the_waiter)
 	EXPECT_EQ(L3L2Q_STATE_ATTACHED, L3->status->state[L3L2Q_ROLE_L2]);
 }
 
+/* ---- limits ------------------------------------------------------------ */
+
+/* Threads that sleep on L2 until the fixture is torn down. */
+static struct drv_sleeper *sleepers(struct __test_metadata *_metadata, int fd, __u32 flags,
+				    struct l3l2q_condition *conditions, __u32 nr, size_t n)
+{
+	struct drv_sleeper *s = calloc(n, sizeof(*s));
+	size_t i;
+
+	ASSERT_NE(NULL, s);
+	for (i = 0; i < n; i++)
+		drv_sleeper_start_flags(_metadata, &s[i], fd, flags, L3L2Q_EVENT_IN, conditions, nr);
+	return s;
+}
+
+static void sleepers_join(struct __test_metadata *_metadata, struct drv_sleeper *s, size_t n,
+			  int ret)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		drv_sleeper_join(_metadata, &s[i]);
+		EXPECT_EQ(ret, s[i].ret);
+	}
+	free(s);
+}
+
+static const __u32 halves[] = { L3L2Q_WAIT_CONSUMER, L3L2Q_WAIT_PRODUCER };
+
+TEST_F(wait, more_sleepers_than_query_says_are_enospc_but_each_half_has_a_place)
+{
+	struct drv_sleeper *s, kept[2];
+	struct l3l2q_query q;
+	size_t i;
+
+	ASSERT_EQ(0, drv_query(self->p.ctx, &q));
+	ASSERT_EQ(64, q.max_waits);
+	s = sleepers(_metadata, L2->fd, 0, NULL, 0, q.max_waits);
+	EXPECT_EQ(-ENOSPC, drv_wait(L2->fd, L3L2Q_EVENT_IN, NULL, 0, L3L2Q_WAIT_FOREVER, NULL));
+	/* nothing to sleep for: no place needed */
+	EXPECT_EQ(0, drv_wait(L2->fd, L3L2Q_EVENT_OUT, NULL, 0, L3L2Q_WAIT_FOREVER, NULL));
+	EXPECT_EQ(-ETIMEDOUT, drv_wait(L2->fd, L3L2Q_EVENT_IN, NULL, 0, 0, NULL));
+	for (i = 0; i < ARRAY_SIZE(kept); i++) {
+		drv_sleeper_start_flags(_metadata, &kept[i], L2->fd, halves[i], L3L2Q_EVENT_IN,
+					NULL, 0);
+		EXPECT_EQ(-ENOSPC, drv_wait_flags(L2->fd, halves[i], L3L2Q_EVENT_IN, NULL, 0,
+						  L3L2Q_WAIT_FOREVER, NULL));
+	}
+	/* the other end has places of its own */
+	EXPECT_EQ(-ETIMEDOUT, drv_wait(L3->fd, L3L2Q_EVENT_IN, NULL, 0, drv_deadline(1), NULL));
+	EXPECT_EQ(0, drv_publish_tail(L3, 1));
+	sleepers_join(_metadata, s, q.max_waits, 0);
+	for (i = 0; i < ARRAY_SIZE(kept); i++) {
+		drv_sleeper_join(_metadata, &kept[i]);
+		EXPECT_EQ(0, kept[i].ret);
+	}
+	/* the places are free again */
+	drv_consumer(L2, L3L2Q_CONSUMER_SEEN, 1);
+	s = sleepers(_metadata, L2->fd, 0, NULL, 0, q.max_waits);
+	EXPECT_EQ(0, drv_publish_tail(L3, 2));
+	sleepers_join(_metadata, s, q.max_waits, 0);
+}
+
+TEST_F(wait, more_conditions_than_query_says_are_enospc_with_those_of_a_half_kept)
+{
+	struct l3l2q_condition c[L3L2Q_WAIT_MAX_CONDITIONS];
+	struct drv_sleeper *s, kept[2];
+	struct l3l2q_query q;
+	__u32 others;
+	size_t i;
+
+	ASSERT_EQ(0, drv_query(self->p.ctx, &q));
+	ASSERT_EQ(256, q.max_endpoint_conditions);
+	ASSERT_EQ(L3L2Q_WAIT_MAX_CONDITIONS, q.max_conditions);
+	others = q.max_endpoint_conditions / q.max_conditions - 2;
+	for (i = 0; i < ARRAY_SIZE(c); i++)
+		c[i] = condition(L3L2Q_CTR_INPUT_TAIL, L3L2Q_CMP_LT, 0);
+	s = sleepers(_metadata, L2->fd, 0, c, q.max_conditions, others);
+	EXPECT_EQ(-ENOSPC, drv_wait(L2->fd, L3L2Q_EVENT_IN, c, 1, L3L2Q_WAIT_FOREVER, NULL));
+	EXPECT_EQ(-ETIMEDOUT, drv_wait(L2->fd, L3L2Q_EVENT_IN, NULL, 0, drv_deadline(1), NULL));
+	for (i = 0; i < ARRAY_SIZE(kept); i++) {
+		drv_sleeper_start_flags(_metadata, &kept[i], L2->fd, halves[i], L3L2Q_EVENT_IN, c,
+					q.max_conditions);
+		EXPECT_EQ(-ENOSPC, drv_wait_flags(L2->fd, halves[i], L3L2Q_EVENT_IN, c, 1,
+						  L3L2Q_WAIT_FOREVER, NULL));
+	}
+	EXPECT_EQ(0, drv_publish_tail(L3, 1));
+	sleepers_join(_metadata, s, others, 0);
+	for (i = 0; i < ARRAY_SIZE(kept); i++) {
+		drv_sleeper_join(_metadata, &kept[i]);
+		EXPECT_EQ(0, kept[i].ret);
+	}
+}
+
+TEST_F(wait, every_end_of_a_wait_gives_its_place_back)
+{
+	struct l3l2q_condition c = condition(L3L2Q_CTR_INPUT_TAIL, L3L2Q_CMP_LT, 0);
+	struct drv_sleeper s;
+	int i;
+
+	for (i = 0; i < 80; i++) {
+		EXPECT_EQ(-ETIMEDOUT, drv_wait(L2->fd, L3L2Q_EVENT_IN, &c, 1,
+					       drv_now() + 200000, NULL));
+		EXPECT_EQ(-ETIMEDOUT, drv_wait_flags(L2->fd, L3L2Q_WAIT_CONSUMER, L3L2Q_EVENT_IN,
+						     &c, 1, drv_now() + 200000, NULL));
+	}
+	for (i = 0; i < 70; i++) {
+		drv_sleeper_start_flags(_metadata, &s, L2->fd, L3L2Q_WAIT_CONSUMER, 0, &c, 1);
+		ASSERT_EQ(0, drv_interrupt(L2->fd));
+		drv_sleeper_join(_metadata, &s);
+		ASSERT_EQ(-EINTR, s.ret);
+		EXPECT_EQ(-EINTR, drv_wait_flags(L2->fd, L3L2Q_WAIT_PRODUCER, L3L2Q_EVENT_IN, NULL,
+						 0, L3L2Q_WAIT_FOREVER, NULL));
+	}
+	handle(0);
+	for (i = 0; i < 70; i++) {
+		drv_sleeper_start_wait(_metadata, &s, L2->fd, L3L2Q_EVENT_IN, &c, 1);
+		ASSERT_EQ(0, pthread_kill(s.thread, SIGUSR1));
+		drv_sleeper_join(_metadata, &s);
+		ASSERT_EQ(-EINTR, s.ret);
+	}
+}
+
+/* ---- sizes ------------------------------------------------------------- */
+
+TEST_F(wait, conditions_may_be_longer_if_the_excess_is_zero)
+{
+	struct {
+		struct l3l2q_condition c;
+		__u64 more[2];
+	} longer[3];
+	struct l3l2q_wait w = {
+		.size = sizeof(w),
+		.conditions = (uintptr_t)longer,
+		.nr_conditions = 3,
+		.condition_size = sizeof(longer[0]),
+		.deadline_ns = L3L2Q_WAIT_FOREVER,
+	};
+	size_t i;
+
+	memset(longer, 0, sizeof(longer));
+	drv_store(L3, L3L2Q_CTR_INPUT_TAIL, 7);
+	for (i = 0; i < 3; i++)
+		longer[i].c = condition(L3L2Q_CTR_INPUT_TAIL, L3L2Q_CMP_EQ, i == 2 ? 7 : 6);
+	EXPECT_EQ(0, drv_ioctl(L2->fd, L3L2Q_IOC_WAIT, &w));
+	EXPECT_EQ(2, w.index);
+	for (i = 0; i < 3; i++) {
+		EXPECT_EQ(7, longer[i].c.observed);
+		longer[i].more[1] = 1;
+		EXPECT_EQ(-E2BIG, drv_ioctl(L2->fd, L3L2Q_IOC_WAIT, &w));
+		longer[i].more[1] = 0;
+	}
+	w.condition_size = sizeof(struct l3l2q_condition) - 1;
+	EXPECT_EQ(-EINVAL, drv_ioctl(L2->fd, L3L2Q_IOC_WAIT, &w));
+	w.condition_size = 0;
+	EXPECT_EQ(-EINVAL, drv_ioctl(L2->fd, L3L2Q_IOC_WAIT, &w));
+	w.condition_size = 1u << 31;
+	EXPECT_EQ(-E2BIG, drv_ioctl(L2->fd, L3L2Q_IOC_WAIT, &w));
+	w.condition_size = sizeof(longer[0]);
+	w.pad = 1;
+	EXPECT_EQ(-EINVAL, drv_ioctl(L2->fd, L3L2Q_IOC_WAIT, &w));
+	w.pad = 0;
+	w.flags = 1u << 3;
+	EXPECT_EQ(-EINVAL, drv_ioctl(L2->fd, L3L2Q_IOC_WAIT, &w));
+}
+
+/* ---- INTERRUPT --------------------------------------------------------- */
+
+TEST_F(wait, interrupt_takes_no_argument)
+{
+	EXPECT_EQ(-EINVAL, drv_errno(ioctl(L2->fd, L3L2Q_IOC_INTERRUPT, 1ul)));
+	EXPECT_EQ(-ETIMEDOUT, drv_wait_flags(L2->fd, L3L2Q_WAIT_CONSUMER, L3L2Q_EVENT_IN, NULL, 0,
+					     0, NULL));
+}
+
+TEST_F(wait, an_interrupt_ends_the_sleepers_of_both_halves_and_no_other)
+{
+	struct drv_sleeper s[2], other;
+	size_t i;
+
+	drv_sleeper_start_wait(_metadata, &other, L2->fd, L3L2Q_EVENT_IN, NULL, 0);
+	for (i = 0; i < ARRAY_SIZE(s); i++)
+		drv_sleeper_start_flags(_metadata, &s[i], L2->fd, halves[i], L3L2Q_EVENT_IN,
+					NULL, 0);
+	drv_sleeper_start_flags(_metadata, &self->s, L3->fd, halves[0], L3L2Q_EVENT_IN, NULL, 0);
+	EXPECT_EQ(0, drv_interrupt(L2->fd));
+	for (i = 0; i < ARRAY_SIZE(s); i++) {
+		drv_sleeper_join(_metadata, &s[i]);
+		EXPECT_EQ(-EINTR, s[i].ret);
+		/* nothing is reported, and nothing is left for the next one */
+		EXPECT_EQ(0x5a5a, s[i].waited.revents);
+		EXPECT_EQ(-ETIMEDOUT, drv_wait_flags(L2->fd, halves[i], L3L2Q_EVENT_IN, NULL, 0,
+						     drv_deadline(1), NULL));
+	}
+	EXPECT_TRUE(drv_sleeper_sleeps(&other));
+	EXPECT_TRUE(drv_sleeper_sleeps(&self->s));
+	EXPECT_EQ(0, drv_publish_tail(L3, 1));
+	drv_sleeper_join(_metadata, &other);
+	EXPECT_EQ(0, other.ret);
+	EXPECT_EQ(0, drv_publish_tail(L2, 1));
+	drv_sleeper_join(_metadata, &self->s);
+	EXPECT_EQ(0, self->s.ret);
+}
+
+TEST_F(wait, an_interrupt_is_kept_for_the_next_wait_of_each_half)
+{
+	size_t i;
+
+	EXPECT_EQ(0, drv_interrupt(L2->fd));
+	EXPECT_EQ(0, drv_interrupt(L2->fd));
+	EXPECT_EQ(-ETIMEDOUT, drv_wait(L2->fd, L3L2Q_EVENT_IN, NULL, 0, drv_deadline(1), NULL));
+	EXPECT_EQ(-ETIMEDOUT, drv_wait_flags(L3->fd, halves[0], L3L2Q_EVENT_IN, NULL, 0,
+					     drv_deadline(1), NULL));
+	for (i = 0; i < ARRAY_SIZE(halves); i++) {
+		/* also if the call had not slept */
+		EXPECT_EQ(-EINTR, drv_wait_flags(L2->fd, halves[i], L3L2Q_EVENT_OUT, NULL, 0,
+						 i ? 0 : L3L2Q_WAIT_FOREVER, NULL));
+		EXPECT_EQ(0, drv_wait_flags(L2->fd, halves[i], L3L2Q_EVENT_OUT, NULL, 0, 0, NULL));
+	}
+}
+
+TEST_F(wait, one_wait_of_both_halves_takes_both)
+{
+	__u32 both = halves[0] | halves[1];
+	size_t i;
+
+	EXPECT_EQ(0, drv_interrupt(L2->fd));
+	EXPECT_EQ(-EINTR, drv_wait_flags(L2->fd, both, L3L2Q_EVENT_IN, NULL, 0, 0, NULL));
+	for (i = 0; i < ARRAY_SIZE(halves); i++) {
+		EXPECT_EQ(-ETIMEDOUT, drv_wait_flags(L2->fd, halves[i], L3L2Q_EVENT_IN, NULL, 0, 0,
+						     NULL));
+	}
+	drv_sleeper_start_flags(_metadata, &self->s, L2->fd, both, L3L2Q_EVENT_IN, NULL, 0);
+	EXPECT_EQ(0, drv_interrupt(L2->fd));
+	drv_sleeper_join(_metadata, &self->s);
+	EXPECT_EQ(-EINTR, self->s.ret);
+	for (i = 0; i < ARRAY_SIZE(halves); i++) {
+		EXPECT_EQ(-ETIMEDOUT, drv_wait_flags(L2->fd, halves[i], L3L2Q_EVENT_IN, NULL, 0, 0,
+						     NULL));
+	}
+}
+
+struct turns {
+	int fd;
+	__u32 half;
+	int rounds;
+	int turn;	/* of the WAITs that have returned */
+	int bad;
+};
+
+static void *turns_wait(void *arg)
+{
+	struct turns *t = arg;
+	int i, ret;
+
+	for (i = 0; i < t->rounds; i++) {
+		ret = drv_wait_flags(t->fd, t->half, L3L2Q_EVENT_IN, NULL, 0, L3L2Q_WAIT_FOREVER,
+				     NULL);
+		t->bad += ret != -EINTR;
+		__atomic_fetch_add(&t->turn, 1, __ATOMIC_SEQ_CST);
+	}
+	return NULL;
+}
+
+/* Each interrupt, whenever it comes, ends one WAIT of each half. */
+TEST_F(wait, a_racing_interrupt_is_never_lost)
+{
+	struct turns t[2];
+	pthread_t thread[2];
+	__u64 deadline = drv_deadline(DRV_HANG_MS);
+	int rounds = drv_rounds(4000), i;
+	size_t k;
+
+	for (k = 0; k < 2; k++) {
+		t[k] = (struct turns) { .fd = L2->fd, .half = halves[k], .rounds = rounds };
+		ASSERT_EQ(0, pthread_create(&thread[k], NULL, turns_wait, &t[k]));
+	}
+	for (i = 1; i <= rounds; i++) {
+		ASSERT_EQ(0, drv_interrupt(L2->fd));
+		for (k = 0; k < 2; k++) {
+			while (__atomic_load_n(&t[k].turn, __ATOMIC_SEQ_CST) < i) {
+				ASSERT_GT(deadline, drv_now())
+					TH_LOG("interrupt %d of half %zu is lost", i, k);
+				sched_yield();
+			}
+			ASSERT_EQ(i, __atomic_load_n(&t[k].turn, __ATOMIC_SEQ_CST));
+		}
+	}
+	for (k = 0; k < 2; k++) {
+		ASSERT_EQ(0, pthread_join(thread[k], NULL));
+		EXPECT_EQ(0, t[k].bad);
+	}
+}
+
+TEST_F(wait, no_restart_makes_any_handled_signal_eintr)
+{
+	handle(SA_RESTART);
+	drv_sleeper_start_flags(_metadata, &self->s, L2->fd, L3L2Q_WAIT_NO_RESTART,
+				L3L2Q_EVENT_IN, NULL, 0);
+	ASSERT_EQ(0, pthread_kill(self->s.thread, SIGUSR1));
+	drv_sleeper_join(_metadata, &self->s);
+	EXPECT_EQ(-EINTR, self->s.ret);
+	EXPECT_EQ(1, handled);
+}
+
+/* ---- time namespaces --------------------------------------------------- */
+
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME	0x80
+#endif
+
+static void in_a_time_namespace(struct __test_metadata *_metadata, int fd, const char *offset)
+{
+	struct drv_child child;
+	pid_t pid;
+	int status;
+
+	/* the offset holds for children only */
+	if (!drv_fork(_metadata, &child)) {
+		if (unshare(CLONE_NEWTIME))
+			_exit(errno == EINVAL ? 2 : 3);
+		if (drv_write_file("/proc/self/timens_offsets", offset))
+			_exit(4);
+		pid = fork();
+		if (!pid) {
+			__u64 start = drv_now();
+			int ret = drv_wait(fd, L3L2Q_EVENT_IN, NULL, 0, start + 1000000000, NULL);
+
+			if (ret != -ETIMEDOUT)
+				_exit(5);
+			if (drv_now() < start + 1000000000)
+				_exit(6);
+			_exit(drv_now() < start + 10000000000ull ? 0 : 7);
+		}
+		if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+			_exit(8);
+		_exit(WEXITSTATUS(status));
+	}
+	status = drv_reap(&child);
+	if (status == 2)
+		SKIP(return, "no time namespaces here");
+	EXPECT_EQ(0, status);
+}
+
+TEST_F(wait, a_deadline_is_in_the_callers_clock)
+{
+	in_a_time_namespace(_metadata, L2->fd, "monotonic 15 0\n");
+}
+
+TEST_F(wait, a_deadline_is_in_the_callers_clock_which_may_be_behind)
+{
+	in_a_time_namespace(_metadata, L2->fd, "monotonic -1 0\n");
+}
+
 /* ---- raw --------------------------------------------------------------- */
 
 TEST_F(wait, on_a_raw_region_conditions_work_for_both_roles)

@@ -183,9 +183,11 @@ static inline int l3l2q_writable(__u32 tail, __u32 head, __u32 depth,
  * @page_size: granularity of mappings
  * @nr_devices: number of windows that QUERY_DEVICE lists
  * @max_conditions: most conditions of one WAIT; more is EINVAL
- * @max_waits: most WAITs that sleep on one endpoint; more is ENOSPC
+ * @max_waits: most WAITs that sleep on one endpoint; more is ENOSPC. One WAIT of
+ *	each half finds a place beyond these
  * @max_endpoint_conditions: most conditions of all WAITs that sleep on one
- *	endpoint; more is ENOSPC
+ *	endpoint; more is ENOSPC. max_conditions of them are kept for one WAIT of
+ *	each half
  * @poll_min_ns: shortest polling period for silent peers
  * @poll_max_ns: longest
  * @poll_user_min_ns: shortest one for users without CAP_SYS_RESOURCE
