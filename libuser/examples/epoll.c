@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: MIT
 /*
- * A queue in an event loop: L3 sends a number on each tick of a timer, and prints
- * what an L2 process makes of it: its square. epoll [memfd|driver]
+ * A queue in an event loop: L3 sends a number on each tick of a timer and prints the
+ * square of it, which an L2 process computes. epoll [memfd|driver [N]]
+ * With N the L2 process dies after N results, and the loop reports it.
  *
- * The rule is in sleep_or_look(): l3l2q_arm() before each sleep, and no sleep if
- * it reports an event.
+ * sleep_or_look() shows the rule of event loops: call l3l2q_arm() before each sleep,
+ * and do not sleep if it reports an event. print_results() shows how the loop ends:
+ * an error other than -EAGAIN is the end of the other side or of this one.
  */
 #include <err.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
@@ -25,8 +28,8 @@ static int check(int ret, const char *what)
 	return ret;
 }
 
-/* L2 has nothing else to do, so it just blocks. */
-static int square(int fd)
+/* L2 has nothing else to do, so it blocks. It dies after @limit results. */
+static int square(int fd, int limit)
 {
 	struct l3l2q_message m;
 	struct l3l2q_ep *ep;
@@ -34,6 +37,8 @@ static int square(int fd)
 
 	check(l3l2q_attach(&ep, fd, NULL, NULL), "attach");
 	while (!l3l2q_drained(l3l2q_ep_consumer(ep))) {
+		if (limit-- == 0)
+			_exit(0);
 		check(l3l2q_dequeue(l3l2q_ep_consumer(ep), &m, &number, sizeof(number),
 				    10ll * SECOND), "dequeue");
 		if (m.opcode == L3L2Q_OP_STOP)
@@ -67,20 +72,25 @@ static int make_timer(void)
 	return fd;
 }
 
-/* Print all results there are; how many. */
+/* Print the results that have arrived. Returns how many. */
 static int print_results(struct l3l2q_ep *ep)
 {
 	struct l3l2q_message m;
-	int number, n = 0;
+	int number, ret, n = 0;
 
-	while (!l3l2q_try_dequeue(l3l2q_ep_consumer(ep), &m, &number, sizeof(number))) {
+	for (;;) {
+		ret = l3l2q_try_dequeue(l3l2q_ep_consumer(ep), &m, &number, sizeof(number));
+		if (ret)
+			break;
 		printf("%d\n", number);
 		n++;
 	}
+	if (ret != -EAGAIN)
+		check(ret, "the worker");
 	return n;
 }
 
-/* The next number, after the last one STOP. The queue has room for all of them. */
+/* Send the next number, or STOP after the last one. The queue has room for all. */
 static void send_next(struct l3l2q_ep *ep, int *number)
 {
 	struct l3l2q_producer *p = l3l2q_ep_producer(ep);
@@ -98,8 +108,6 @@ static void sleep_or_look(struct l3l2q_ep *ep, int epoll)
 
 	if (epoll_wait(epoll, events, 2, ready ? 0 : -1) < 0 && errno != EINTR)
 		err(1, "epoll_wait");
-	if (ready & L3L2Q_EVENT_ABORT)
-		errx(1, "the worker died");
 }
 
 int main(int argc, char **argv)
@@ -120,7 +128,7 @@ int main(int argc, char **argv)
 		errx(1, "%s", why.text);
 	fd = check(l3l2q_open_peer(ep), "open_peer");
 	if (fork() == 0)
-		return square(fd);
+		return square(fd, argc > 2 ? atoi(argv[2]) : -1);
 	close(fd);
 
 	watch(epoll, timer);
