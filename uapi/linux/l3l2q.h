@@ -11,9 +11,9 @@
  * than the kernel knows is accepted if the excess is zero (else E2BIG), a
  * shorter one than first released is EINVAL; results are cut or zero-extended
  * to the caller's size. Unknown flags and non-zero padding are EINVAL.
- * Fields marked "out" are ignored on input. There is no version number: what a
- * kernel lacks shows as ENOTTY, E2BIG, EINVAL, EOPNOTSUPP or a missing feature
- * bit.
+ * Fields marked "out" are ignored on input. There is no version number: a request
+ * that a kernel does not know is refused with ENOTTY, E2BIG, EINVAL or EOPNOTSUPP,
+ * or its feature bit is missing.
  *
  * An endpoint belongs to the process that attached it by a writable mapping of
  * L3L2Q_MAP_COUNTERS (DMABUF: of L3L2Q_MAP_CONTROL). While it is attached, a
@@ -23,10 +23,10 @@
  * that has the descriptor. The role ends by DETACH, or as dead when the process
  * no longer has that mapping.
  *
- * When a region's memory goes away (its device or its provider does), every
- * ioctl on its endpoints becomes ENODEV, poll says EPOLLHUP and, with a queue,
- * EPOLLERR; mappings stay usable but show the counters as last seen, with the
- * peer's abort flag set, and nothing of the payload.
+ * When a region's memory is removed, with its device or by its provider, every
+ * ioctl on its endpoints fails with ENODEV, and poll reports EPOLLHUP and, with a
+ * queue, EPOLLERR. Mappings stay usable: those of the counters show the values seen
+ * last, with the peer's abort flag set, those of the payload show zeroes.
  */
 #ifndef _UAPI_LINUX_L3L2Q_H
 #define _UAPI_LINUX_L3L2Q_H
@@ -66,7 +66,7 @@
  * l3l2q_control.armed. ABORT and HUP are always reported.
  */
 #define L3L2Q_EVENT_IN		(1u << 0)	/* there may be a message to acquire */
-#define L3L2Q_EVENT_OUT		(1u << 1)	/* the producer may get on */
+#define L3L2Q_EVENT_OUT		(1u << 1)	/* what was refused may go through */
 #define L3L2Q_EVENT_ABORT	(1u << 2)	/* the peer's abort flag is set */
 #define L3L2Q_EVENT_HUP		(1u << 3)	/* the peer detached, died or was removed */
 #define L3L2Q_EVENT_ALL		0xfu
@@ -77,7 +77,7 @@
 #define L3L2Q_ARM_SLOT(slot)	(1u << (8 + (slot)))
 #define L3L2Q_ARM_SLOTS		0xff00u
 
-/* Which armed bits ask for a KICK once a tail, or a head, has been stored. */
+/* The armed bits that ask for a KICK after a tail, or a head, was stored. */
 #define L3L2Q_ARM_TAIL	(L3L2Q_EVENT_IN | L3L2Q_ARM_COUNTER | L3L2Q_ARM_SLOTS)
 #define L3L2Q_ARM_HEAD	(L3L2Q_EVENT_OUT | L3L2Q_ARM_COUNTER | L3L2Q_ARM_SLOTS)
 
@@ -88,17 +88,18 @@
 
 /**
  * struct l3l2q_control - a role's control page
- * @armed: events somebody of this role sleeps for. The owner ors bits in, then
- *	a full barrier, then looks once more before it sleeps. The peer stores a
- *	counter, then a full barrier, then reads; a matching bit asks for KICK.
- *	Only the kernel clears it.
- * @consumer_flags: owner: what of the next word is valid
- * @seen_tail: owner: how far its consumer has nothing left to acquire
- * @producer_flags: owner: what of the next word is valid
- * @need_head: owner: the head its producer waits for
+ * @armed: events that threads of this role sleep for. The owner ors bits in,
+ *	executes a full barrier, and looks once more before it sleeps. The peer
+ *	stores a counter, executes a full barrier, and reads this word; a matching
+ *	bit asks for a KICK. Only the kernel clears bits
+ * @consumer_flags: stored by the owner: L3L2Q_CONSUMER_*
+ * @seen_tail: stored by the owner: the tail up to which its consumer has acquired
+ *	all messages
+ * @producer_flags: stored by the owner: L3L2Q_PRODUCER_*
+ * @need_head: stored by the owner: the head that its producer waits for
  *
- * Mapped read-write by its owner, read-only by the peer. Its words decide only
- * who is woken; a wrong one harms nobody but its owner.
+ * The owner maps it read-write, the peer read-only. Its words decide only about
+ * wake-ups; a wrong value affects only the owner.
  */
 struct l3l2q_control {
 	__u32 armed;
@@ -111,13 +112,13 @@ struct l3l2q_control {
 	__u32 pad2[14];
 };
 
-/** enum l3l2q_state - how far an end has got */
+/** enum l3l2q_state - the state of one end */
 enum l3l2q_state {
-	L3L2Q_STATE_NONE     = 0,	/* nobody has opened it yet */
+	L3L2Q_STATE_NONE     = 0,	/* not opened yet */
 	L3L2Q_STATE_OPEN     = 1,	/* open, counters not mapped */
 	L3L2Q_STATE_ATTACHED = 2,	/* counters mapped by a process */
 	L3L2Q_STATE_DETACHED = 3,	/* ended by DETACH */
-	L3L2Q_STATE_DEAD     = 4,	/* ended without */
+	L3L2Q_STATE_DEAD     = 4,	/* ended without DETACH */
 };
 
 /* l3l2q_status.gone */
@@ -144,8 +145,9 @@ struct l3l2q_status {
 };
 
 /*
- * Readiness, from values the caller has read: flags first, then the words
- * that they make valid. A stale answer costs a look, never a lost wake-up.
+ * Readiness, computed from values that the caller has read: flags first, then the
+ * words that they make valid. A stale result costs another look; it does not lose a
+ * wake-up.
  */
 static inline int l3l2q_readable(__u32 tail, __u32 head, __u32 flags,
 				 __u32 seen_tail)
@@ -172,7 +174,7 @@ static inline int l3l2q_writable(__u32 tail, __u32 head, __u32 depth,
 #define L3L2Q_FEATURE_EXPORT	(1ull << 4)	/* EXPORT_DMABUF works */
 
 /**
- * struct l3l2q_query - what this driver can do; all out
+ * struct l3l2q_query - features and limits of the driver; all out
  * @features: L3L2Q_FEATURE_*
  * @max_region_bytes: largest payload range; more is EFBIG
  * @max_counter_bytes: largest counter range of a raw region; more is EFBIG
@@ -224,10 +226,10 @@ struct l3l2q_query {
  * @id: in: 0 or an id; out: the smallest id above it, ENODEV if there is none.
  *	An id is never 0 and never used again while the module is loaded
  * @window_bytes: out: size of the window
- * @free_bytes: out: what is left of it
+ * @free_bytes: out: bytes of it that no region uses
  * @backend: out: enum l3l2q_backend
  * @vectors: out: interrupt vectors
- * @numa_node: out: or -1
+ * @numa_node: out: its NUMA node, or -1
  * @memory: out: enum l3l2q_memory, the effective one
  * @name: out: NUL-terminated; "pci:" and this is a transport of the library
  */
@@ -275,11 +277,11 @@ enum l3l2q_backend {
  * @output_arena_bytes: queue geometry, 0 if raw
  * @payload_bytes: raw: size of the payload range; 0 with geometry
  * @counter_bytes: raw: size of the counter range, a multiple of 4; 0 with geometry
- * @source: what the backend takes the memory from. RAM: 0. PCI: the id of a
+ * @source: where the backend takes the memory from. RAM: 0. PCI: the id of a
  *	window, see QUERY_DEVICE. DMABUF: a descriptor. ASCEND: a device
  *	address of the calling process
- * @source_bytes: ASCEND: how much there is at @source, from which the region is
- *	carved; else 0
+ * @source_bytes: ASCEND: size of the memory at @source, of which the region takes
+ *	the first part; else 0
  * @counter_source: 0; for counters in a range of their own
  * @counter_source_bytes: 0
  * @tag: a name for tools: printable ASCII, NUL-terminated, zero after that
@@ -289,7 +291,7 @@ enum l3l2q_backend {
  *
  * DMABUF takes only buffers that the caller declares coherent, by
  * L3L2Q_CREATE_COHERENT. ASCEND maps device memory write-combining without that
- * flag; with it cached, if the machine can: INFO says what came of it. With
+ * flag, and cached with it, if the machine can: INFO returns the effective type. With
  * DMABUF and ASCEND the payload is at the source's first byte and the counters
  * begin at the next page boundary after it.
  *
@@ -299,8 +301,8 @@ enum l3l2q_backend {
  * or the source; ENODEV no such window, or its driver is not loaded; EOPNOTSUPP no
  * such backend or binding here, a range of their own for counters, or memory that
  * the backend cannot use; EBADF not a dma-buf; EACCES not one that may be written;
- * EBUSY another driver has mapped the memory otherwise; EMFILE, ENFILE; and what
- * the driver of an ASCEND source says.
+ * EBUSY another driver has mapped the memory otherwise; EMFILE, ENFILE; and errors
+ * of the driver of an ASCEND source.
  */
 struct l3l2q_create {
 	__u32 size;
@@ -328,7 +330,7 @@ struct l3l2q_create {
 
 /* ---- INFO -------------------------------------------------------------- */
 
-/** enum l3l2q_memory - how a mapping behaves, hence which fences it needs */
+/** enum l3l2q_memory - how a mapping behaves, which decides the fences it needs */
 enum l3l2q_memory {
 	L3L2Q_MEMORY_CACHED = 0,
 	L3L2Q_MEMORY_WC	    = 1,
@@ -337,8 +339,8 @@ enum l3l2q_memory {
 
 /** enum l3l2q_peer_kind - how the peer takes part in sleeping and waking */
 enum l3l2q_peer_kind {
-	L3L2Q_PEER_ARMS	  = 0,	/* arms its control page, kicks when ours is armed */
-	L3L2Q_PEER_RINGS  = 1,	/* an interrupt after each store; ring it always */
+	L3L2Q_PEER_ARMS	  = 0,	/* arms its control page, calls KICK if ours is armed */
+	L3L2Q_PEER_RINGS  = 1,	/* interrupts after each store; KICK it after each */
 	L3L2Q_PEER_SILENT = 2,	/* loads and stores only: the kernel polls for us */
 };
 
@@ -428,7 +430,7 @@ struct l3l2q_open_peer {
  * @op: enum l3l2q_notify_op
  * @value: to set or add
  *
- * Wakes those who sleep for it. EINVAL unaligned or unknown op; ERANGE outside
+ * Wakes the threads that sleep for it. EINVAL unaligned or unknown op; ERANGE outside
  * the counter range; EPERM a queue's line that this role does not write.
  */
 struct l3l2q_notify {
@@ -445,7 +447,7 @@ struct l3l2q_notify {
  * @cmp: enum l3l2q_cmp
  * @value: to compare with
  * @matched: out: 0 or 1
- * @observed: out: what was read
+ * @observed: out: the value that was read
  */
 struct l3l2q_test {
 	__u32 size;
@@ -488,11 +490,11 @@ struct l3l2q_condition {
  * @condition_size: bytes from one to the next, at least 24, the first size of
  *	struct l3l2q_condition; as for all structures a longer one is accepted if
  *	the excess is zero (else E2BIG). 0 without conditions
- * @deadline_ns: the caller's CLOCK_MONOTONIC; in the past looks once;
- *	L3L2Q_WAIT_FOREVER
+ * @deadline_ns: a time of the caller's CLOCK_MONOTONIC; a time in the past looks
+ *	once; L3L2Q_WAIT_FOREVER: no deadline
  * @events: L3L2Q_EVENT_* to wait for; ABORT and HUP always end the wait
  * @revents: out: events that hold
- * @index: out: first condition that holds, or -1
+ * @index: out: the first condition that holds, or -1
  * @pad: 0
  *
  * 0 if something holds; ETIMEDOUT at the deadline; EINTR on a signal whose handler
@@ -536,7 +538,7 @@ struct l3l2q_arm {
 	__u32 revents;
 };
 
-/** enum l3l2q_eventfd_kind - what an eventfd stands for */
+/** enum l3l2q_eventfd_kind - the event that an eventfd is signalled for */
 enum l3l2q_eventfd_kind {
 	L3L2Q_EVENTFD_IN      = 0,
 	L3L2Q_EVENTFD_OUT     = 1,
@@ -547,7 +549,7 @@ enum l3l2q_eventfd_kind {
 /**
  * struct l3l2q_eventfd - register, replace or remove an eventfd
  * @kind: enum l3l2q_eventfd_kind
- * @slot: which counter eventfd, 0 ... L3L2Q_COUNTER_SLOTS - 1; else 0
+ * @slot: number of the counter eventfd, 0 ... L3L2Q_COUNTER_SLOTS - 1; else 0
  * @fd: the eventfd, or -1 to remove
  * @cmp: enum l3l2q_cmp for a counter, else 0
  * @offset: of the counter, else 0
@@ -558,7 +560,7 @@ enum l3l2q_eventfd_kind {
  * holds already, and then not again until it is armed again: by registering,
  * by ARM, or by setting its bit in the control page, as a poll or a WAIT for the
  * same event does too.
- * To remove takes kind and slot only: any other field that is not 0 is EINVAL.
+ * A removal uses kind and slot only: any other field that is not 0 is EINVAL.
  * ENOENT: nothing to remove. EBADF, EINVAL: not an eventfd.
  */
 struct l3l2q_eventfd {
@@ -574,9 +576,9 @@ struct l3l2q_eventfd {
 };
 
 /*
- * KICK: wake the peer if it is armed, and ring its device if it has one. With
- * L3L2Q_KICK_SELF as its argument: wake other sleepers of one's own role, after a
- * change to one's control page.
+ * KICK: wake the peer if it is armed, and ring the device if there is one. With
+ * L3L2Q_KICK_SELF as its argument: wake other sleepers of the caller's own role,
+ * after a change to its control page.
  *
  * Doorbells and interrupts of a device have vectors: in both directions a region
  * uses number region_id % vectors.
@@ -586,7 +588,7 @@ struct l3l2q_eventfd {
 /* ---- SET_POLLING ------------------------------------------------------- */
 
 /**
- * struct l3l2q_set_polling - say how the peer behaves
+ * struct l3l2q_set_polling - set how the kernel waits for the peer
  * @peer_kind: enum l3l2q_peer_kind; _RINGS only where there are interrupts
  * @min_ns: first polling period for a silent peer; 0: module default
  * @max_ns: period it stretches to while nothing happens; 0: module default
@@ -616,9 +618,9 @@ struct l3l2q_set_polling {
  * @wakeups: times the kernel woke this role's sleepers
  * @signals: eventfds signalled for this role
  * @timer_ticks: times the kernel looked at the counters for this role
- * @timer_wakeups: wake-ups that came of it
+ * @timer_wakeups: wake-ups that resulted
  * @faults: page faults on this endpoint's mappings
- * @region_bytes: memory of the region, all of it
+ * @region_bytes: all memory of the region
  * @interrupts: times an interrupt looked for sleepers of this role
  * @doorbells: times the device was rung for this role
  */
@@ -644,14 +646,13 @@ struct l3l2q_stats {
 /* ---- EXPORT_DMABUF ----------------------------------------------------- */
 
 /**
- * struct l3l2q_export_dmabuf - hand the memory to another driver
+ * struct l3l2q_export_dmabuf - make a dma-buf of the region for other drivers
  * @fd: out: a dma-buf, close-on-exec
  * @pad: 0
  *
- * It holds the payload and, from the next page boundary on, the counters: what
- * CREATE takes with DMABUF. It keeps the region, which stays charged to the user
- * who made it. EOPNOTSUPP unless L3L2Q_FEATURE_EXPORT and the backend can, which RAM
- * does.
+ * It has the payload and, from the next page boundary on, the counters, as CREATE
+ * expects it with DMABUF. It keeps the region, which stays charged to the user that
+ * created it. EOPNOTSUPP without L3L2Q_FEATURE_EXPORT, and for backends other than RAM.
  */
 struct l3l2q_export_dmabuf {
 	__u32 size;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
 /*
- * The L3-L2 message queue as it lies in memory: constants, structures and the
- * arithmetic that every party (driver, library, a program on the AICPU) has to
- * do alike. Nothing here touches shared memory; callers pass values they have
- * read once.
+ * The L3-L2 message queue in memory: constants, structures, and the arithmetic
+ * that driver, library and programs on the AICPU share. uapi/protocol.md specifies
+ * it. Nothing here accesses shared memory; callers pass values that they have read
+ * once.
  *
  * All integers are little-endian; big-endian machines are not supported.
  */
@@ -106,7 +106,7 @@ enum l3l2q_cmp {
 	L3L2Q_CMP_LE = 5,
 };
 
-/** enum l3l2q_check - why scalars or an access were refused */
+/** enum l3l2q_check - the reason why scalars or an access are refused */
 enum l3l2q_check {
 	L3L2Q_CHECK_OK		  = 0,
 	L3L2Q_CHECK_MAGIC	  = 1,
@@ -155,7 +155,7 @@ struct l3l2q_desc {
 	__aligned_u64 payload_nbytes;
 };
 
-/** struct l3l2q_layout - where things lie in the payload range, in bytes */
+/** struct l3l2q_layout - offsets and sizes in the payload range, in bytes */
 struct l3l2q_layout {
 	__aligned_u64 depth;
 	__aligned_u64 input_desc_offset;
@@ -170,7 +170,7 @@ struct l3l2q_layout {
 
 /* ---- arithmetic -------------------------------------------------------- */
 
-/* *sum = a + b unless that wraps; returns whether it did. */
+/* Store a + b in *sum and return 0, or return 1 if the sum wraps. */
 static inline int l3l2q_add_wraps(__u64 a, __u64 b, __u64 *sum)
 {
 	if (a + b < a)
@@ -222,10 +222,10 @@ static inline int l3l2q_layout_make(__u64 depth, __u64 input_bytes,
  * l3l2q_region_check() - validate the six region scalars
  * @desc: a private copy
  *
- * A zero base is accepted (newer references emit it), and so is a payload base
- * that is only 8-byte aligned: a2a3sim allocates from the heap.
+ * A zero base is accepted, since newer references produce it, and so is a payload
+ * base that is only 8-byte aligned, since a2a3sim allocates from the heap.
  *
- * Return: L3L2Q_CHECK_OK or what is wrong.
+ * Return: L3L2Q_CHECK_OK or the first check that fails.
  */
 static inline enum l3l2q_check
 l3l2q_region_check(const struct l3l2q_region_desc *desc)
@@ -256,7 +256,7 @@ l3l2q_region_check(const struct l3l2q_region_desc *desc)
  * @queue: a private copy of the queue's scalars
  * @layout: result, untouched on failure
  *
- * Return: L3L2Q_CHECK_OK or what is wrong.
+ * Return: L3L2Q_CHECK_OK or the first check that fails.
  */
 static inline enum l3l2q_check
 l3l2q_queue_check(const struct l3l2q_region_desc *region,
@@ -283,13 +283,13 @@ l3l2q_queue_check(const struct l3l2q_region_desc *region,
 }
 
 /**
- * l3l2q_scalars_parse() - take apart what an L2 task was handed
+ * l3l2q_scalars_parse() - split the scalars that an L2 task received
  * @scalars: the scalars
- * @count: how many: 6 for a raw region, 12 for a queue
+ * @count: their number: 6 for a raw region, 12 for a queue
  * @region: result, untouched on failure
  * @queue: result, untouched on failure; NULL for a raw region
  *
- * Return: L3L2Q_CHECK_OK, _NULL or _SCALAR_COUNT; what they say is not checked.
+ * Return: L3L2Q_CHECK_OK, _NULL or _SCALAR_COUNT. The values are not checked.
  */
 static inline enum l3l2q_check
 l3l2q_scalars_parse(const __u64 *scalars, __u64 count,
@@ -318,7 +318,7 @@ l3l2q_scalars_parse(const __u64 *scalars, __u64 count,
 	return L3L2Q_CHECK_OK;
 }
 
-/* May [offset, offset + nbytes) of a payload range be accessed? */
+/* Check that [offset, offset + nbytes) lies in a payload range. */
 static inline enum l3l2q_check
 l3l2q_payload_check(__u64 payload_bytes, __u64 offset, __u64 nbytes)
 {
@@ -331,7 +331,7 @@ l3l2q_payload_check(__u64 payload_bytes, __u64 offset, __u64 nbytes)
 	return L3L2Q_CHECK_OK;
 }
 
-/* May the counter at this byte offset of a counter range be accessed? */
+/* Check that a counter at this byte offset lies in a counter range. */
 static inline enum l3l2q_check
 l3l2q_counter_check(__u64 counter_bytes, __u64 offset)
 {
@@ -342,7 +342,7 @@ l3l2q_counter_check(__u64 counter_bytes, __u64 offset)
 	return L3L2Q_CHECK_OK;
 }
 
-/* Which role writes the line that holds this offset of a queue's counters. */
+/* The role that writes the line at this offset of a queue's counters. */
 static inline enum l3l2q_role l3l2q_counter_writer(__u64 offset)
 {
 	__u64 line = offset & ~(__u64)(L3L2Q_LINE_BYTES - 1);
@@ -351,7 +351,7 @@ static inline enum l3l2q_role l3l2q_counter_writer(__u64 offset)
 	       line == L3L2Q_CTR_L3_ABORT ? L3L2Q_ROLE_L3 : L3L2Q_ROLE_L2;
 }
 
-/* Offsets by role: what one's producer and consumer, and the abort, use. */
+/* Offsets by role: the tail and head of its producer, and its abort flag. */
 static inline __u32 l3l2q_ctr_tail(enum l3l2q_role producer)
 {
 	return producer == L3L2Q_ROLE_L3 ? L3L2Q_CTR_INPUT_TAIL
@@ -379,7 +379,7 @@ static inline enum l3l2q_role l3l2q_peer_role(enum l3l2q_role role)
  * l3l2q_reconstruct() - extend a 32-bit counter to its monotonic value
  * @observed: the counter as read, once
  * @depth: the ring's depth, the most a counter can have moved
- * @local: the value last known; moved forward on success only
+ * @local: the value known last; advanced on success only
  *
  * Return: 0, or -1 if the counter moved backwards or by more than @depth.
  */
@@ -393,7 +393,7 @@ static inline int l3l2q_reconstruct(__u32 observed, __u64 depth, __u64 *local)
 	return 0;
 }
 
-/* Does (observed cmp value) hold: 0 or 1, or -1 for an unknown cmp. */
+/* Evaluate (observed cmp value): 0 or 1, or -1 for an unknown cmp. */
 static inline int l3l2q_cmp_holds(__u32 cmp, __s32 observed, __s32 value)
 {
 	switch (cmp) {
