@@ -758,13 +758,13 @@ TEST(s6_errors_have_names_and_words)
 	EXPECT_NE(NULL, error.op);
 	EXPECT_NE(NULL, error.message);
 	EXPECT_NE(0, error.region_id);
-	EXPECT_EQ(-EPERM, l3l2q_release(l3l2q_ep_consumer(ep[0]), &m));
+	EXPECT_EQ(-ESTALE, l3l2q_release(l3l2q_ep_consumer(ep[0]), &m));
 	l3l2q_ep_error(ep[0], &error);
 	EXPECT_EQ(L3L2Q_ERR_OWNERSHIP, error.kind);
 	EXPECT_STREQ("release", error.op);
 	EXPECT_LT(4, strlen(error.message));
 	/* A detached end has no error; one that had an error keeps it. */
-	EXPECT_EQ(-EPERM, l3l2q_detach(ep[0]));
+	EXPECT_EQ(-ESTALE, l3l2q_detach(ep[0]));
 	l3l2q_ep_error(ep[0], &error);
 	EXPECT_EQ(L3L2Q_ERR_OWNERSHIP, error.kind);
 	close_pair(ep);

@@ -105,6 +105,8 @@ struct l3l2q_attr {
  * and write-combining without; ignored elsewhere.
  */
 #define L3L2Q_ATTR_COHERENT	(1u << 3)
+/* A signal that was handled ends blocking calls with -EINTR. */
+#define L3L2Q_ATTR_INTERRUPTIBLE (1u << 4)
 
 /**
  * struct l3l2q_failure - why there is no endpoint; filled in by a failing create
@@ -205,6 +207,15 @@ int l3l2q_detach(struct l3l2q_ep *ep);
  * a raw region, which has no flag.
  */
 int l3l2q_abort(struct l3l2q_ep *ep);
+
+/**
+ * l3l2q_interrupt() - have blocking calls return
+ *
+ * The blocking call that the producer is in, or else its next one, returns -EINTR; so
+ * does that of the consumer, and that of the endpoint itself (l3l2q_wait(),
+ * l3l2q_wait_counter()). Each does so once. From any thread, and from signal handlers.
+ */
+int l3l2q_interrupt(struct l3l2q_ep *ep);
 
 /* l3l2q_close() - detach if that has not happened, and free; @ep may be NULL */
 void l3l2q_close(struct l3l2q_ep *ep);

@@ -10,7 +10,7 @@ static int32_t *counter_at(const struct l3l2q_ep *ep, uint64_t offset, int *ret)
 	switch (l3l2q_counter_check(ep->region.counter_bytes, offset)) {
 	case L3L2Q_CHECK_OK:
 		*ret = 0;
-		return l3l2q_core_counter(&ep->core, (uint32_t)offset);
+		return l3l2q_core_counter(&ep->core, offset);
 	case L3L2Q_CHECK_OUT_OF_BOUNDS:
 		*ret = -ERANGE;
 		return NULL;
@@ -73,7 +73,7 @@ L3L2Q_API int l3l2q_test(struct l3l2q_ep *ep, uint64_t offset, uint32_t cmp, int
 static int spin_counter(const struct l3l2q_ep *ep, struct l3l2q_condition *cond,
 			uint64_t deadline)
 {
-	const int32_t *counter = l3l2q_core_counter(&ep->core, (uint32_t)cond->offset);
+	const int32_t *counter = l3l2q_core_counter(&ep->core, cond->offset);
 	uint64_t until = l3l2q_now() + ep->spin_ns;
 	unsigned int turn = 0;
 
@@ -95,7 +95,12 @@ static int wait_condition(struct l3l2q_ep *ep, struct l3l2q_condition *cond, int
 	uint32_t gone;
 	int ret;
 
+	if (__atomic_exchange_n(&ep->any_half.interrupted, 0, __ATOMIC_ACQUIRE))
+		return -EINTR;
 	while (!spin_counter(ep, cond, deadline)) {
+		ret = l3l2q_ep_live(ep);
+		if (ret)
+			return ret;
 		gone = l3l2q_ready(ep, L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP);
 		if (gone)
 			return spin_counter(ep, cond, 0) ? 0 :
@@ -106,6 +111,8 @@ static int wait_condition(struct l3l2q_ep *ep, struct l3l2q_condition *cond, int
 		ret = ep->ops->sleep_counter(ep, cond, deadline);
 		if (ret == -ETIMEDOUT && spin_counter(ep, cond, 0))
 			return 0;
+		if (ret == -EINTR && !l3l2q_return_interrupted(ep, &ep->any_half, &ret))
+			continue;
 		if (ret)
 			return ret;
 	}
@@ -158,7 +165,7 @@ L3L2Q_API int l3l2q_payload_write(struct l3l2q_ep *ep, uint64_t offset, const vo
 	       l3l2q_core_remote_abort(&ep->core, "payload_write") : 0;
 }
 
-/* A failed read zeroes the buffer, so that nobody takes what was there for data. */
+/* A failed read zeroes the buffer, so that what was there is not taken for data. */
 L3L2Q_API int l3l2q_payload_read(struct l3l2q_ep *ep, uint64_t offset, void *to, size_t nbytes)
 {
 	int ret = l3l2q_ep_live(ep);
@@ -172,7 +179,8 @@ L3L2Q_API int l3l2q_payload_read(struct l3l2q_ep *ep, uint64_t offset, void *to,
 		if (l3l2q_core_removed(&ep->core))
 			ret = l3l2q_core_remote_abort(&ep->core, "payload_read");
 	}
-	if (ret)
+	/* Nobody has a buffer for more than there is: such a size is a mistake. */
+	if (ret && nbytes <= ep->region.payload_bytes)
 		memset(to, 0, nbytes);
 	return ret;
 }

@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -48,17 +49,41 @@ static int driver_kick(struct l3l2q_ep *ep, bool self)
 	return l3l2q_ioctl(ep->fd, L3L2Q_IOC_KICK, (void *)flags);
 }
 
-static int driver_sleep(struct l3l2q_ep *ep, uint32_t events, uint64_t deadline_ns)
+static uint32_t wait_flags(const struct l3l2q_ep *ep, const struct l3l2q_half *half)
+{
+	uint32_t flags = L3L2Q_WAIT_CONSUMER | L3L2Q_WAIT_PRODUCER;
+
+	if (half == &ep->rx_half)
+		flags = L3L2Q_WAIT_CONSUMER;
+	if (half == &ep->tx_half)
+		flags = L3L2Q_WAIT_PRODUCER;
+	return ep->interruptible ? flags | L3L2Q_WAIT_NO_RESTART : flags;
+}
+
+/* Unlike l3l2q_ioctl(): why it was interrupted is for the caller to find out. */
+static int wait_call(struct l3l2q_ep *ep, struct l3l2q_wait *arg)
+{
+	l3l2q_count_syscall(ep);
+	return ioctl(ep->fd, L3L2Q_IOC_WAIT, arg) ? -errno : 0;
+}
+
+static void driver_interrupt(struct l3l2q_ep *ep)
+{
+	ioctl(ep->fd, L3L2Q_IOC_INTERRUPT, 0);
+}
+
+static int driver_sleep(struct l3l2q_ep *ep, const struct l3l2q_half *half, uint32_t events,
+			uint64_t deadline_ns)
 {
 	struct l3l2q_wait arg = {
 		.size = sizeof(arg),
+		.flags = wait_flags(ep, half),
 		.events = events,
 		.deadline_ns = deadline_ns,
 	};
 	int ret;
 
-	l3l2q_count_syscall(ep);
-	ret = l3l2q_ioctl(ep->fd, L3L2Q_IOC_WAIT, &arg);
+	ret = wait_call(ep, &arg);
 	if (ret == -ENODEV)
 		return L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP;
 	return ret ? ret : (int)arg.revents;
@@ -69,14 +94,16 @@ static int driver_sleep_counter(struct l3l2q_ep *ep, struct l3l2q_condition *con
 {
 	struct l3l2q_wait arg = {
 		.size = sizeof(arg),
+		.flags = wait_flags(ep, &ep->any_half),
 		.conditions = (uintptr_t)cond,
 		.nr_conditions = 1,
 		.condition_size = sizeof(*cond),
 		.deadline_ns = deadline_ns,
 	};
+	int ret;
 
-	l3l2q_count_syscall(ep);
-	return driver_call(ep, L3L2Q_IOC_WAIT, &arg, "wait_counter");
+	ret = wait_call(ep, &arg);
+	return ret == -ENODEV ? l3l2q_core_remote_abort(&ep->core, "wait_counter") : ret;
 }
 
 /* A removed endpoint cannot be armed and need not be: the look after it says so. */
@@ -126,6 +153,7 @@ const struct l3l2q_transport l3l2q_driver = {
 	.kick = driver_kick,
 	.sleep = driver_sleep,
 	.sleep_counter = driver_sleep_counter,
+	.interrupt = driver_interrupt,
 	.arm = driver_arm,
 	.fd = driver_fd,
 	.eventfd = driver_eventfd,

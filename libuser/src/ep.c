@@ -101,6 +101,11 @@ static int start_core(struct l3l2q_ep *ep, enum l3l2q_role role, void *payload, 
 	ep->core.peer_armed = ep->rings ? &l3l2q_always_armed :
 			      peer_control ? &peer_control->armed : NULL;
 	ep->core.removed = ep->removable ? &ep->status->removed : NULL;
+	ep->core.flag_tells = ep->ops == &l3l2q_external || ep->silent;
+	if (ep->ops == &l3l2q_driver)
+		ep->core.gone = &ep->status->gone[role];
+	else
+		ep->core.gone = &ep->gone;
 	return ret;
 }
 
@@ -116,6 +121,7 @@ int l3l2q_ep_start(struct l3l2q_ep *ep, enum l3l2q_role role, void *payload, voi
 	if (!attr)
 		attr = &default_attr;
 	ep->spin_ns = spin_ns(attr);
+	ep->interruptible = attr->flags & L3L2Q_ATTR_INTERRUPTIBLE;
 	ep->window = attr->window ? attr->window : 1;
 	ep->tx_half.spinner.max_ns = ep->spin_ns;
 	ep->rx_half.spinner.max_ns = ep->spin_ns;
@@ -137,6 +143,8 @@ int l3l2q_ep_start(struct l3l2q_ep *ep, enum l3l2q_role role, void *payload, voi
 		return l3l2q_why(why, -EINVAL, "window %u is larger than depth %llu", ep->window,
 				 (unsigned long long)ep->queue.depth);
 	ret = map_books(ep, ep->queue.depth);
+	if (!ret && ep->ops->ask_peer)
+		ep->tx.ask_at = ep->rx.ask_at = 0;
 	return ret ? l3l2q_why(why, ret, "no memory for the bookkeeping of %llu messages",
 			       (unsigned long long)ep->queue.depth) : 0;
 }
@@ -157,8 +165,10 @@ int l3l2q_ep_failed(struct l3l2q_ep *ep, int ret)
 	if (kind == KIND_DETACHED)
 		return -ESHUTDOWN;
 	if (kind && kind != L3L2Q_ERR_REMOTE_ABORTED &&
-	    !__atomic_exchange_n(&ep->abort_told, 1, __ATOMIC_ACQ_REL))
+	    !__atomic_exchange_n(&ep->abort_told, 1, __ATOMIC_ACQ_REL)) {
 		l3l2q_kick_peer(ep, &ep->any_half);
+		ep->ops->interrupt(ep);
+	}
 	return ret;
 }
 
@@ -167,7 +177,7 @@ int l3l2q_ep_failed(struct l3l2q_ep *ep, int ret)
 static int check_attr(const struct l3l2q_attr *attr, struct l3l2q_failure *why)
 {
 	uint32_t known = L3L2Q_ATTR_NUMA | L3L2Q_ATTR_REGION_V3 | L3L2Q_ATTR_SILENT_PEER |
-			 L3L2Q_ATTR_COHERENT;
+			 L3L2Q_ATTR_COHERENT | L3L2Q_ATTR_INTERRUPTIBLE;
 	struct l3l2q_layout layout;
 
 	if (attr->role > L3L2Q_ROLE_L2)
@@ -243,8 +253,10 @@ L3L2Q_API int l3l2q_detach(struct l3l2q_ep *ep)
 	if (ret)
 		return ret;
 	ret = ep->ops->detach(ep);
-	if (!ret)
+	if (!ret) {
 		l3l2q_core_set_error(&ep->core, KIND_DETACHED, "detach", "detached");
+		ep->ops->interrupt(ep);
+	}
 	return ret;
 }
 
@@ -259,6 +271,16 @@ L3L2Q_API int l3l2q_abort(struct l3l2q_ep *ep)
 	ret = l3l2q_core_abort(&ep->core, L3L2Q_ERR_ENDPOINT_ERROR, "abort",
 			       "aborted by this side");
 	l3l2q_ep_failed(ep, ret);
+	return 0;
+}
+
+L3L2Q_API int l3l2q_interrupt(struct l3l2q_ep *ep)
+{
+	__atomic_store_n(&ep->tx_half.interrupted, 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&ep->rx_half.interrupted, 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&ep->any_half.interrupted, 1, __ATOMIC_RELEASE);
+	l3l2q_full_barrier();
+	ep->ops->interrupt(ep);
 	return 0;
 }
 
@@ -376,7 +398,7 @@ L3L2Q_API void l3l2q_ep_stats(const struct l3l2q_ep *ep, struct l3l2q_ep_stats *
 	*out = (struct l3l2q_ep_stats){
 		.sent = __atomic_load_n(&ep->tx.published, __ATOMIC_RELAXED),
 		.received = __atomic_load_n(&ep->rx.published, __ATOMIC_RELAXED),
-		.sent_bytes = __atomic_load_n(&ep->tx.bytes, __ATOMIC_RELAXED),
+		.sent_bytes = __atomic_load_n(&ep->tx.published_bytes, __ATOMIC_RELAXED),
 		.received_bytes = __atomic_load_n(&ep->rx.bytes, __ATOMIC_RELAXED),
 		.kicks = sum3(ep, offsetof(struct l3l2q_counts, kicks)),
 		.sleeps = sum3(ep, offsetof(struct l3l2q_counts, sleeps)),
@@ -385,8 +407,16 @@ L3L2Q_API void l3l2q_ep_stats(const struct l3l2q_ep *ep, struct l3l2q_ep_stats *
 	};
 }
 
+/* A counter of the queue as it stands, 0 in a raw region. */
+static uint32_t counter_now(const struct l3l2q_ep *ep, uint32_t offset)
+{
+	return ep->raw ? 0 : l3l2q_core_load(&ep->core, l3l2q_core_counter(&ep->core, offset));
+}
+
+/* Only of what any thread may read at any time. */
 L3L2Q_API int l3l2q_ep_dump(const struct l3l2q_ep *ep, char *text, size_t size)
 {
+	enum l3l2q_role own = (enum l3l2q_role)ep->core.role, peer = l3l2q_peer_role(own);
 	const struct l3l2q_layout *l = &ep->core.layout;
 	struct l3l2q_ep_stats stats;
 	struct l3l2q_error error;
@@ -396,20 +426,17 @@ L3L2Q_API int l3l2q_ep_dump(const struct l3l2q_ep *ep, char *text, size_t size)
 	return snprintf(text, size,
 			"%s endpoint of region %llu over %s%s, copies: %s\n"
 			"depth %llu, arenas %llu and %llu bytes, window %u\n"
-			"producer: published %llu, head seen %llu, cursor %llu%s%s\n"
-			"consumer: tail seen %llu, acquired %llu, released %llu%s\n"
+			"producer: published %llu, the peer's head counter %u\n"
+			"consumer: released %llu, the peer's tail counter %u\n"
 			"kicks %llu, sleeps %llu, spins %llu, system calls %llu\n"
 			"error: %s in %s: %s\n",
-			ep->core.role == L3L2Q_ROLE_L3 ? "L3" : "L2",
+			own == L3L2Q_ROLE_L3 ? "L3" : "L2",
 			(unsigned long long)ep->region.region_id, backend_name(ep),
 			ep->raw ? ", raw" : "", l3l2q_path_name(ep->core.path),
 			(unsigned long long)l->depth, (unsigned long long)l->input_arena_bytes,
 			(unsigned long long)l->output_arena_bytes, ep->window,
-			(unsigned long long)stats.sent, (unsigned long long)ep->tx.head,
-			(unsigned long long)ep->tx.cursor, ep->tx.stopped ? ", stopped" : "",
-			ep->tx.reserved ? ", reserved" : "",
-			(unsigned long long)ep->rx.tail, (unsigned long long)ep->rx.acquired,
-			(unsigned long long)stats.received, ep->rx.drained ? ", drained" : "",
+			(unsigned long long)stats.sent, counter_now(ep, l3l2q_ctr_head(own)),
+			(unsigned long long)stats.received, counter_now(ep, l3l2q_ctr_tail(peer)),
 			(unsigned long long)stats.kicks, (unsigned long long)stats.sleeps,
 			(unsigned long long)stats.spins, (unsigned long long)stats.syscalls,
 			l3l2q_error_name(error.kind), error.op, error.message);

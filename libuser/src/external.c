@@ -17,7 +17,8 @@ static int external_kick(struct l3l2q_ep *ep, bool self)
 	return 0;
 }
 
-static int external_sleep(struct l3l2q_ep *ep, uint32_t events, uint64_t deadline_ns)
+static int external_sleep(struct l3l2q_ep *ep, const struct l3l2q_half *half, uint32_t events,
+			  uint64_t deadline_ns)
 {
 	uint64_t nap_ns = 0;
 	uint32_t ready;
@@ -26,16 +27,25 @@ static int external_sleep(struct l3l2q_ep *ep, uint32_t events, uint64_t deadlin
 		ready = l3l2q_ready(ep, events);
 		if (ready)
 			return (int)ready;
+		if (l3l2q_half_must_return(ep, half))
+			return -EINTR;
 		if (l3l2q_now() >= deadline_ns)
 			return -ETIMEDOUT;
-		l3l2q_nap(ep, &nap_ns, deadline_ns);
+		if (l3l2q_nap(ep, &nap_ns, deadline_ns))
+			return -EINTR;
 	}
+}
+
+/* A nap ends by itself, soon. */
+static void external_interrupt(struct l3l2q_ep *ep)
+{
+	(void)ep;
 }
 
 static int external_sleep_counter(struct l3l2q_ep *ep, struct l3l2q_condition *cond,
 				  uint64_t deadline_ns)
 {
-	const int32_t *counter = l3l2q_core_counter(&ep->core, (uint32_t)cond->offset);
+	const int32_t *counter = l3l2q_core_counter(&ep->core, cond->offset);
 	uint64_t nap_ns = 0;
 
 	for (;;) {
@@ -43,9 +53,12 @@ static int external_sleep_counter(struct l3l2q_ep *ep, struct l3l2q_condition *c
 		if (l3l2q_cmp_holds(cond->cmp, cond->observed, cond->value) ||
 		    l3l2q_ready(ep, L3L2Q_EVENT_ABORT))
 			return 0;
+		if (l3l2q_half_must_return(ep, &ep->any_half))
+			return -EINTR;
 		if (l3l2q_now() >= deadline_ns)
 			return -ETIMEDOUT;
-		l3l2q_nap(ep, &nap_ns, deadline_ns);
+		if (l3l2q_nap(ep, &nap_ns, deadline_ns))
+			return -EINTR;
 	}
 }
 
@@ -81,6 +94,7 @@ const struct l3l2q_transport l3l2q_external = {
 	.kick = external_kick,
 	.sleep = external_sleep,
 	.sleep_counter = external_sleep_counter,
+	.interrupt = external_interrupt,
 	.arm = external_arm,
 	.fd = external_unsupported,
 	.eventfd = external_eventfd,

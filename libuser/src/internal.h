@@ -27,21 +27,22 @@
 	((type *)(void *)((char *)(ptr) - offsetof(type, member)))
 
 struct l3l2q_ep;
+struct l3l2q_half;
 
 /**
  * struct l3l2q_transport - what a kind of memory needs done for it
  * @name: as in l3l2q_attr.transport
  * @open_peer: make the descriptor of the other end
  * @kick: wake the peer's sleepers; self: our own as well
- * @sleep: arm, look, sleep until an event or the deadline; events or -errno
+ * @sleep: arm, look, sleep until an event or the deadline; events or -errno, -EINTR
+ *	when l3l2q_half_must_return() or, if signals may interrupt, after a signal
  * @sleep_counter: the same for one condition; 0 to look again, or -errno
+ * @interrupt: have all sleepers of this end return; async-signal-safe
+ * @ask_peer: ask the kernel whether the peer lives and keep the answer in the word
+ *	of core.gone; NULL where that word is kept up to date by the kernel
  * @arm: arm for somebody else's poll; 0 or -errno
  * @fd: what to poll
  * @eventfd: register, replace, remove
- * @ask_peer: ask the kernel whether the other side has ended, and store what it
- *	says where core.gone points; NULL where nobody can be asked
- * @interrupt: make this side's sleepers look again; async-signal-safe; NULL where
- *	they do so anyway within a nap
  * @detach: end this side cleanly
  * @release: give back everything create or attach took
  */
@@ -49,14 +50,15 @@ struct l3l2q_transport {
 	const char *name;
 	int (*open_peer)(struct l3l2q_ep *ep);
 	int (*kick)(struct l3l2q_ep *ep, bool self);
-	int (*sleep)(struct l3l2q_ep *ep, uint32_t events, uint64_t deadline_ns);
+	int (*sleep)(struct l3l2q_ep *ep, const struct l3l2q_half *half, uint32_t events,
+		     uint64_t deadline_ns);
 	int (*sleep_counter)(struct l3l2q_ep *ep, struct l3l2q_condition *cond,
 			     uint64_t deadline_ns);
+	void (*interrupt)(struct l3l2q_ep *ep);
+	void (*ask_peer)(struct l3l2q_ep *ep);
 	int (*arm)(struct l3l2q_ep *ep, uint32_t events);
 	int (*fd)(struct l3l2q_ep *ep);
 	int (*eventfd)(struct l3l2q_ep *ep, uint32_t kind, int fd);
-	void (*ask_peer)(struct l3l2q_ep *ep);
-	void (*interrupt)(struct l3l2q_ep *ep);
 	int (*detach)(struct l3l2q_ep *ep);
 	void (*release)(struct l3l2q_ep *ep);
 };
@@ -78,10 +80,27 @@ struct l3l2q_counts {
 	uint64_t spins;
 };
 
-/* One thread's half of an endpoint, beside the core's. */
+/* When the kernel was asked last, and how fast l3l2q_ticks() runs. */
+struct l3l2q_asker {
+	uint64_t ns;
+	uint64_t ticks;
+	uint64_t ticks_per_ms;
+};
+
+/**
+ * struct l3l2q_half - one thread's half of an endpoint, beside the core's
+ * @interrupted: the current blocking call, or the next one, returns -EINTR; set by
+ *	any thread or a signal handler
+ * @solo: only one processor may run this thread, so spinning cannot help
+ * @solo_age: sleeps since that was asked
+ */
 struct l3l2q_half {
 	struct l3l2q_spinner spinner;
 	struct l3l2q_counts counts;
+	struct l3l2q_asker asker;
+	uint32_t interrupted;
+	bool solo;
+	uint8_t solo_age;
 } L3L2Q_ALIGNED;
 
 struct l3l2q_map {
@@ -111,6 +130,9 @@ struct l3l2q_ep {
 	uint32_t memory;
 	uint32_t backend;		/* driver only */
 	uint32_t abort_told;
+	__u64 ask_at;			/* for calls on the endpoint itself, atomically */
+	bool asking;			/* one thread at a time asks for these */
+	bool interruptible;		/* a signal ends blocking calls */
 	bool raw;
 	bool silent;
 	bool rings;			/* driver: the peer cannot see what we arm */
@@ -157,14 +179,18 @@ uint32_t l3l2q_ready(const struct l3l2q_ep *ep, uint32_t events);
 void l3l2q_arm_word(struct l3l2q_ep *ep, uint32_t bits);
 void l3l2q_kick_peer(struct l3l2q_ep *ep, struct l3l2q_half *half);
 void l3l2q_count_syscall(struct l3l2q_ep *ep);
-void l3l2q_nap(struct l3l2q_ep *ep, uint64_t *nap_ns, uint64_t deadline_ns);
+bool l3l2q_return_interrupted(struct l3l2q_ep *ep, struct l3l2q_half *half, int *ret);
+bool l3l2q_half_must_return(const struct l3l2q_ep *ep, const struct l3l2q_half *half);
+bool l3l2q_ask(struct l3l2q_ep *ep, struct l3l2q_half *half, __u64 *ask_at);
+void l3l2q_add_gone(struct l3l2q_ep *ep, uint32_t gone);
+int l3l2q_nap(struct l3l2q_ep *ep, uint64_t *nap_ns, uint64_t deadline_ns);
 
 struct l3l2q_waiter {
 	struct l3l2q_ep *ep;
 	struct l3l2q_half *half;
 	uint32_t events;
 	bool started;
-	bool last;
+	uint32_t last;
 	int64_t timeout_ns;
 	uint64_t deadline_ns;
 	const char *op;

@@ -127,11 +127,14 @@ static void peer_died(struct l3l2q_ep *ep)
 	enum l3l2q_role peer = l3l2q_peer_role((enum l3l2q_role)ep->core.role);
 	uint32_t *state = &shared_status(ep)->state[peer];
 
-	if (__atomic_load_n(state, __ATOMIC_ACQUIRE) >= L3L2Q_STATE_DETACHED)
+	if (__atomic_load_n(state, __ATOMIC_ACQUIRE) == L3L2Q_STATE_DETACHED) {
+		l3l2q_add_gone(ep, L3L2Q_GONE_DETACHED);
 		return;
+	}
 	if (!ep->raw)
 		l3l2q_store_counter(l3l2q_core_counter(&ep->core, l3l2q_ctr_abort(peer)), 1);
 	__atomic_store_n(state, L3L2Q_STATE_DEAD, __ATOMIC_RELEASE);
+	l3l2q_add_gone(ep, L3L2Q_GONE_ABORTED);
 }
 
 /* Has the socket's other end, or the process there, gone? */
@@ -147,6 +150,31 @@ static void check_hup(struct l3l2q_ep *ep)
 	l3l2q_count_syscall(ep);
 	if (poll(pfds, 2, 0) > 0)
 		peer_died(ep);
+}
+
+/* Its abort flag and its detachment are in memory; its death is for the kernel to tell. */
+static void memfd_ask_peer(struct l3l2q_ep *ep)
+{
+	enum l3l2q_role peer = l3l2q_peer_role((enum l3l2q_role)ep->core.role);
+	uint32_t state = __atomic_load_n(&ep->status->state[peer], __ATOMIC_ACQUIRE);
+
+	if (!ep->raw && l3l2q_core_peer_aborted(&ep->core))
+		l3l2q_add_gone(ep, L3L2Q_GONE_ABORTED);
+	else if (state == L3L2Q_STATE_DETACHED)
+		l3l2q_add_gone(ep, L3L2Q_GONE_DETACHED);
+	else
+		check_hup(ep);
+}
+
+/* Async-signal-safe: sleepers on the futex, and those in an epoll. */
+static void memfd_interrupt(struct l3l2q_ep *ep)
+{
+	uint64_t one = 1;
+
+	__atomic_fetch_add(wakeups(shared_control(ep)), 1, __ATOMIC_RELEASE);
+	futex_wake(wakeups(shared_control(ep)));
+	if (write(ep->own_event, &one, sizeof(one)) < 0)
+		return;
 }
 
 /* ---- sleeping ---------------------------------------------------------- */
@@ -171,7 +199,7 @@ static int happened(struct l3l2q_ep *ep, int epoll, int timeout_ms)
 		if (events[i].data.fd != ep->own_event)
 			peer_died(ep);
 	}
-	return n < 0 && errno != EINTR ? -errno : 0;
+	return n < 0 && (errno != EINTR || ep->interruptible) ? -errno : 0;
 }
 
 /*
@@ -203,6 +231,7 @@ static int idle_epoll(struct l3l2q_ep *ep)
  */
 struct sleeper {
 	struct l3l2q_ep *ep;
+	const struct l3l2q_half *half;
 	uint64_t deadline_ns;
 	uint32_t before;
 	int epoll;
@@ -231,9 +260,10 @@ static int sleep_slice(struct sleeper *s)
 	until.tv_sec = (time_t)(end / NSEC_PER_SEC);
 	until.tv_nsec = (long)(end % NSEC_PER_SEC);
 	l3l2q_count_syscall(ep);
-	if (!futex_wait_until(wakeups(shared_control(ep)), s->before, &until) ||
-	    errno != ETIMEDOUT)
+	if (!futex_wait_until(wakeups(shared_control(ep)), s->before, &until) || errno == EAGAIN)
 		return 0;
+	if (errno != ETIMEDOUT)
+		return errno == EINTR && ep->interruptible ? -EINTR : 0;
 	check_hup(ep);
 	if (end == s->deadline_ns)
 		return -ETIMEDOUT;
@@ -247,6 +277,9 @@ static int sleeper_rest(struct sleeper *s)
 {
 	uint64_t ms = 0, now;
 
+	/* Since it armed: whatever interrupts from now on also counts a wake-up. */
+	if (l3l2q_half_must_return(s->ep, s->half))
+		return -EINTR;
 	if (s->epoll >= 0) {
 		/* Short of the deadline, which a slice meets more exactly. */
 		now = l3l2q_now() + SLICE_NS;
@@ -257,9 +290,10 @@ static int sleeper_rest(struct sleeper *s)
 	return happened(s->ep, s->epoll, ms < INT_MAX ? (int)ms : INT_MAX);
 }
 
-static int memfd_sleep(struct l3l2q_ep *ep, uint32_t events, uint64_t deadline_ns)
+static int memfd_sleep(struct l3l2q_ep *ep, const struct l3l2q_half *half, uint32_t events,
+		       uint64_t deadline_ns)
 {
-	struct sleeper s = { .ep = ep, .deadline_ns = deadline_ns, .epoll = -1 };
+	struct sleeper s = { .ep = ep, .half = half, .deadline_ns = deadline_ns, .epoll = -1 };
 	int ready, ret = 0;
 
 	do {
@@ -277,7 +311,7 @@ static int memfd_sleep(struct l3l2q_ep *ep, uint32_t events, uint64_t deadline_n
 
 static bool counter_done(struct l3l2q_ep *ep, struct l3l2q_condition *cond)
 {
-	const int32_t *counter = l3l2q_core_counter(&ep->core, (uint32_t)cond->offset);
+	const int32_t *counter = l3l2q_core_counter(&ep->core, cond->offset);
 
 	cond->observed = (int32_t)l3l2q_load_counter(counter);
 	return l3l2q_cmp_holds(cond->cmp, cond->observed, cond->value) ||
@@ -287,7 +321,9 @@ static bool counter_done(struct l3l2q_ep *ep, struct l3l2q_condition *cond)
 static int memfd_sleep_counter(struct l3l2q_ep *ep, struct l3l2q_condition *cond,
 			       uint64_t deadline_ns)
 {
-	struct sleeper s = { .ep = ep, .deadline_ns = deadline_ns, .epoll = -1 };
+	struct sleeper s = {
+		.ep = ep, .half = &ep->any_half, .deadline_ns = deadline_ns, .epoll = -1,
+	};
 	bool done;
 	int ret = 0;
 
@@ -342,7 +378,7 @@ static int memfd_detach(struct l3l2q_ep *ep)
 	l3l2q_full_barrier();
 	wake(ep, ep->peer_control, ep->peer_event);
 	if (ep->hup_fd >= 0)
-		shutdown(ep->hup_fd, SHUT_RDWR);
+		shutdown(ep->hup_fd, SHUT_WR); /* our own end does not look hung up by it */
 	return 0;
 }
 
@@ -417,6 +453,8 @@ const struct l3l2q_transport l3l2q_memfd = {
 	.kick = memfd_kick,
 	.sleep = memfd_sleep,
 	.sleep_counter = memfd_sleep_counter,
+	.interrupt = memfd_interrupt,
+	.ask_peer = memfd_ask_peer,
 	.arm = memfd_arm,
 	.fd = memfd_fd,
 	.eventfd = memfd_eventfd,

@@ -49,6 +49,22 @@ L3L2Q_API int l3l2q_consumer_settle(struct l3l2q_consumer *c, int ret)
 	return ret >= 0 || ret == -EAGAIN ? ret : l3l2q_ep_failed(ep, ret);
 }
 
+/*
+ * The queue is full, or empty: it may be time to ask the kernel about the peer. True
+ * if that brought something new, so that trying again gives another answer.
+ */
+static inline bool tx_asked(struct l3l2q_producer *p, int ret)
+{
+	return l3l2q_unlikely(ret == -EAGAIN && l3l2q_ticks() >= p->ask_at) &&
+	       l3l2q_ask(tx_ep(p), &tx_ep(p)->tx_half, &p->ask_at);
+}
+
+static inline bool rx_asked(struct l3l2q_consumer *c, int ret)
+{
+	return l3l2q_unlikely(ret == -EAGAIN && l3l2q_ticks() >= c->ask_at) &&
+	       l3l2q_ask(rx_ep(c), &rx_ep(c)->rx_half, &c->ask_at);
+}
+
 static inline int rx_done(struct l3l2q_consumer *c, int ret)
 {
 	return l3l2q_likely(!(c->kick | c->self_kick) && (ret >= 0 || ret == -EAGAIN))
@@ -123,35 +139,48 @@ static int gather_bytes(const struct iovec *iov, int count, __u64 *nbytes)
 	return 0;
 }
 
+static int try_copy(struct l3l2q_producer *p, uint32_t opcode, l3l2q_copy_fn copy,
+		    const void *arg, uint64_t nbytes)
+{
+	int ret = l3l2q_core_try_enqueue(p, opcode, copy, arg, nbytes);
+
+	if (tx_asked(p, ret))
+		ret = l3l2q_core_try_enqueue(p, opcode, copy, arg, nbytes);
+	return tx_done(p, ret);
+}
+
 static int try_enqueue(struct l3l2q_producer *p, uint32_t opcode, const void *body,
 		       uint64_t nbytes)
 {
-	return tx_done(p, l3l2q_core_try_enqueue(p, opcode, l3l2q_core_copy, body, nbytes));
+	return try_copy(p, opcode, l3l2q_core_copy, body, nbytes);
+}
+
+/* STOP has calls of its own; L2 sending it is an error that the core knows. */
+static bool is_back_door(const struct l3l2q_producer *p, uint32_t opcode)
+{
+	return opcode == L3L2Q_OP_STOP && p->core->role == L3L2Q_ROLE_L3;
 }
 
 static int try_gather(struct l3l2q_producer *p, uint32_t opcode, const struct gather *gather,
 		      uint64_t nbytes)
 {
-	return tx_done(p, l3l2q_core_try_enqueue(p, opcode, copy_gather, gather, nbytes));
+	return try_copy(p, opcode, copy_gather, gather, nbytes);
 }
 
 L3L2Q_API int l3l2q_try_enqueue(struct l3l2q_producer *p, uint32_t opcode, const void *body,
 				size_t nbytes)
 {
-	if (!body != !nbytes)
+	if (!body != !nbytes || is_back_door(p, opcode))
 		return -EINVAL;
 	return try_enqueue(p, opcode, body, nbytes);
 }
 
-L3L2Q_API int l3l2q_enqueue(struct l3l2q_producer *p, uint32_t opcode, const void *body,
-			    size_t nbytes, int64_t timeout_ns)
+static int enqueue(struct l3l2q_producer *p, uint32_t opcode, const void *body, size_t nbytes,
+		   int64_t timeout_ns)
 {
 	struct l3l2q_waiter w;
-	int ret;
+	int ret = tx_waiter(&w, p, timeout_ns, "enqueue");
 
-	if (!body != !nbytes)
-		return -EINVAL;
-	ret = tx_waiter(&w, p, timeout_ns, "enqueue");
 	if (ret)
 		return ret;
 	do {
@@ -163,12 +192,20 @@ L3L2Q_API int l3l2q_enqueue(struct l3l2q_producer *p, uint32_t opcode, const voi
 	return ret;
 }
 
+L3L2Q_API int l3l2q_enqueue(struct l3l2q_producer *p, uint32_t opcode, const void *body,
+			    size_t nbytes, int64_t timeout_ns)
+{
+	if (!body != !nbytes || is_back_door(p, opcode))
+		return -EINVAL;
+	return enqueue(p, opcode, body, nbytes, timeout_ns);
+}
+
 L3L2Q_API int l3l2q_try_enqueuev(struct l3l2q_producer *p, uint32_t opcode,
 				 const struct iovec *iov, int iovcnt)
 {
 	struct gather gather = { iov, iovcnt };
 	__u64 nbytes;
-	int ret = gather_bytes(iov, iovcnt, &nbytes);
+	int ret = is_back_door(p, opcode) ? -EINVAL : gather_bytes(iov, iovcnt, &nbytes);
 
 	return ret ? ret : try_gather(p, opcode, &gather, nbytes);
 }
@@ -179,7 +216,7 @@ L3L2Q_API int l3l2q_enqueuev(struct l3l2q_producer *p, uint32_t opcode,
 	struct gather gather = { iov, iovcnt };
 	struct l3l2q_waiter w;
 	__u64 nbytes;
-	int ret = gather_bytes(iov, iovcnt, &nbytes);
+	int ret = is_back_door(p, opcode) ? -EINVAL : gather_bytes(iov, iovcnt, &nbytes);
 
 	if (!ret)
 		ret = tx_waiter(&w, p, timeout_ns, "enqueue");
@@ -197,7 +234,11 @@ L3L2Q_API int l3l2q_enqueuev(struct l3l2q_producer *p, uint32_t opcode,
 L3L2Q_API int l3l2q_try_reserve(struct l3l2q_producer *p, size_t nbytes,
 				struct l3l2q_reservation *span)
 {
-	return tx_done(p, l3l2q_core_try_reserve(p, nbytes, span));
+	int ret = l3l2q_core_try_reserve(p, nbytes, span);
+
+	if (tx_asked(p, ret))
+		ret = l3l2q_core_try_reserve(p, nbytes, span);
+	return tx_done(p, ret);
 }
 
 L3L2Q_API int l3l2q_reserve(struct l3l2q_producer *p, size_t nbytes,
@@ -248,6 +289,9 @@ L3L2Q_API int l3l2q_batch_publish(struct l3l2q_producer *p)
 		return ret;
 	if (!p->batching)
 		return -EINVAL;
+	ret = l3l2q_core_ended(p->core, l3l2q_core_gone_word(p->core), "batch_publish");
+	if (ret)
+		return tx_done(p, ret);
 	p->batching = 0;
 	l3l2q_core_publish(p);
 	return tx_done(p, 0);
@@ -260,14 +304,18 @@ L3L2Q_API int l3l2q_try_stop(struct l3l2q_producer *p)
 
 L3L2Q_API int l3l2q_stop(struct l3l2q_producer *p, int64_t timeout_ns)
 {
-	return l3l2q_enqueue(p, L3L2Q_OP_STOP, NULL, 0, timeout_ns);
+	return enqueue(p, L3L2Q_OP_STOP, NULL, 0, timeout_ns);
 }
 
 /* ---- receiving --------------------------------------------------------- */
 
 L3L2Q_API int l3l2q_try_peek(struct l3l2q_consumer *c, struct l3l2q_message *m)
 {
-	return rx_done(c, l3l2q_core_try_peek(c, m));
+	int ret = l3l2q_core_try_peek(c, m);
+
+	if (rx_asked(c, ret))
+		ret = l3l2q_core_try_peek(c, m);
+	return rx_done(c, ret);
 }
 
 L3L2Q_API int l3l2q_peek(struct l3l2q_consumer *c, struct l3l2q_message *m, int64_t timeout_ns)
@@ -300,7 +348,11 @@ L3L2Q_API int l3l2q_release(struct l3l2q_consumer *c, const struct l3l2q_message
 L3L2Q_API int l3l2q_try_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m, void *body,
 				size_t capacity)
 {
-	return rx_done(c, l3l2q_core_try_dequeue(c, m, body, capacity));
+	int ret = l3l2q_core_try_dequeue(c, m, body, capacity);
+
+	if (rx_asked(c, ret))
+		ret = l3l2q_core_try_dequeue(c, m, body, capacity);
+	return rx_done(c, ret);
 }
 
 L3L2Q_API int l3l2q_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m, void *body,
@@ -322,9 +374,19 @@ L3L2Q_API int l3l2q_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m, v
 
 L3L2Q_API int l3l2q_peek_batch(struct l3l2q_consumer *c, struct l3l2q_message *m, int max)
 {
+	int ret;
+
 	if (max < 1)
 		return -EINVAL;
-	return rx_done(c, l3l2q_core_peek_batch(c, m, c->window == 1 ? 1 : max));
+	if (c->window == 1)
+		max = 1;
+	ret = l3l2q_core_peek_batch(c, m, max);
+	if (rx_asked(c, ret))
+		ret = l3l2q_core_peek_batch(c, m, max);
+	/* What poisoned behind a good message is for the next call, but for the peer now. */
+	if (ret > 0 && l3l2q_unlikely(l3l2q_core_live(c->core)))
+		l3l2q_ep_failed(rx_ep(c), 0);
+	return rx_done(c, ret);
 }
 
 L3L2Q_API int l3l2q_release_batch(struct l3l2q_consumer *c, const struct l3l2q_message *m, int n)

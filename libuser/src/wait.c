@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Readiness, arming, spinning and sleeping, over any transport. */
+#include <sched.h>
 #include <time.h>
 
 #include "internal.h"
@@ -9,6 +10,7 @@
 #define SPIN_TURNS 1024		/* looks between two readings of the clock */
 #define SPIN_FLOOR 32		/* bounds of the budget */
 #define SPIN_CEILING (1u << 20)
+#define SOLO_PERIOD 64		/* waits between two looks at the affinity */
 #define SLOW_LOOK_NS 1000	/* about what it takes to ask a device */
 
 static uint32_t read_flags(const uint32_t *word)
@@ -33,20 +35,22 @@ static uint32_t ctr(const struct l3l2q_ep *ep, uint32_t offset)
 
 static uint32_t ready_peer(const struct l3l2q_ep *ep)
 {
+	uint32_t gone = l3l2q_core_gone_word(&ep->core);
 	uint32_t state = L3L2Q_STATE_NONE, events = 0;
 
 	if (!ep->raw && l3l2q_core_peer_aborted(&ep->core))
 		events |= L3L2Q_EVENT_ABORT;
 	if (ep->status)
 		state = read_flags(&ep->status->state[l3l2q_peer_role(own_role(ep))]);
-	if (state >= L3L2Q_STATE_DETACHED || l3l2q_core_removed(&ep->core))
+	if (gone || state >= L3L2Q_STATE_DETACHED || l3l2q_core_removed(&ep->core))
 		events |= L3L2Q_EVENT_HUP;
-	if (state == L3L2Q_STATE_DEAD || l3l2q_core_removed(&ep->core))
+	if (gone & (L3L2Q_GONE_ABORTED | L3L2Q_GONE_REMOVED) || state == L3L2Q_STATE_DEAD ||
+	    l3l2q_core_removed(&ep->core))
 		events |= L3L2Q_EVENT_ABORT;
 	return events;
 }
 
-/* Own counters are read where nothing else says what they do: a look may be slow. */
+/* Own counters are not looked at: the peer can write them, and a look may be slow. */
 static bool ready_in(const struct l3l2q_ep *ep)
 {
 	const struct l3l2q_control *control = ep->core.control;
@@ -54,7 +58,7 @@ static bool ready_in(const struct l3l2q_ep *ep)
 	uint32_t flags = read_flags(&control->consumer_flags), head = 0;
 
 	if (!(flags & L3L2Q_CONSUMER_SEEN))
-		head = ctr(ep, l3l2q_ctr_head(peer));
+		head = (uint32_t)__atomic_load_n(&ep->rx.published, __ATOMIC_RELAXED);
 	return l3l2q_readable(ctr(ep, l3l2q_ctr_tail(peer)), head, flags,
 			      read_word(&control->seen_tail));
 }
@@ -66,7 +70,7 @@ static bool ready_out(const struct l3l2q_ep *ep)
 	uint32_t flags = read_flags(&control->producer_flags), tail = 0;
 
 	if (!(flags & L3L2Q_PRODUCER_NEED))
-		tail = ctr(ep, l3l2q_ctr_tail(own));
+		tail = (uint32_t)__atomic_load_n(&ep->tx.published, __ATOMIC_RELAXED);
 	return l3l2q_writable(tail, ctr(ep, l3l2q_ctr_head(own)),
 			      (uint32_t)ep->core.layout.depth, flags,
 			      read_word(&control->need_head));
@@ -114,21 +118,102 @@ void l3l2q_count_syscall(struct l3l2q_ep *ep)
 	__atomic_fetch_add(&ep->syscalls, 1, __ATOMIC_RELAXED);
 }
 
-/* Sleep a little, longer each time, where nobody would wake us. */
-void l3l2q_nap(struct l3l2q_ep *ep, uint64_t *nap_ns, uint64_t deadline_ns)
+/* ---- being interrupted -------------------------------------------------- */
+
+/* A call that sleeps has to return, or at least to look again. */
+bool l3l2q_half_must_return(const struct l3l2q_ep *ep, const struct l3l2q_half *half)
+{
+	return __atomic_load_n(&half->interrupted, __ATOMIC_ACQUIRE) || l3l2q_ep_live(ep);
+}
+
+/* A sleep returned -EINTR: true if the call returns *ret, else it goes on. */
+bool l3l2q_return_interrupted(struct l3l2q_ep *ep, struct l3l2q_half *half, int *ret)
+{
+	if (__atomic_exchange_n(&half->interrupted, 0, __ATOMIC_ACQUIRE)) {
+		*ret = -EINTR;
+		return true;
+	}
+	*ret = l3l2q_ep_live(ep);
+	/* After the peer's abort there may still be messages: trying tells. */
+	if (*ret)
+		return *ret != -ECONNABORTED;
+	*ret = -EINTR;
+	return ep->interruptible;
+}
+
+/* ---- asking the kernel about the peer ------------------------------------- */
+
+#define ASK_PERIOD_NS 1000000ull
+#define ASK_TICKS_PER_MS 20000ull	/* until it is known; slow rather than fast */
+
+void l3l2q_add_gone(struct l3l2q_ep *ep, uint32_t gone)
+{
+	__atomic_fetch_or(&ep->gone, gone, __ATOMIC_RELEASE);
+}
+
+/*
+ * Ask whether the peer lives, once a millisecond at most; @ask_at becomes when to come
+ * again. True if the answer is new.
+ */
+bool l3l2q_ask(struct l3l2q_ep *ep, struct l3l2q_half *half, __u64 *ask_at)
+{
+	struct l3l2q_asker *a = &half->asker;
+	uint64_t now, ticks, passed;
+
+	if (!ep->ops->ask_peer || ep->gone)
+		return false;
+	now = l3l2q_now();
+	ticks = l3l2q_ticks();
+	passed = now - a->ns;
+	if (!a->ticks_per_ms)
+		a->ticks_per_ms = ASK_TICKS_PER_MS;
+	if (a->ns && passed >= ASK_PERIOD_NS / 16 && passed <= 1000 * ASK_PERIOD_NS)
+		a->ticks_per_ms = (ticks - a->ticks) * ASK_PERIOD_NS / passed;
+	if (a->ns && passed < ASK_PERIOD_NS) {
+		__atomic_store_n(ask_at, ticks + (ASK_PERIOD_NS - passed) *
+				 a->ticks_per_ms / ASK_PERIOD_NS, __ATOMIC_RELAXED);
+		return false;
+	}
+	a->ns = now;
+	a->ticks = ticks;
+	__atomic_store_n(ask_at, ticks + a->ticks_per_ms, __ATOMIC_RELAXED);
+	ep->ops->ask_peer(ep);
+	return __atomic_load_n(&ep->gone, __ATOMIC_ACQUIRE);
+}
+
+/* The same for a call on the endpoint itself, which several threads may make. */
+static bool ask_any(struct l3l2q_ep *ep)
+{
+	bool asked;
+
+	if (l3l2q_ticks() < __atomic_load_n(&ep->ask_at, __ATOMIC_RELAXED) ||
+	    __atomic_exchange_n(&ep->asking, true, __ATOMIC_ACQUIRE))
+		return false;
+	asked = l3l2q_ask(ep, &ep->any_half, &ep->ask_at);
+	__atomic_store_n(&ep->asking, false, __ATOMIC_RELEASE);
+	return asked;
+}
+
+/*
+ * Sleep a little, longer each time, where nobody would wake us. -EINTR after a signal,
+ * if that is to end calls.
+ */
+int l3l2q_nap(struct l3l2q_ep *ep, uint64_t *nap_ns, uint64_t deadline_ns)
 {
 	uint64_t now = l3l2q_now();
 	struct timespec ts = { 0 };
 
 	if (now >= deadline_ns)
-		return;
+		return 0;
 	l3l2q_count_syscall(ep);
 	if (*nap_ns < NAP_MIN_NS)
 		*nap_ns = NAP_MIN_NS;
 	ts.tv_nsec = (long)(*nap_ns < deadline_ns - now ? *nap_ns : deadline_ns - now);
-	nanosleep(&ts, NULL);
+	if (nanosleep(&ts, NULL) && ep->interruptible)
+		return -EINTR;
 	if (*nap_ns < NAP_MAX_NS)
 		*nap_ns *= 2;
+	return 0;
 }
 
 /* ---- spinning ---------------------------------------------------------- */
@@ -174,6 +259,23 @@ static uint32_t spin(struct l3l2q_ep *ep, struct l3l2q_spinner *s, uint32_t even
 	return 0;
 }
 
+/* True if only one processor may run this thread: the peer waits for it, then. */
+static bool is_solo(void)
+{
+	cpu_set_t set;
+
+	return !sched_getaffinity(0, sizeof(set), &set) && CPU_COUNT(&set) == 1;
+}
+
+/* Asked after a spin without success, now and then. */
+static void spinner_check_solo(struct l3l2q_ep *ep, struct l3l2q_half *half)
+{
+	if (half == &ep->any_half || half->solo_age++ % SOLO_PERIOD)
+		return;
+	l3l2q_count_syscall(ep);
+	half->solo = is_solo();
+}
+
 /*
  * Wait for events: spin, then sleep. Returns those that hold, -ETIMEDOUT, or
  * another error.
@@ -188,7 +290,9 @@ static int wait_events(struct l3l2q_ep *ep, struct l3l2q_half *half, uint32_t ev
 	int ret;
 
 	events |= L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP;
-	if (s->max_ns) {
+	if (half->solo)
+		spinner_check_solo(ep, half);
+	if (s->max_ns && !half->solo) {
 		if (!s->budget)
 			s->budget = SPIN_TURNS;
 		start = l3l2q_now();
@@ -198,11 +302,12 @@ static int wait_events(struct l3l2q_ep *ep, struct l3l2q_half *half, uint32_t ev
 			l3l2q_half_count(ep, half, &half->counts.spins);
 			return (int)ready;
 		}
+		spinner_check_solo(ep, half);
 	}
 	l3l2q_half_count(ep, half, &half->counts.sleeps);
-	ret = ep->ops->sleep(ep, events, deadline);
-	/* Had it been worth to spin on? */
-	if (s->max_ns)
+	ret = ep->ops->sleep(ep, half, events, deadline);
+	/* A longer spin would have avoided a short sleep. */
+	if (s->max_ns && start)
 		spinner_learn(s, l3l2q_now() - start < s->max_ns ? s->budget * 4 : 0);
 	return ret;
 }
@@ -218,8 +323,11 @@ int l3l2q_waiter_start(struct l3l2q_waiter *w, struct l3l2q_ep *ep, struct l3l2q
 	w->timeout_ns = timeout_ns;
 	w->op = op;
 	w->started = false;
-	w->last = false;
-	return l3l2q_core_check_timeout(&ep->core, timeout_ns);
+	w->last = 0;
+	if (l3l2q_core_check_timeout(&ep->core, timeout_ns))
+		return -EINVAL;
+	return __atomic_load_n(&half->interrupted, __ATOMIC_RELAXED) &&
+	       __atomic_exchange_n(&half->interrupted, 0, __ATOMIC_ACQUIRE) ? -EINTR : 0;
 }
 
 /* Out of time: that may be the peer's abort. */
@@ -238,53 +346,96 @@ int l3l2q_waiter_next(struct l3l2q_waiter *w)
 
 	if (!w->timeout_ns)
 		return waiter_timed_out(w);
-	if (w->last) {
-		ret = l3l2q_core_timed_out(&w->ep->core, w->op);
-		return ret == -ETIMEDOUT ? -EPIPE : l3l2q_ep_failed(w->ep, ret);
-	}
+	if (w->last & L3L2Q_EVENT_ABORT)
+		return l3l2q_core_remote_abort(&w->ep->core, w->op);
+	if (w->last)
+		return -EPIPE;
 	if (!w->started) {
 		w->deadline_ns = l3l2q_deadline(w->timeout_ns);
 		w->started = true;
+	} else if (l3l2q_now() >= w->deadline_ns) {
+		/* What seemed ready was not, which a hostile peer can go on with. */
+		return waiter_timed_out(w);
 	}
 	ret = wait_events(w->ep, w->half, w->events, w->deadline_ns);
 	if (ret == -ETIMEDOUT)
 		return waiter_timed_out(w);
+	if (ret == -EINTR)
+		return l3l2q_return_interrupted(w->ep, w->half, &ret) ? ret : 0;
 	if (ret < 0)
 		return l3l2q_ep_failed(w->ep, ret);
-	w->last = ret & (L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP);
+	w->last = (uint32_t)ret & (L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP);
 	return 0;
 }
 
 /* ---- on an endpoint ---------------------------------------------------- */
 
+/*
+ * What holds now. The error of an endpoint comes first, but for the peer's abort while
+ * there is something left to acquire.
+ */
+static int ready_now(struct l3l2q_ep *ep, uint32_t events)
+{
+	int ret = l3l2q_ep_live(ep);
+	uint32_t ready;
+
+	if (ret && (ret != -ECONNABORTED || l3l2q_core_can_receive(&ep->core)))
+		return ret;
+	ready = l3l2q_ready(ep, events);
+	return ret && !(ready & L3L2Q_EVENT_IN) ? ret : (int)ready;
+}
+
+/* Before anything waits for room: what a batch holds back may be what takes it. */
+static void publish_batch(struct l3l2q_ep *ep, uint32_t events)
+{
+	if (events & L3L2Q_EVENT_OUT && !ep->raw && ep->tx.published != ep->tx.tail) {
+		l3l2q_core_publish(&ep->tx);
+		l3l2q_producer_settle(&ep->tx, 0);
+	}
+}
+
 L3L2Q_API int l3l2q_wait(struct l3l2q_ep *ep, uint32_t events, int64_t timeout_ns)
 {
-	uint32_t mask = L3L2Q_EVENT_IN | L3L2Q_EVENT_OUT, ready;
-	int ret = l3l2q_ep_live(ep);
+	uint32_t all = events | L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP;
+	uint64_t deadline = 0;
+	int ret;
 
+	if (events & ~(L3L2Q_EVENT_IN | L3L2Q_EVENT_OUT) || timeout_ns < 0)
+		return -EINVAL;
+	ret = ready_now(ep, all);
+	if (!ret && !timeout_ns && ask_any(ep))
+		ret = ready_now(ep, all);
 	if (ret)
 		return ret;
-	if (events & ~mask || timeout_ns < 0)
-		return -EINVAL;
-	ready = l3l2q_ready(ep, events | L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP);
-	if (ready)
-		return (int)ready;
 	if (!timeout_ns)
 		return -ETIMEDOUT;
-	return wait_events(ep, &ep->any_half, events, l3l2q_deadline(timeout_ns));
+	deadline = l3l2q_deadline(timeout_ns);
+	publish_batch(ep, events);
+	do {
+		if (__atomic_exchange_n(&ep->any_half.interrupted, 0, __ATOMIC_ACQUIRE))
+			return -EINTR;
+		ret = wait_events(ep, &ep->any_half, events, deadline);
+		if (ret != -EINTR || l3l2q_return_interrupted(ep, &ep->any_half, &ret))
+			return ret;
+		ret = ready_now(ep, all);
+	} while (!ret);
+	return ret;
 }
 
 L3L2Q_API int l3l2q_arm(struct l3l2q_ep *ep, uint32_t events)
 {
+	uint32_t all = events | L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP;
 	int ret = l3l2q_ep_live(ep);
 
-	if (ret)
-		return ret;
 	if (events & ~(L3L2Q_EVENT_IN | L3L2Q_EVENT_OUT))
 		return -EINVAL;
-	events |= L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP;
-	ret = ep->ops->arm(ep, events);
-	return ret ? ret : (int)l3l2q_ready(ep, events);
+	if (ret)
+		return ready_now(ep, all);
+	ret = ep->ops->arm(ep, all);
+	if (ret)
+		return ret;
+	ret = ready_now(ep, all);
+	return !ret && ask_any(ep) ? ready_now(ep, all) : ret;
 }
 
 L3L2Q_API int l3l2q_fd(struct l3l2q_ep *ep)

@@ -13,11 +13,12 @@
  *   -ETIMEDOUT     a blocking form ran out of time; nothing changed
  *   -EINVAL        bad argument; nothing changed
  *   -EMSGSIZE      larger than the arena or than the caller's buffer; nothing changed
- *   -EPIPE         STOP was published before; nothing changed
+ *   -ESHUTDOWN     STOP was published before; nothing changed
+ *   -EPIPE         the other side has detached; nothing changed
  * and, from then on always, the endpoint's first error:
  *   -EPROTO        BAD_DESCRIPTOR: the scalars were refused
  *   -EBADMSG       INVALID_DESCRIPTOR: the peer broke the protocol
- *   -EPERM         OWNERSHIP: this side broke it
+ *   -ESTALE        OWNERSHIP: this side broke it
  *   -ECONNABORTED  REMOTE_ABORTED: the peer aborted, died or was removed
  *   -EIO           ENDPOINT_ERROR
  */
@@ -76,6 +77,26 @@ static inline void l3l2q_relax(void)
 #endif
 }
 
+/*
+ * A counter that runs at a steady rate, to ask the kernel rarely without reading a
+ * clock. Where there is none, the largest value but one: every call may ask then.
+ */
+static inline __u64 l3l2q_ticks(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	return __builtin_ia32_rdtsc();
+#elif defined(__aarch64__)
+	__u64 ticks;
+
+	__asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+	return ticks;
+#else
+	return ~(__u64)0 - 1;
+#endif
+}
+
+#define L3L2Q_ASK_NEVER (~(__u64)0)
+
 /* ---- endpoint ---------------------------------------------------------- */
 
 /**
@@ -83,6 +104,8 @@ static inline void l3l2q_relax(void)
  * @payload: first byte of the payload range
  * @counters: first byte of the counter range, 64-byte aligned
  * @removed: word that is non-zero once the memory is gone, or NULL
+ * @gone: word of L3L2Q_GONE_* that is non-zero once the other side has ended; where
+ *	nothing but the abort flag tells, @never_gone
  * @control: own readiness words, or NULL where nobody sleeps. Private memory where
  *	the peer could write the shared ones
  * @armed: own armed word, which the peer reads and clears; NULL where nobody sleeps
@@ -92,6 +115,9 @@ static inline void l3l2q_relax(void)
  * @role: enum l3l2q_role
  * @memory: enum l3l2q_memory of payload and counters
  * @path: enum l3l2q_path
+ * @flag_tells: only the peer's abort flag tells of its end: receiving calls that
+ *	find nothing look at it
+ * @never_gone: 0
  * @failing: claimed by whoever records the first error
  * @error: the first error; its kind is stored last
  */
@@ -99,6 +125,7 @@ struct l3l2q_core {
 	unsigned char *payload;
 	unsigned char *counters;
 	const __u32 *removed;
+	const __u32 *gone;
 	struct l3l2q_control *control;
 	__u32 *armed;
 	const __u32 *peer_armed;
@@ -107,11 +134,13 @@ struct l3l2q_core {
 	__u32 role;
 	__u32 memory;
 	__u32 path;
+	__u32 flag_tells;
+	__u32 never_gone;
 	__u32 failing;
 	struct l3l2q_error error;
 };
 
-static inline __s32 *l3l2q_core_counter(const struct l3l2q_core *core, __u32 offset)
+static inline __s32 *l3l2q_core_counter(const struct l3l2q_core *core, __u64 offset)
 {
 	return (__s32 *)(void *)(core->counters + offset);
 }
@@ -158,7 +187,7 @@ static inline int l3l2q_core_errno(__u32 kind)
 	case L3L2Q_ERR_BAD_DESCRIPTOR: return -EPROTO;
 	case L3L2Q_ERR_INVALID_DESCRIPTOR: return -EBADMSG;
 	case L3L2Q_ERR_OUT_OF_SPACE: return -ENOSPC;
-	case L3L2Q_ERR_OWNERSHIP: return -EPERM;
+	case L3L2Q_ERR_OWNERSHIP: return -ESTALE;
 	case L3L2Q_ERR_REMOTE_ABORTED: return -ECONNABORTED;
 	default: return -EIO;
 	}
@@ -174,10 +203,11 @@ static inline int l3l2q_core_live(const struct l3l2q_core *core)
 	return l3l2q_core_errno(kind);
 }
 
-/* The same, for those who ask for nothing more. */
+/* True if neither this side nor the other one has ended: the fast paths may be taken. */
 static inline int l3l2q_core_sound(const struct l3l2q_core *core)
 {
-	return l3l2q_likely(!__atomic_load_n(&core->error.kind, __ATOMIC_ACQUIRE));
+	return l3l2q_likely(!(__atomic_load_n(&core->error.kind, __ATOMIC_ACQUIRE) |
+			      __atomic_load_n(core->gone, __ATOMIC_ACQUIRE)));
 }
 
 /* Is the memory such that loads, stores and memcpy are all there is to it? */
@@ -202,6 +232,17 @@ static inline int l3l2q_core_removed(const struct l3l2q_core *core)
 	else
 		l3l2q_load_fence();
 	return __atomic_load_n(core->removed, __ATOMIC_ACQUIRE) != 0;
+}
+
+/*
+ * 0 if messages can still be delivered: the peer's end does not take back what it
+ * published before, unless the memory went with it.
+ */
+static inline int l3l2q_core_can_receive(const struct l3l2q_core *core)
+{
+	int ret = l3l2q_core_live(core);
+
+	return ret == -ECONNABORTED && !l3l2q_core_removed(core) ? 0 : ret;
 }
 
 static inline __s32 l3l2q_core_peer_flag(const struct l3l2q_core *core)
@@ -271,18 +312,49 @@ static inline int l3l2q_core_remote_abort(struct l3l2q_core *core, const char *o
 }
 
 /*
+ * 0 while the other side lives, else how it ended: -ECONNABORTED, which is recorded,
+ * or -EPIPE. @gone is what was read of the word before the last look at the queue.
+ */
+static inline int l3l2q_core_ended(struct l3l2q_core *core, __u32 gone, const char *op)
+{
+	if (gone & (L3L2Q_GONE_ABORTED | L3L2Q_GONE_REMOVED))
+		return l3l2q_core_remote_abort(core, op);
+	return gone ? -EPIPE : 0;
+}
+
+/* L3L2Q_GONE_* as far as memory tells by a word. */
+static inline __u32 l3l2q_core_gone_word(const struct l3l2q_core *core)
+{
+	return __atomic_load_n(core->gone, __ATOMIC_ACQUIRE);
+}
+
+/* What tells of the other side's end, for a receiving call. */
+static inline __u32 l3l2q_core_gone(const struct l3l2q_core *core)
+{
+	__u32 gone = l3l2q_core_gone_word(core);
+
+	if (!gone && core->flag_tells && l3l2q_core_peer_aborted(core))
+		gone = L3L2Q_GONE_ABORTED;
+	return gone;
+}
+
+/*
  * An error after shared state was at stake: set our abort flag, unless it is
  * but the consequence of the peer's end.
  */
 static inline int l3l2q_core_poison(struct l3l2q_core *core, __u32 kind,
 				    const char *op, const char *message)
 {
+	int ret = l3l2q_core_live(core);
+
+	if (ret) /* an earlier end is the cause */
+		return ret;
 	if (l3l2q_core_peer_gone(core))
 		return l3l2q_core_remote_abort(core, op);
 	return l3l2q_core_abort(core, kind, op, message);
 }
 
-/* A blocking form is out of time: was it the peer's abort? */
+/* A blocking form is out of time, which may be because the peer aborted. */
 static inline int l3l2q_core_timed_out(struct l3l2q_core *core, const char *op)
 {
 	if (l3l2q_core_removed(core) || l3l2q_core_peer_aborted(core))
@@ -338,6 +410,8 @@ static inline int l3l2q_core_init(struct l3l2q_core *core, enum l3l2q_role role,
 
 	__builtin_memset(core, 0, sizeof(*core));
 	core->role = role;
+	core->gone = &core->never_gone;
+	core->flag_tells = 1;
 	core->region_id = region->region_id;
 	core->error.region_id = region->region_id;
 	core->error.op = "none";
@@ -406,6 +480,9 @@ static inline int l3l2q_core_set_memory(struct l3l2q_core *core, __u32 memory)
  * @needing: the control page says so
  * @head_counter: shared, the peer's
  * @bytes: in bodies placed
+ * @published_bytes: in bodies that the peer can see
+ * @ask_at: l3l2q_ticks() from which on a full queue is a reason to ask the kernel
+ *	whether the peer lives
  * @oldest: first message not released that may have a body
  * @need_head: with @need_bytes: no use trying before the head is here
  * @need_bytes: size that was refused last, 0 for none
@@ -438,6 +515,8 @@ struct l3l2q_producer {
 
 	const __s32 *head_counter;
 	__u64 bytes;
+	__u64 published_bytes;
+	__u64 ask_at;
 	__u64 oldest;
 	__u64 need_head;
 	__u64 need_bytes;
@@ -469,6 +548,7 @@ static inline void l3l2q_core_producer_init(struct l3l2q_producer *p,
 	p->arena_offset = input ? l->input_arena_offset : l->output_arena_offset;
 	p->arena_end = p->arena_offset + (input ? l->input_arena_bytes : l->output_arena_bytes);
 	p->base = p->arena_offset;
+	p->ask_at = L3L2Q_ASK_NEVER;
 }
 
 /* ---- producer: what most messages take --------------------------------- */
@@ -491,7 +571,7 @@ static inline int l3l2q_producer_stuck(const struct l3l2q_producer *p, __u64 nby
 {
 	return p->needing && p->head < p->need_head && nbytes >= p->need_bytes &&
 	       nbytes <= p->arena_end - p->arena_offset && !p->reserved && l3l2q_core_plain(p->core) && l3l2q_core_sound(p->core) &&
-	       l3l2q_load_counter(p->head_counter) == (__u32)p->head;
+	       l3l2q_load_counter(p->head_counter) == (__u32)p->head && l3l2q_ticks() < p->ask_at;
 }
 
 /* Where a body at the cursor lies in the payload range; 0 without a body. */
@@ -503,7 +583,7 @@ static inline __u64 l3l2q_producer_offset(const struct l3l2q_producer *p, __u64 
 /* The same as an address, or NULL. */
 static inline void *l3l2q_producer_body(const struct l3l2q_producer *p, __u64 nbytes)
 {
-	return nbytes ? p->payload + p->base + p->cursor : 0;
+	return nbytes ? p->payload + (p->base + p->cursor) : 0;
 }
 
 /* May any side send it at any time? */
@@ -530,7 +610,7 @@ static inline void l3l2q_producer_pass(struct l3l2q_producer *p, __u64 nbytes)
 	p->starts[p->tail & p->mask] = nbytes ? p->cursor : L3L2Q_NO_BODY;
 	p->cursor += nbytes;
 	p->tail++;
-	l3l2q_core_count(&p->bytes, nbytes);
+	p->bytes += nbytes;
 }
 
 /* Place a message at the cursor, whose body is written. */
@@ -544,7 +624,9 @@ static inline void l3l2q_core_publish(struct l3l2q_producer *p)
 {
 	if (p->published == p->tail)
 		return;
-	__atomic_store_n(&p->published, p->tail, __ATOMIC_RELAXED); /* statistics read it */
+	/* Statistics read both. */
+	__atomic_store_n(&p->published, p->tail, __ATOMIC_RELAXED);
+	__atomic_store_n(&p->published_bytes, p->bytes, __ATOMIC_RELAXED);
 	l3l2q_core_store(p->core, p->tail_counter, (__u32)p->tail);
 	p->kick |= l3l2q_core_wants_kick(p->core, L3L2Q_ARM_TAIL);
 }
@@ -703,7 +785,10 @@ static inline int l3l2q_producer_probe(struct l3l2q_producer *p, __u64 nbytes,
 	if (l3l2q_unlikely(ret))
 		return ret;
 	if (l3l2q_unlikely(p->stopped))
-		return -EPIPE;
+		return -ESHUTDOWN;
+	ret = l3l2q_core_ended(p->core, l3l2q_core_gone_word(p->core), op);
+	if (l3l2q_unlikely(ret))
+		return ret;
 	if (l3l2q_unlikely(p->reserved))
 		return l3l2q_core_poison(p->core, L3L2Q_ERR_OWNERSHIP, op,
 					 "a reservation is active");
@@ -897,6 +982,12 @@ L3L2Q_SLOW int l3l2q_producer_commit(struct l3l2q_producer *p,
 	ret = l3l2q_producer_opcode(p, opcode, p->span_bytes, "commit");
 	if (ret)
 		return ret;
+	/* STOP is not a message that somebody wrote in place. */
+	if (opcode == L3L2Q_OP_STOP)
+		return -EINVAL;
+	ret = l3l2q_core_ended(p->core, l3l2q_core_gone_word(p->core), "commit");
+	if (ret)
+		return ret;
 	if (l3l2q_unlikely(l3l2q_core_removed(p->core)))
 		return l3l2q_core_remote_abort(p->core, "commit");
 	p->reserved = 0;
@@ -980,6 +1071,8 @@ struct l3l2q_held {
  *	or can be removed
  * @arena_offset: of the peer's arena in the payload range
  * @bytes: in bodies released
+ * @ask_at: l3l2q_ticks() from which on an empty queue is a reason to look whether
+ *	the peer lives
  * @oldest: first message not physically released that may have a body
  * @flags: as stored in the control page
  * @kick: the peer sleeps for what was released; the caller's to clear
@@ -1012,6 +1105,7 @@ struct l3l2q_consumer {
 
 	__u64 arena_offset;
 	__u64 bytes;
+	__u64 ask_at;
 	__u64 oldest;
 	__u32 flags;
 	__u32 kick;
@@ -1032,6 +1126,20 @@ static inline __u64 l3l2q_consumer_entries(__u64 window)
 static inline __u64 l3l2q_consumer_memory(__u64 window)
 {
 	return l3l2q_consumer_entries(window) * sizeof(struct l3l2q_held);
+}
+
+/* Publish the consumer's readiness for poll and WAIT. */
+static inline void l3l2q_consumer_tell(struct l3l2q_consumer *c, __u32 seen, __u32 flags)
+{
+	struct l3l2q_control *control = c->core->control;
+
+	if (!control)
+		return;
+	__atomic_store_n(&control->seen_tail, seen, __ATOMIC_RELAXED);
+	if (l3l2q_unlikely(flags != c->flags)) {
+		c->flags = flags;
+		__atomic_store_n(&control->consumer_flags, flags, __ATOMIC_RELEASE);
+	}
 }
 
 /**
@@ -1068,23 +1176,13 @@ static inline int l3l2q_core_consumer_init(struct l3l2q_consumer *c,
 	c->base = c->arena_offset;
 	c->window = (__u32)window;
 	c->odd = !l3l2q_core_plain(core);
+	c->ask_at = core->flag_tells ? 0 : L3L2Q_ASK_NEVER;
+	/* From the start on what is readable is said here: the peer can write our counters. */
+	l3l2q_consumer_tell(c, 0, L3L2Q_CONSUMER_SEEN);
 	return 0;
 }
 
 /* ---- consumer: what most messages take --------------------------------- */
-
-static inline void l3l2q_consumer_tell(struct l3l2q_consumer *c, __u32 seen, __u32 flags)
-{
-	struct l3l2q_control *control = c->core->control;
-
-	if (!control)
-		return;
-	__atomic_store_n(&control->seen_tail, seen, __ATOMIC_RELAXED);
-	if (l3l2q_unlikely(flags != c->flags)) {
-		c->flags = flags;
-		__atomic_store_n(&control->consumer_flags, flags, __ATOMIC_RELEASE);
-	}
-}
 
 /* The window is full: what may still be there to acquire? STOP, beyond a window. */
 L3L2Q_SLOW void l3l2q_consumer_note_full(struct l3l2q_consumer *c)
@@ -1164,8 +1262,8 @@ static inline void l3l2q_consumer_publish(struct l3l2q_consumer *c)
 }
 
 /*
- * Is there a message that may be handed out with no further thought? 1, or -EAGAIN:
- * clearly not, which whoever polls for us has been told; or 0: that takes thought.
+ * 1 if a message can be handed out on the fast path; -EAGAIN if there is none; 0 if
+ * only the slow path can tell.
  */
 static inline int l3l2q_consumer_look(struct l3l2q_consumer *c)
 {
@@ -1178,17 +1276,11 @@ static inline int l3l2q_consumer_look(struct l3l2q_consumer *c)
 		return 1;
 	news = l3l2q_load_counter(c->tail_counter) - (__u32)c->tail;
 	if (!news)
-		return -EAGAIN;
+		return l3l2q_ticks() < c->ask_at ? -EAGAIN : 0;
 	if (l3l2q_unlikely(news > c->mask + 1 - (c->tail - c->published)))
 		return 0;
 	c->tail += news;
 	return 1;
-}
-
-static inline int l3l2q_consumer_none(struct l3l2q_message *m)
-{
-	__builtin_memset(m, 0, sizeof(*m));
-	return -EAGAIN;
 }
 
 /* Keep a descriptor, and hand it out. */
@@ -1277,8 +1369,9 @@ static inline int l3l2q_consumer_locate(struct l3l2q_consumer *c, __u64 offset, 
 	if (offset != c->arena_offset || (!wraps && c->core->role != L3L2Q_ROLE_L3))
 		return -1;
 	if (!wraps) {
-		while (c->oldest < c->acquired &&
-		       (c->oldest < c->head || !c->held[c->oldest & c->held_mask].nbytes))
+		if (c->oldest < c->head)
+			c->oldest = c->head;
+		while (c->oldest < c->acquired && !c->held[c->oldest & c->held_mask].nbytes)
 			c->oldest++;
 		if (c->oldest != c->acquired &&
 		    start + nbytes - c->held[c->oldest & c->held_mask].start >
@@ -1290,23 +1383,28 @@ static inline int l3l2q_consumer_locate(struct l3l2q_consumer *c, __u64 offset, 
 	return 0;
 }
 
-/* Nothing to hand out, or nothing that may be. */
-static inline int l3l2q_consumer_nothing(struct l3l2q_consumer *c)
+/* Nothing to hand out, or nothing that may be; @gone was read before the last look. */
+static inline int l3l2q_consumer_nothing(struct l3l2q_consumer *c, __u32 gone)
 {
+	int ret = l3l2q_core_live(c->core);
+
 	l3l2q_consumer_note(c);
-	return -EAGAIN;
+	if (!ret)
+		ret = l3l2q_core_ended(c->core, gone, "peek");
+	return ret ? ret : -EAGAIN;
 }
 
 /* STOP was acquired: nothing may follow. */
 static inline int l3l2q_consumer_after_stop(struct l3l2q_consumer *c)
 {
+	__u32 gone = l3l2q_core_gone(c->core);
 	int ret = l3l2q_consumer_refresh(c);
 
 	if (ret)
 		return ret;
 	if (c->tail != c->acquired)
 		return l3l2q_consumer_bad(c, "a descriptor follows STOP");
-	return l3l2q_consumer_nothing(c);
+	return l3l2q_consumer_nothing(c, gone);
 }
 
 /* One handle is held and no window: L3 gets it again, L2 must not ask. */
@@ -1339,14 +1437,15 @@ static inline int l3l2q_consumer_judge(struct l3l2q_consumer *c, struct l3l2q_de
 	if (stop) {
 		if (offset || nbytes)
 			return l3l2q_consumer_bad(c, "STOP with a body");
-		ret = c->window > 1 ? l3l2q_consumer_refresh(c) : 0;
+		ret = l3l2q_consumer_refresh(c);
 		if (ret)
 			return ret;
-		if (c->window > 1 && c->tail != c->acquired + 1)
+		if (c->tail != c->acquired + 1)
 			return l3l2q_consumer_bad(c, "a descriptor follows STOP");
 	} else if (c->acquired - c->head >= c->window) {
+		/* The window is what is full: the peer's end is no reason yet. */
 		ret = l3l2q_consumer_refresh(c);
-		return ret ? ret : l3l2q_consumer_nothing(c);
+		return ret ? ret : l3l2q_consumer_nothing(c, 0);
 	}
 	if (!nbytes) {
 		if (offset)
@@ -1371,10 +1470,9 @@ static inline int l3l2q_consumer_judge(struct l3l2q_consumer *c, struct l3l2q_de
 L3L2Q_SLOW int l3l2q_consumer_peek(struct l3l2q_consumer *c, struct l3l2q_message *m)
 {
 	struct l3l2q_desc desc;
-	int ret;
+	__u32 gone;
+	int ret = l3l2q_core_can_receive(c->core);
 
-	__builtin_memset(m, 0, sizeof(*m));
-	ret = l3l2q_core_live(c->core);
 	if (l3l2q_unlikely(ret))
 		return ret;
 	if (c->window == 1 && c->acquired != c->head)
@@ -1382,11 +1480,13 @@ L3L2Q_SLOW int l3l2q_consumer_peek(struct l3l2q_consumer *c, struct l3l2q_messag
 	if (l3l2q_unlikely(c->stopped))
 		return l3l2q_consumer_after_stop(c);
 	if (c->tail == c->acquired) {
+		/* First whether the peer has ended: what it published before is seen then. */
+		gone = l3l2q_core_gone(c->core);
 		ret = l3l2q_consumer_refresh(c);
 		if (l3l2q_unlikely(ret))
 			return ret;
 		if (c->tail == c->acquired)
-			return l3l2q_consumer_nothing(c);
+			return l3l2q_consumer_nothing(c, gone);
 	}
 	if (l3l2q_likely(c->core->memory == L3L2Q_MEMORY_CACHED))
 		desc = l3l2q_consumer_copy(c);
@@ -1399,14 +1499,13 @@ L3L2Q_SLOW int l3l2q_consumer_peek(struct l3l2q_consumer *c, struct l3l2q_messag
 L3L2Q_SLOW int l3l2q_consumer_unexpected(struct l3l2q_consumer *c,
 					 struct l3l2q_desc desc, struct l3l2q_message *m)
 {
-	__builtin_memset(m, 0, sizeof(*m));
 	return l3l2q_consumer_judge(c, desc, m);
 }
 
 /**
  * l3l2q_core_try_peek() - acquire the next message
  * @c: the consumer
- * @m: result, valid until released; zeroed on failure
+ * @m: result, valid until released; untouched on failure
  */
 static inline int l3l2q_core_try_peek(struct l3l2q_consumer *c, struct l3l2q_message *m)
 {
@@ -1414,7 +1513,7 @@ static inline int l3l2q_core_try_peek(struct l3l2q_consumer *c, struct l3l2q_mes
 	struct l3l2q_desc desc;
 
 	if (found == -EAGAIN)
-		return l3l2q_consumer_none(m);
+		return found;
 	if (l3l2q_unlikely(!found))
 		return l3l2q_consumer_peek(c, m);
 	desc = l3l2q_consumer_copy(c);
@@ -1480,7 +1579,7 @@ static inline int l3l2q_core_peek_batch(struct l3l2q_consumer *c, struct l3l2q_m
 	__u64 known;
 
 	if (ret == -EAGAIN)
-		return l3l2q_consumer_none(m);
+		return ret;
 	if (l3l2q_unlikely(!ret))
 		return l3l2q_consumer_peek_each(c, m, max);
 	known = c->tail - c->acquired;
@@ -1563,13 +1662,15 @@ static inline int l3l2q_core_read_into(struct l3l2q_consumer *c,
 				       void *to, __u64 capacity)
 {
 	const struct l3l2q_held *held;
-	int ret = l3l2q_core_live(c->core);
+	int ret = l3l2q_core_can_receive(c->core);
 
 	if (l3l2q_unlikely(ret))
 		return ret;
 	held = l3l2q_consumer_find(c, m);
-	if (l3l2q_unlikely(!held || !to != !held->nbytes))
-		return -EINVAL;
+	if (l3l2q_unlikely(!held || !to != !held->nbytes)) {
+		ret = l3l2q_core_live(c->core);
+		return ret ? ret : -EINVAL;
+	}
 	if (l3l2q_unlikely(capacity < held->nbytes))
 		return -EMSGSIZE;
 	if (held->nbytes)
@@ -1582,7 +1683,7 @@ static inline int l3l2q_core_read_into(struct l3l2q_consumer *c,
 
 L3L2Q_SLOW int l3l2q_consumer_refuse(struct l3l2q_consumer *c)
 {
-	int ret = l3l2q_core_live(c->core);
+	int ret = l3l2q_core_can_receive(c->core);
 
 	return ret ? ret : l3l2q_core_poison(c->core, L3L2Q_ERR_OWNERSHIP, "release",
 					     "not a handle that is held");
@@ -1593,7 +1694,7 @@ static inline int l3l2q_core_complete(struct l3l2q_consumer *c, const struct l3l
 {
 	struct l3l2q_held *held = l3l2q_consumer_find(c, m);
 
-	if (l3l2q_unlikely(!held || !l3l2q_core_sound(c->core)))
+	if (l3l2q_unlikely(!held || l3l2q_core_can_receive(c->core)))
 		return l3l2q_consumer_refuse(c);
 	if (l3l2q_unlikely(c->odd && l3l2q_core_removed(c->core)))
 		return l3l2q_core_remote_abort(c->core, "release");
@@ -1689,6 +1790,8 @@ static inline int l3l2q_core_release_batch(struct l3l2q_consumer *c,
 		c->head = head;
 		l3l2q_core_count(&c->bytes, bytes);
 	}
+	if (l3l2q_unlikely(!n))
+		return l3l2q_core_can_receive(c->core);
 	for (; i < n && !ret; i++)
 		ret = l3l2q_core_complete(c, &m[i]);
 	l3l2q_core_retire(c);
@@ -1700,22 +1803,30 @@ static inline int l3l2q_consumer_dequeue(struct l3l2q_consumer *c, const struct 
 					 struct l3l2q_message *m, void *to, __u64 capacity)
 {
 	struct l3l2q_bookmark mark = l3l2q_core_bookmark(c);
-	int ret = l3l2q_core_live(c->core);
+	int ret = l3l2q_core_can_receive(c->core);
+	struct l3l2q_message next;
 
 	if (!ret && c->acquired != c->head)
 		ret = -EINVAL;
 	if (!ret)
-		ret = desc ? l3l2q_consumer_unexpected(c, *desc, m) : l3l2q_core_try_peek(c, m);
-	if (!ret && m->nbytes && (!to || m->nbytes > capacity)) {
+		ret = desc ? l3l2q_consumer_unexpected(c, *desc, &next)
+			   : l3l2q_core_try_peek(c, &next);
+	if (ret)
+		return ret;
+	if (next.nbytes && (!to || next.nbytes > capacity)) {
 		l3l2q_core_unpeek(c, mark);
-		ret = -EMSGSIZE;
-	} else if (!ret && m->nbytes) {
-		ret = l3l2q_core_read_into(c, m, to, capacity);
+		m->nbytes = next.nbytes;
+		return -EMSGSIZE;
 	}
+	if (next.nbytes)
+		ret = l3l2q_core_read_into(c, &next, to, capacity);
 	if (!ret)
-		ret = l3l2q_core_release(c, m);
-	m->data = 0;
-	return ret;
+		ret = l3l2q_core_release(c, &next);
+	if (ret)
+		return ret;
+	next.data = 0;
+	*m = next;
+	return 0;
 }
 
 L3L2Q_SLOW int l3l2q_consumer_dequeue_any(struct l3l2q_consumer *c, struct l3l2q_message *m,
@@ -1733,7 +1844,7 @@ L3L2Q_SLOW int l3l2q_consumer_dequeue_this(struct l3l2q_consumer *c, struct l3l2
 /**
  * l3l2q_core_try_dequeue() - copy the next message out and release it
  * @c: the consumer
- * @m: result, its data NULL
+ * @m: result, its data NULL; on failure untouched, but for nbytes with -EMSGSIZE
  * @to: where to; not touched if the message has no body
  * @capacity: bytes at @to
  *
@@ -1749,7 +1860,7 @@ static inline int l3l2q_core_try_dequeue(struct l3l2q_consumer *c, struct l3l2q_
 	if (l3l2q_unlikely(!found || c->acquired != c->head))
 		return l3l2q_consumer_dequeue_any(c, m, to, capacity);
 	if (found == -EAGAIN)
-		return l3l2q_consumer_none(m);
+		return found;
 	desc = l3l2q_consumer_copy(c);
 	if (l3l2q_unlikely(!l3l2q_consumer_fits(c, desc, to, capacity)))
 		return l3l2q_consumer_dequeue_this(c, desc, m, to, capacity);

@@ -71,7 +71,7 @@ L3L2Q_INLINE int l3l2q_inline_try_peek(struct l3l2q_consumer *c, struct l3l2q_me
 	struct l3l2q_desc desc;
 
 	if (found == -EAGAIN)
-		return l3l2q_consumer_none(m);
+		return found;
 	if (l3l2q_unlikely(!found))
 		return l3l2q_try_peek(c, m);
 	desc = l3l2q_consumer_copy(c);
@@ -99,7 +99,7 @@ L3L2Q_INLINE int l3l2q_inline_try_dequeue(struct l3l2q_consumer *c, struct l3l2q
 	if (l3l2q_unlikely(!found || c->acquired != c->head))
 		return l3l2q_try_dequeue(c, m, body, capacity);
 	if (found == -EAGAIN)
-		return l3l2q_consumer_none(m);
+		return found;
 	desc = l3l2q_consumer_copy(c);
 	if (l3l2q_unlikely(!l3l2q_consumer_fits(c, desc, body, capacity)))
 		return l3l2q_try_dequeue(c, m, body, capacity);
