@@ -14,8 +14,12 @@ n=0
 
 echo 'TAP version 13'
 echo 1..2
-for cc in "${HOSTCC:-gcc}" aarch64-linux-gnu-gcc; do
+for cc in "${HOSTCC:-gcc}" "$(selftests/checks/cross.sh 2>"$tmp/no-cc")"; do
 	n=$((n + 1))
+	if [ -z "$cc" ]; then
+		echo "ok $n core.h for aarch64 # SKIP $(cat "$tmp/no-cc")"
+		continue
+	fi
 	machine=$("$cc" -dumpmachine)
 	err='' flags=()
 	# Else gcc calls libgcc for atomics, as core.h says.
@@ -34,7 +38,7 @@ for cc in "${HOSTCC:-gcc}" aarch64-linux-gnu-gcc; do
 		-isystem "$("$cc" -print-file-name=include)" \
 		-isystem "$tmp/kernel" -Ilibuser/include -Iuapi \
 		-c -o "$tmp/o.o" selftests/freestanding.c 2>"$tmp/err"; then
-		err=$("${cc%gcc}nm" -u "$tmp/o.o" | awk '{ print $NF }' | grep -vxE 'memcpy|memmove|memset|memcmp')
+		err=$("$("$cc" -print-prog-name=nm)" -u "$tmp/o.o" | awk '{ print $NF }' | grep -vxE 'memcpy|memmove|memset|memcmp')
 		if [ -n "$err" ]; then
 			echo "undefined:" "$err" | sed 's/^/# /'
 		fi

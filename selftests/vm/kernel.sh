@@ -384,9 +384,12 @@ strip_tree() {
 }
 
 do_arm64_64k() {
-	local ver out tarball src cross=
+	local ver out tarball src cc args=(ARCH=arm64)
 
-	[ "$(uname -m)" = aarch64 ] || cross=aarch64-linux-gnu-
+	if [ "$(uname -m)" != aarch64 ]; then
+		cc=$("$here/../checks/cross.sh") || exit 1
+		args+=(CROSS_COMPILE=aarch64-linux-gnu- CC="$cc")
+	fi
 	ver=$(need_version "$source_pkg")
 	out=$cache/arm64-64k-$ver-$(sha256sum "$here/arm64-64k.config" | cut -c1-12)
 
@@ -400,12 +403,12 @@ do_arm64_64k() {
 		say "unpacking the kernel source"
 		unpack "$src" --wildcards --exclude='*/drivers/*.[ch]' --exclude='*/sound/*.[ch]' --exclude='*.dts*' \
 			--exclude='*.rst' --exclude='*/tools/testing/*'
-		configure "$src" "$here/arm64-64k.config" ARCH=arm64 CROSS_COMPILE=$cross
+		configure "$src" "$here/arm64-64k.config" "${args[@]}"
 		say "preparing to build modules for 64 KiB pages"
 		kmake modules_prepare
 		cp "$src/include/config/kernel.release" "$tmp/version.new"
 		strip_tree "$src" arm64
-		try_module "$src" ARCH=arm64 CROSS_COMPILE=$cross KBUILD_MODPOST_WARN=1
+		try_module "$src" "${args[@]}" KBUILD_MODPOST_WARN=1
 		mv "$tmp/version.new" "$tmp/version"
 		publish "$out"
 		prune arm64-64k "$out"

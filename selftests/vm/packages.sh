@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # packages.sh GROUP...: install the Debian packages that these groups need and
-# that are missing. Says what it does; does nothing where all is there.
+# that are missing. Says what it does; does nothing where all is there, and never
+# removes a package: what conflicts with an installed one is left out, and the tests
+# that need it are skipped.
 #
 #	build	compile library, tools and modules
 #	guest	boot a guest
@@ -20,22 +22,26 @@ case $(dpkg --print-architecture 2>/dev/null) in
 arm64)
 	qemu=(qemu-system-arm)
 	cross=()
+	more=(musl-tools)
 	;;
 *)
 	qemu=(qemu-system-x86)
-	cross=(qemu-system-arm libc6-dev-arm64-cross)
+	# gcc-N-aarch64-linux-gnu conflicts with gcc-multilib; N is that of the package gcc
+	cross=(qemu-system-arm gcc-N-aarch64-linux-gnu libc6-dev-arm64-cross linux-libc-dev-arm64-cross)
+	# -m32 without gcc-multilib, which conflicts with the cross compiler
+	more=(musl-tools libc6-dev-i386 lib32gcc-N-dev)
 	;;
 esac
 
-want=()
+want=() may=()
 for group in "$@"; do
 	case $group in
 	build) want+=(gcc make libc6-dev binutils xz-utils) ;;
 	guest) want+=("${qemu[@]}" cpio perl-base) ;;
 	check)
 		want+=(g++ perl bc flex bison libelf-dev kmod sparse cppcheck
-			gcc-aarch64-linux-gnu linux-libc-dev-arm64-cross pkg-config groff-base spin
-			"${cross[@]}")
+			pkg-config groff-base spin)
+		may+=("${cross[@]}" "${more[@]}")
 		;;
 	bench) want+=(libdpdk-dev pkg-config gnuplot-nox perl) ;;
 	plot) want+=(gnuplot-nox perl) ;;
@@ -56,32 +62,79 @@ fi
 have() {
 	dpkg-query -W -f '${db:Status-Abbrev}\n' "$1" 2>/dev/null | grep -q '^.i'
 }
-lacking=()
-for p in "${want[@]}"; do
-	have "$p" || lacking+=("$p")
-done
-if [ ${#lacking[@]} = 0 ]; then
+# lacking PACKAGE...: those that are not there
+lacking() {
+	local p
+
+	for p in "$@"; do
+		have "$p" || echo "$p"
+	done
+}
+# the N of gcc-N
+gcc_version() {
+	apt-cache depends gcc 2>/dev/null | sed -n 's/.*Depends: gcc-\([0-9]*\)$/\1/p' | head -n 1
+}
+
+if [ ${#may[@]} != 0 ]; then
+	n=$(gcc_version)
+	may=("${may[@]//-N-/-${n:-12}-}")
+fi
+mapfile -t need < <(lacking "${want[@]}")
+mapfile -t optional < <(lacking "${may[@]}")
+# what was refused before, for as long as the same packages are installed
+refused=${XDG_CACHE_HOME:-$HOME/.cache}/l3l2q/.refused
+state=$(stat -c %Y /var/lib/dpkg/status 2>/dev/null || true)
+if [ ${#need[@]} = 0 ] && [ "$(cat "$refused" 2>/dev/null)" = "$state ${optional[*]}" ]; then
+	optional=()
+fi
+if [ ${#need[@]} = 0 ] && [ ${#optional[@]} = 0 ]; then
 	exit 0
 fi
 
 root=()
 if [ "$(id -u)" != 0 ]; then
 	if ! command -v sudo >/dev/null; then
-		say "these packages are missing, and there is no sudo to install them: ${lacking[*]}"
-		exit 1
+		say "these packages are missing, and there is no sudo to install them: ${need[*]} ${optional[*]}"
+		[ ${#need[@]} = 0 ]
+		exit
 	fi
 	root=(sudo)
 fi
-say "installing ${lacking[*]}"
 
-install() {
+apt_get() {
 	"${root[@]}" env DEBIAN_FRONTEND=noninteractive timeout 900 \
-		apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "${lacking[@]}" \
-		</dev/null >&2
+		apt-get -qq -o DPkg::Lock::Timeout=300 "$@" </dev/null >&2
+}
+install() {
+	say "installing $*"
+	apt_get install -y --no-install-recommends --no-remove "$@"
+}
+# can PACKAGE...: together, and without removing any
+can() {
+	apt-get -qq -s install --no-install-recommends --no-remove "$@" >/dev/null 2>&1
 }
 
 # lists may be absent or too old for what the mirror still has
-if [ -z "$(apt-cache policy "${lacking[@]}" 2>/dev/null)" ] || ! install; then
-	"${root[@]}" timeout 300 apt-get -qq -o DPkg::Lock::Timeout=300 update >&2
-	install
+if [ -z "$(apt-cache policy "${need[@]}" "${optional[@]}" 2>/dev/null)" ]; then
+	apt_get update
+fi
+# one by one: what conflicts should not keep out the rest
+all=("${need[@]}") left_out=()
+for p in "${optional[@]}"; do
+	if can "${all[@]}" "$p"; then
+		all+=("$p")
+	else
+		left_out+=("$p")
+	fi
+done
+if [ ${#left_out[@]} != 0 ]; then
+	say "left out: apt does not know them, or would remove other packages for them: ${left_out[*]}"
+fi
+if [ ${#all[@]} != 0 ] && ! install "${all[@]}"; then
+	apt_get update
+	install "${all[@]}"
+fi
+if [ ${#left_out[@]} != 0 ]; then
+	mkdir -p "${refused%/*}"
+	echo "$(stat -c %Y /var/lib/dpkg/status) ${left_out[*]}" >"$refused"
 fi
