@@ -13,6 +13,9 @@ INCLUDEDIR ?= $(PREFIX)/include
 MANDIR ?= $(PREFIX)/share/man
 DESTDIR ?=
 
+# not include/config/kernel.release, which Debian leaves at the upstream version
+KRELEASE := $(shell sed -n 's/^.define UTS_RELEASE "\(.*\)"/\1/p' $(KDIR)/include/generated/utsrelease.h 2>/dev/null)
+
 ifneq ($(filter default undefined,$(origin CC)),)
 CC := $(CROSS_COMPILE)gcc
 endif
@@ -36,12 +39,12 @@ export V
 MAKEFLAGS += -rR
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all help modules lib tools demo check check-debug style native guest bench bench-vm bench-insn bench-readme install uninstall clean tests kmod kmod-tests FORCE
+.PHONY: all help modules no-modules lib tools demo check check-debug style native guest bench bench-vm bench-insn bench-readme install uninstall clean tests kmod kmod-tests FORCE
 
-all: modules lib tools
+all: lib tools $(if $(KRELEASE),modules,no-modules)
 
 help:
-	@echo 'make all          module, library and tools (the default)'
+	@echo 'make all          library and tools (the default), and the module if KDIR has the headers'
 	@echo 'make modules      the kernel module for KDIR ($(KDIR))'
 	@echo 'make lib          build/lib/libl3l2q.so.$(ABI), libl3l2q.a, l3l2q.pc'
 	@echo 'make tools        build/bin/*'
@@ -55,7 +58,7 @@ help:
 	@echo '                  V=1 says where they are)'
 	@echo 'make bench-readme puts the results of bench and bench-vm into README.md'
 	@echo 'make install      library, headers, tools, manual pages; the module if it was built'
-	@echo 'make uninstall    removes these, except for the module'
+	@echo 'make uninstall    removes these; of modules, the one for KDIR'
 	@echo 'make clean        removes everything built'
 	@echo
 	@echo 'KDIR=DIR ARCH=A CROSS_COMPILE=P-   kernel headers and compiler'
@@ -70,10 +73,8 @@ help:
 # Built in a tree of links, build/kmod-RELEASE, so that different kernels do not
 # overwrite each other's objects and the source stays clean.
 
-# not include/config/kernel.release, which Debian leaves at the upstream version
-KRELEASE = $(shell sed -n 's/^.define UTS_RELEASE "\(.*\)"/\1/p' $(KDIR)/include/generated/utsrelease.h 2>/dev/null)
 KMOD = $(BUILD)/kmod-$(KRELEASE)$(KMOD_SUFFIX)
-KMOD_KEY = $(KDIR) $(ARCH) $(CROSS_COMPILE) $(KMOD_ARGS)
+KMOD_KEY = $(KDIR) $(ARCH) $(CROSS_COMPILE) $(if $(filter command,$(firstword $(origin CC))),$(CC)) $(KMOD_ARGS)
 # kmake TREE
 kmake = $(MAKE) $(if $(filter 1,$(V)),,-s) -C $(KDIR) M=$(abspath $(1)) \
 	$(if $(ARCH),ARCH=$(ARCH)) $(if $(CROSS_COMPILE),CROSS_COMPILE=$(CROSS_COMPILE)) $(KMOD_ARGS)
@@ -82,16 +83,22 @@ modules: kmod
 	$(Q)ln -sfn kmod-$(KRELEASE)/l3l2q.ko $(BUILD)/l3l2q.ko
 	@echo '  MODULE  $(KMOD)/l3l2q.ko'
 
+no-modules: | lib tools
+	@echo '  The module was left out: there are no prepared kernel headers in $(KDIR).'
+
 # kmod: the module without the link
 kmod:
-	@[ -n '$(KRELEASE)' ] || { echo 'no prepared kernel headers in $(KDIR): set KDIR='; exit 1; } >&2
+	@[ -n '$(KRELEASE)' ] || { echo 'There are no prepared kernel headers in $(KDIR):' \
+		'install those of the running kernel, or set KDIR= to where others are.'; exit 1; } >&2
 	$(Q)selftests/checks/link-tree.sh $(KMOD) '$(KMOD_KEY)' . Kbuild driver uapi
 	+$(Q)$(call kmake,$(KMOD)) modules
 
 # Library
 
 CFLAGS ?= -O2 -g
-LIB_CFLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -fPIC -fvisibility=hidden -pthread \
+# A new compiler's warnings should not stop users: only the checks set WERROR=-Werror.
+WERROR ?=
+LIB_CFLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra $(WERROR) -fPIC -fvisibility=hidden -pthread \
 	-DL3L2Q_VERSION=$(VERSION) -Ilibuser/include -Ilibuser/src -Iuapi
 LIB_SRCS := $(sort $(wildcard libuser/src/*.c))
 LIB_MAP := libuser/src/libl3l2q.map
@@ -111,8 +118,8 @@ tools: $(TOOLS) $(STATIC_TOOLS) $(EXAMPLES)
 # The library once for each variant: plain is what gets installed, the others
 # are for the tests.
 SAN_plain :=
-SAN_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-SAN_tsan := -fsanitize=thread -fno-omit-frame-pointer
+SAN_asan := -Werror -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SAN_tsan := -Werror -fsanitize=thread -fno-omit-frame-pointer
 VARIANTS := plain asan tsan
 
 define variant
@@ -158,7 +165,7 @@ $(LIB_PC): libuser/l3l2q.pc.in $(BUILD)/flags
 		-e 's,@VERSION@,$(VERSION),gI' $< >$@
 
 comma := ,
-TOOL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -pthread -Ilibuser/include -Iuapi
+TOOL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra $(WERROR) -pthread -Ilibuser/include -Iuapi
 
 PUBLIC_HEADERS := $(wildcard libuser/include/*.h libuser/include/l3l2q/*.h uapi/linux/*.h)
 
@@ -298,6 +305,13 @@ define install-list
 	  for f in $(MAN_PAGES); do echo "$$f $(MANDIR)/man$${f##*.}/$${f##*/} 644"; done; }
 endef
 
+KMOD_KO = $(if $(KRELEASE),$(KMOD)/l3l2q.ko)
+KMOD_DIR = /lib/modules/$(KRELEASE)/extra
+# Kbuild's modules_install leaves depmod out where the headers have no System.map,
+# as distributions' have not. A package runs depmod where it is unpacked.
+depmod = [ -n '$(DESTDIR)' ] || PATH="$$PATH:/usr/sbin:/sbin" depmod '$(KRELEASE)' || \
+	echo '  run depmod $(KRELEASE): modprobe does not know of the change yet'
+
 install: lib tools
 	$(Q)$(install-list) | while read -r from to mode; do \
 		[ -z '$(filter 1,$(V))' ] || echo "install $$from $(DESTDIR)$$to"; \
@@ -305,9 +319,10 @@ install: lib tools
 	done
 	$(Q)ln -sfn libl3l2q.so.$(ABI) $(DESTDIR)$(LIBDIR)/libl3l2q.so
 	$(Q)[ -n '$(DESTDIR)' ] || ldconfig 2>/dev/null || :
-	+$(Q)if [ -n '$(KRELEASE)' ] && [ -e '$(KMOD)/l3l2q.ko' ]; then \
-		echo '  INSTALL l3l2q.ko for $(KRELEASE)'; \
-		$(call kmake,$(KMOD)) INSTALL_MOD_PATH='$(DESTDIR)' CONFIG_MODULE_SIG_ALL= modules_install; \
+	$(Q)if [ -e '$(KMOD_KO)' ]; then \
+		echo '  INSTALL $(DESTDIR)$(KMOD_DIR)/l3l2q.ko'; \
+		install -D -m 644 '$(KMOD_KO)' '$(DESTDIR)$(KMOD_DIR)/l3l2q.ko' || exit 1; \
+		$(depmod); \
 	else \
 		echo '  no module was built for $(KDIR): not installed'; \
 	fi
@@ -317,7 +332,13 @@ uninstall:
 	$(Q)rm -f $(DESTDIR)$(LIBDIR)/libl3l2q.so
 	$(Q)rmdir $(DESTDIR)$(INCLUDEDIR)/l3l2q 2>/dev/null || :
 	$(Q)[ -n '$(DESTDIR)' ] || ldconfig 2>/dev/null || :
-	@echo '  the module stays: remove l3l2q.ko below $(DESTDIR)/lib/modules and run depmod'
+	$(Q)if [ -n '$(KRELEASE)' ] && [ -e '$(DESTDIR)$(KMOD_DIR)/l3l2q.ko' ]; then \
+		rm -f '$(DESTDIR)$(KMOD_DIR)/l3l2q.ko'; \
+		$(depmod); \
+	fi
+	@for ko in '$(DESTDIR)'/lib/modules/*/extra/l3l2q.ko; do \
+		[ ! -e "$$ko" ] || echo "  $$ko stays: it is of another kernel than $(KDIR)'s"; \
+	done
 
 clean:
 	$(Q)rm -rf build
