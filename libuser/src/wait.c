@@ -321,6 +321,7 @@ int l3l2q_waiter_start(struct l3l2q_waiter *w, struct l3l2q_ep *ep, struct l3l2q
 	w->half = half;
 	w->events = events;
 	w->timeout_ns = timeout_ns;
+	w->deadline_ns = 0;
 	w->op = op;
 	w->started = false;
 	w->last = 0;
