@@ -58,8 +58,8 @@ static inline int listen_at(const char *path, int backlog, char *why, size_t siz
 	int sock;
 
 	if (strlen(path) >= sizeof(name.sun_path)) {
-		snprintf(why, size, "%s: path too long for a socket (at most %zu bytes)", path,
-			 sizeof(name.sun_path) - 1);
+		snprintf(why, size, "%.150s: path too long for a socket: at most %d bytes", path,
+			 (int)sizeof(name.sun_path) - 1);
 		return -1;
 	}
 	strcpy(name.sun_path, path);

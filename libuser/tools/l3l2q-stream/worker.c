@@ -353,7 +353,8 @@ static int worker_connect(struct worker *w, const char *path, char *why, size_t 
 	struct ucred peer;
 
 	if (!socket_name(&name, path)) {
-		snprintf(why, size, "%s: path too long for a socket", path);
+		snprintf(why, size, "%.150s: path too long for a socket: at most %d bytes", path,
+			 (int)sizeof(name.sun_path) - 1);
 		return -1;
 	}
 	w->sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
