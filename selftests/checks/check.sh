@@ -3,9 +3,9 @@
 #
 # check.sh check|debug|style|native|guest|stock: what "make check", "make check-debug",
 # "make style" and so on run. A step that fails does not stop the others; what
-# cannot even be built counts as one failure. Prints the sum as its last line and
-# leaves it in build/results/. L3L2Q_SLOW=N multiplies the time limits, for busy
-# machines. L3L2Q_ONLY=REGEX runs only the tests that match, for work on them.
+# cannot even be built counts as one failure. Prints the time of each suite, and the
+# sum as its last line, which it leaves in build/results/. L3L2Q_SLOW=N multiplies the
+# time limits, for busy machines. L3L2Q_ONLY=REGEX runs only the tests that match, for work on them.
 
 set -uo pipefail
 
@@ -20,12 +20,26 @@ only=${L3L2Q_ONLY:-.}
 make=(env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES -u MAKELEVEL "${MAKE:-make}" -s)
 started=$(date +%s)
 
+times=$results.times
+
 mkdir -p build/results build/log
 : >"$results"
+: >"$times"
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
 title() { printf '== %s (%d s)\n' "$1" $(($(date +%s) - started)); }
+
+# timed NAME COMMAND...: remember how long it takes, with all it has to build
+timed() {
+	local name=$1 t0 st=0
+	shift
+
+	t0=$(date +%s)
+	"$@" || st=$?
+	echo "$name $(($(date +%s) - t0))" >>"$times"
+	return $st
+}
 
 # result SUITE PASSED FAILED SKIPPED
 result() { echo "$1 $2 $3 $4" >>"$results"; }
@@ -36,7 +50,7 @@ step() {
 	shift
 
 	# stderr is shown as it comes: downloads and builds take their time
-	if timeout -k 10 3600 "$@" >"$log" 2> >(tee -a "$log.err" >&2); then
+	if timed "$suite" timeout -k 10 3600 "$@" >"$log" 2> >(tee -a "$log.err" >&2); then
 		return 0
 	fi
 	echo "  FAIL $suite: ${*: -1}"
@@ -48,7 +62,7 @@ step() {
 native() {
 	local suite=$1
 	shift
-	"$here/native.sh" --suite "$suite" --results "$results" "$@"
+	timed "$suite" "$here/native.sh" --suite "$suite" --results "$results" "$@"
 }
 
 # the NPU memory that npu_standin has for everybody: RAM, and npu1's window
@@ -119,7 +133,12 @@ guest() {
 	case $kernel in
 	*-arm64)
 		b=build/aarch64-linux-gnu
-		args=(ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu-)
+		if ! p=$("$here/cross.sh" 2>&1); then
+			echo "  SKIP $suite: $p"
+			result "$suite" 0 0 1
+			return
+		fi
+		args=(ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu- CC="$p")
 		step 'build-npusim' "${make[@]}" -j"$(nproc)" lib tools || return
 		;;
 	esac
@@ -146,7 +165,7 @@ guest() {
 	for p in "${modules[@]}"; do
 		args+=(--module-file "$kmod-tests/$p/$p.ko")
 	done
-	"$top/selftests/vm/run.sh" --suite "$suite" --kernel "$dir" --mem "$mem" --timeout $((limit * slow)) --total $((total * slow)) \
+	timed "$suite" "$top/selftests/vm/run.sh" --suite "$suite" --kernel "$dir" --mem "$mem" --timeout $((limit * slow)) --total $((total * slow)) \
 		--module "$kmod/l3l2q.ko" "${args[@]}" --npu npu0 --npu npu1 --results "$results" \
 		--qemu -device --qemu pci-testdev,membar=16M --file "$b/bin-static/l3l2q-stream:/bin/l3l2q-stream" \
 		--file "$b/bench-static/l3l2q-bench:/bin/l3l2q-bench" -- "${specs[@]}"
@@ -173,7 +192,7 @@ guest_wc() {
 	for p in "${modules[@]}"; do
 		args+=(--module-file "build/kmod-$(cat "$dir/version")-tests/$p/$p.ko")
 	done
-	"$top/selftests/vm/run.sh" --suite guest-wc --kernel "$dir" --timeout $((300 * slow)) --total $((600 * slow)) \
+	timed guest-wc "$top/selftests/vm/run.sh" --suite guest-wc --kernel "$dir" --timeout $((300 * slow)) --total $((600 * slow)) \
 		--module "build/kmod-$(cat "$dir/version")/l3l2q.ko pci_write_combining=1" "${args[@]}" --npu npu0 --npu npu1 \
 		--results "$results" -- "${specs[@]}"
 }
@@ -193,6 +212,7 @@ style() {
 	native headers "$here/headers.sh"
 	native freestanding "$here/freestanding.sh"
 	native man "$here/man.sh"
+	native builds --limit $((600 * slow)) "$here/builds.sh"
 }
 
 models() {
@@ -238,5 +258,16 @@ style)
 	;;
 esac
 title 'sum'
-awk '{ printf "  %-20s %d passed, %d failed, %d skipped\n", $1, $2, $3, $4 }' "$results"
+awk -v results="$results" '
+	FILENAME == results { n[++rows] = $1; p[$1] += $2; f[$1] += $3; s[$1] += $4; next }
+	!($1 in p) && !($1 in t) { made[++makes] = $1 }
+	{ t[$1] += $2 }
+	END {
+		for (i = 1; i <= rows; i++)
+			if (!shown[n[i]]++)
+				printf "  %-20s %d passed, %d failed, %d skipped, %d s\n", n[i], p[n[i]], f[n[i]], s[n[i]], t[n[i]]
+		for (i = 1; i <= makes; i++)
+			printf "  %-20s %d s\n", made[i], t[made[i]]
+	}' "$results" "$times"
+printf '  %-20s %d s\n' 'all of it' $(($(date +%s) - started))
 sum
