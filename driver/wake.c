@@ -352,10 +352,11 @@ bool l3l2q_interrupted(struct l3l2q_endpoint *ep,
 }
 
 /**
- * l3l2q_watches_interrupt() - end one WAIT of each half
+ * l3l2q_watches_interrupt() - end the WAITs of both halves
  * @ep: whose WAITs
  *
- * A half that has none on the list keeps it for its next one.
+ * All that sleep, since several threads may wait for both halves at once. A half that
+ * has none on the list keeps it for its next one.
  */
 void l3l2q_watches_interrupt(struct l3l2q_endpoint *ep)
 {
@@ -366,7 +367,7 @@ void l3l2q_watches_interrupt(struct l3l2q_endpoint *ep)
 
 	spin_lock_bh(&ep->lock);
 	list_for_each_entry_safe(watch, next, &ep->watches, node) {
-		if (!(watch->halves & halves))
+		if (!watch->halves)
 			continue;
 		halves &= ~watch->halves;
 		watch->interrupted = true;

@@ -516,10 +516,8 @@ struct l3l2q_wait {
 };
 
 /*
- * INTERRUPT: end a WAIT of each half of the endpoint, the one that sleeps or else
- * the next one, by EINTR. WAITs say by L3L2Q_WAIT_CONSUMER and _PRODUCER which half
- * they are of; the first that returns EINTR for a half takes the interruption of
- * that half with it, one that names both halves takes both.
+ * INTERRUPT: end the WAITs of each half of the endpoint that sleep, or else its next
+ * one, with EINTR. A WAIT that is of both halves counts for both.
  */
 
 /* ---- ARM, EVENTFD, KICK ------------------------------------------------ */
