@@ -52,6 +52,7 @@ help:
 	@echo 'make check        style, native tests, and kselftests in a guest on a stock kernel'
 	@echo 'make check-debug  the kselftests in a guest on a debug kernel (the first time builds it)'
 	@echo 'make style, make native, make guest   the parts of check'
+	@echo 'make fuzz         fuzzes the library for TIME seconds (600); findings in build/fuzz'
 	@echo 'make bench        measures the library over memfd, against others (ARGS="--help" and so on)'
 	@echo 'make bench-vm     the same over the driver, in a QEMU guest'
 	@echo 'make bench-insn   counts instructions, against libuser/bench/insn/insn.txt (UPDATE=1 rewrites it,'

@@ -12,6 +12,7 @@
 #	bench	the benchmarks, their peers and plots
 #	plot	the plots alone
 #	insn	counting instructions
+#	fuzz	the fuzzers
 
 set -euo pipefail
 
@@ -45,6 +46,7 @@ for group in "$@"; do
 		;;
 	bench) want+=(libdpdk-dev pkg-config gnuplot-nox perl) ;;
 	plot) want+=(gnuplot-nox perl) ;;
+	fuzz) want+=(clang libclang-rt-14-dev llvm) ;;
 	insn) want+=(valgrind perl-base) ;;
 	*)
 		say "unknown group $group"

@@ -1,0 +1,524 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What an endpoint is made from, when it comes from somewhere else: scalars, transport
+ * strings, attributes, what a memfd creator sends to the attacher and the attacher does to
+ * the creator, descriptors over a socket. Nothing may crash, hang or leak a descriptor; a
+ * failing call has taken nothing and says why; the errno is one that the manual names.
+ */
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "internal.h"
+#include "fuzz.h"
+
+#define MAX_FDS	16
+#define BYTES	4096
+
+static struct fuzz_input in;
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static int count_fds(void)
+{
+	int fd, n = 0;
+
+	for (fd = 0; fd < 128; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+static void check_why(int ret, const struct l3l2q_failure *why)
+{
+	if (ret)
+		FUZZ_CHECK(why->text[0] && strnlen(why->text, sizeof(why->text)) < sizeof(why->text),
+			   "no words for %d", ret);
+}
+
+static void check_errno(int ret, const int *allowed, const char *what)
+{
+	for (; *allowed; allowed++)
+		if (ret == -*allowed)
+			return;
+	FUZZ_CHECK(!ret, "%s: %d %s", what, ret, strerrorname_np(-ret));
+}
+
+static uint64_t take_number(uint64_t good)
+{
+	static const uint64_t odd[] = {
+		0, 1, 2, 3, 63, 64, 65, 1ull << 30, 1ull << 31, 1ull << 32, 1ull << 63, UINT64_MAX,
+		UINT64_MAX - 63, UINT64_MAX / 2, 384, 4096,
+	};
+	unsigned int b = take(&in);
+
+	if (b < 208)
+		return good;
+	if (b < 224)
+		return good + (uint64_t)(int64_t)(int8_t)take(&in);
+	return b < 240 ? odd[b & 15] : take_bytes(&in, 8);
+}
+
+/* A little of everything that an endpoint can do, with an end in sight. */
+static void use(struct l3l2q_ep *ep)
+{
+	struct l3l2q_producer *p = l3l2q_ep_producer(ep);
+	struct l3l2q_consumer *c = l3l2q_ep_consumer(ep);
+	struct l3l2q_message m;
+	char text[512], body[64];
+	int32_t seen;
+	int i;
+
+	l3l2q_ep_dump(ep, text, sizeof(text));
+	for (i = 0; i < 3; i++) {
+		l3l2q_wait(ep, L3L2Q_EVENT_IN | L3L2Q_EVENT_OUT, i == 1 ? 1000000 : 0);
+		l3l2q_arm(ep, L3L2Q_EVENT_IN);
+		l3l2q_wait_counter(ep, 0, L3L2Q_CMP_GT, 0, 100000, &seen);
+		if (!p)
+			continue;
+		l3l2q_try_enqueue(p, L3L2Q_OP_DATA, text, 16);
+		l3l2q_enqueue(p, L3L2Q_OP_DATA, text, 16, 100000);
+		l3l2q_try_dequeue(c, &m, body, sizeof(body));
+		l3l2q_dequeue(c, &m, body, sizeof(body), 1000000);
+	}
+}
+
+/* ---- scalars ------------------------------------------------------------ */
+
+#define PAYLOAD 2048u
+
+/* Sections 1 and 2, for a queue: are these what an L2 has to accept? */
+static bool scalars_good(const uint64_t *s)
+{
+	unsigned __int128 end_payload = (unsigned __int128)s[2] + s[3];
+	unsigned __int128 end_counters = (unsigned __int128)s[4] + s[5], payload;
+	uint64_t major = s[0] >> 16 & 0xffff;
+
+	if (s[0] >> 32 != 0x4c334c32 || (major != 2 && major != 3) || !s[1])
+		return false;
+	if (!s[3] || s[2] % 8 || end_payload > UINT64_MAX)
+		return false;
+	if (!s[5] || s[5] % 4 || s[4] % 64 || end_counters > UINT64_MAX)
+		return false;
+	if (s[2] < end_counters && s[4] < end_payload)
+		return false;
+	if (s[6] != 0x4c33513200010001 || !s[7] || s[7] & (s[7] - 1) || s[7] > 1u << 30)
+		return false;
+	if (!s[8] || s[8] % 64 || !s[9] || s[9] % 64)
+		return false;
+	payload = (unsigned __int128)s[7] * 64 + s[8] + s[9];
+	return payload == s[10] && payload == s[3] && s[5] == 384 && s[11] == 384;
+}
+
+static void fuzz_scalars(void)
+{
+	static const int allowed[] = { EINVAL, EPROTO, EOPNOTSUPP, ENOMEM, 0 };
+	struct l3l2q_external ext = { 0 };
+	struct l3l2q_attr attr = { 0 };
+	struct l3l2q_failure why = { "" };
+	struct fuzz_guarded payload, counters;
+	struct l3l2q_ep *ep = (void *)&ext;
+	unsigned int b = take(&in), i;
+	uint64_t depth = 1ull << b % 4, in_arena = 64 * (1 + (b >> 2) % 8), good[L3L2Q_SCALARS];
+	uint64_t out_arena = PAYLOAD - 64 * depth - in_arena;
+	int ret;
+
+	if (!fuzz_guard(&payload, PAYLOAD) || !fuzz_guard(&counters, 384))
+		abort();
+	memset(payload.start, 0xa5, PAYLOAD);
+	memset(counters.start, 0, 384);
+	memcpy(good, (uint64_t[]){ 0x4c334c3200020000, 7, (uintptr_t)payload.start, PAYLOAD,
+				   (uintptr_t)counters.start, 384, 0x4c33513200010001, depth,
+				   in_arena, out_arena, PAYLOAD, 384 }, sizeof(good));
+	for (i = 0; i < L3L2Q_SCALARS; i++)
+		ext.scalars[i] = take_number(good[i]);
+	ext.role = (uint32_t)take_number(b & 1);
+	ext.memory = (uint32_t)take_number(b >> 1 & 1);
+	ext.payload = payload.start + (take(&in) == 255 ? 4 : 0);
+	ext.counters = take(&in) == 255 ? NULL : counters.start;
+	attr.window = (uint32_t)take_number(0);
+	attr.spin_ns = take_number(0);
+	/* What the scalars say of sizes has to be there. */
+	if (ext.scalars[3] > PAYLOAD || ext.scalars[10] > PAYLOAD)
+		ext.scalars[3]++;
+	fuzz_clock.is_virtual = true;
+	ret = l3l2q_attach_external(&ep, &ext, b & 128 ? &attr : NULL, &why);
+	fuzz_trace("attach_external: %d %s", ret, ret ? why.text : "");
+	check_errno(ret, allowed, "attach_external");
+	check_why(ret, &why);
+	if (ret) {
+		FUZZ_CHECK(!ep || ep == (void *)&ext, "an endpoint from a failing attach");
+		for (i = 0; i < 384; i++)
+			FUZZ_CHECK(!counters.start[i], "a refused attach wrote");
+		if (scalars_good(ext.scalars) && !((uintptr_t)ext.payload % 8) && ext.counters &&
+		    ext.role < 2 && ext.memory < 3 && (ext.memory == 0 || ext.scalars[7] > 1) && !(b & 128))
+			FUZZ_FAIL("good scalars refused: %d %s", ret, why.text);
+	} else {
+		FUZZ_CHECK(scalars_good(ext.scalars), "bad scalars accepted");
+		use(ep);
+		l3l2q_close(ep);
+	}
+	fuzz_unguard(&payload);
+	fuzz_unguard(&counters);
+}
+
+/* ---- attributes and transports ------------------------------------------- */
+
+static void fuzz_create(void)
+{
+	static const char *const starts[] = {
+		"memfd", "driver", "driver:", "ram", "pci", "pci:", "dmabuf:", "ascend:", "external", "",
+		"ascend:0x1000:", "dmabuf:0", "memfd",
+	};
+	static const int allowed[] = {
+		EINVAL, EFBIG, EDQUOT, ENOMEM, ENOSPC, ENOENT, ENODEV, EBADF, EACCES, EPERM, ENXIO, EISDIR,
+		EPROTONOSUPPORT, EOPNOTSUPP, EMFILE, ENFILE, ENOTDIR, ENOTTY, ENAMETOOLONG, ELOOP, 0
+	};
+	char transport[128];
+	struct l3l2q_attr attr = { .transport = transport };
+	struct l3l2q_failure why = { "" };
+	struct l3l2q_ep *ep = NULL;
+	unsigned int b = take(&in), i;
+	size_t n;
+	int ret;
+
+	n = (size_t)snprintf(transport, sizeof(transport), "%s", starts[b % 13]);
+	if (b >= 128)
+		for (i = take(&in) % 64; i && n < sizeof(transport) - 1; i--)
+			transport[n++] = (char)take(&in);
+	transport[n] = '\0';
+	/* Files that are no device node are not to be opened. */
+	if (strstr(transport, "driver:") == transport && strncmp(transport, "driver:/nowhere", 15))
+		return;
+	attr.role = (uint32_t)take_number(b & 1);
+	attr.depth = (uint32_t)take_number(4);
+	attr.input_arena_bytes = take_number(attr.depth ? 128 : 0);
+	attr.output_arena_bytes = take_number(attr.depth ? 192 : 0);
+	attr.payload_bytes = take_number(attr.depth ? 0 : 100);
+	attr.counter_bytes = take_number(attr.depth ? 0 : 128);
+	attr.window = (uint32_t)take_number(0);
+	attr.flags = (uint32_t)take_number(0);
+	attr.spin_ns = take_number(1);
+	attr.numa_node = (int32_t)take_number(0);
+	/* Not so large that making it takes the machine's memory. */
+	if (attr.depth > 4096 || attr.input_arena_bytes + attr.payload_bytes > 1 << 20 ||
+	    attr.output_arena_bytes + attr.counter_bytes > 1 << 20)
+		if (attr.input_arena_bytes < 1ull << 48 && attr.payload_bytes < 1ull << 48)
+			return;
+	fuzz_clock.is_virtual = false;
+	ret = l3l2q_create(&ep, &attr, &why);
+	fuzz_trace("create \"%s\": %d %s", transport, ret, ret ? why.text : "");
+	check_errno(ret, allowed, "create");
+	check_why(ret, &why);
+	if (!ret) {
+		use(ep);
+		l3l2q_close(ep);
+	}
+}
+
+/* ---- descriptors over sockets -------------------------------------------- */
+
+struct packet {
+	unsigned char bytes[BYTES];
+	size_t n;
+	int fd[MAX_FDS];
+	int nr_fds;
+};
+
+/* What the library sends, or nothing. */
+static bool receive(int sock, struct packet *packet)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(MAX_FDS * sizeof(int))];
+	} control;
+	struct iovec iov = { packet->bytes, sizeof(packet->bytes) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
+			      .msg_controllen = sizeof(control.bytes) };
+	struct cmsghdr *cmsg;
+	ssize_t n = recvmsg(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	packet->nr_fds = 0;
+	if (n <= 0)
+		return false;
+	packet->n = (size_t)n;
+	for (cmsg = CMSG_FIRSTHDR(&msg); cmsg; cmsg = CMSG_NXTHDR(&msg, cmsg)) {
+		if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
+			continue;
+		packet->nr_fds = (int)((cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+		memcpy(packet->fd, CMSG_DATA(cmsg), (size_t)packet->nr_fds * sizeof(int));
+	}
+	return true;
+}
+
+static void send_packet(int sock, const struct packet *packet)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(MAX_FDS * sizeof(int))];
+	} control = { 0 };
+	struct iovec iov = { (void *)(uintptr_t)packet->bytes, packet->n };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct cmsghdr *cmsg;
+
+	if (packet->nr_fds) {
+		msg.msg_control = control.bytes;
+		msg.msg_controllen = CMSG_SPACE((size_t)packet->nr_fds * sizeof(int));
+		cmsg = CMSG_FIRSTHDR(&msg);
+		cmsg->cmsg_level = SOL_SOCKET;
+		cmsg->cmsg_type = SCM_RIGHTS;
+		cmsg->cmsg_len = CMSG_LEN((size_t)packet->nr_fds * sizeof(int));
+		memcpy(CMSG_DATA(cmsg), packet->fd, (size_t)packet->nr_fds * sizeof(int));
+	}
+	(void)!sendmsg(sock, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void close_packet(struct packet *packet)
+{
+	while (packet->nr_fds)
+		close(packet->fd[--packet->nr_fds]);
+}
+
+/* A descriptor of some other kind. */
+static int odd_fd(void)
+{
+	int pair[2], fd = -1;
+
+	switch (take(&in) % 9) {
+	case 0:	/* a pipe that nobody reads */
+		if (!pipe2(pair, O_CLOEXEC)) {
+			close(pair[0]);
+			fd = pair[1];
+		}
+		break;
+	case 1:
+		if (!pipe2(pair, O_CLOEXEC)) {
+			close(pair[1]);
+			fd = pair[0];
+		}
+		break;
+	case 2: fd = open("/dev/null", O_RDWR | O_CLOEXEC); break;
+	case 3: fd = eventfd(0, EFD_CLOEXEC); break;	/* blocking */
+	case 4: fd = memfd_create("odd", MFD_CLOEXEC); break;
+	case 5:
+		fd = memfd_create("odd", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+		(void)!ftruncate(fd, 65536);
+		break;
+	case 6:
+		fd = memfd_create("odd", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+		(void)!ftruncate(fd, (off_t)take(&in) * 4096);
+		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+		break;
+	case 7:
+		if (!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) {
+			close(pair[0]);
+			fd = pair[1];
+		}
+		break;
+	default:
+		if (!socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair)) {
+			close(pair[0]);
+			fd = pair[1];
+		}
+	}
+	if (fd < 0)
+		abort();
+	return fd;
+}
+
+static void mutate(struct packet *packet)
+{
+	unsigned int b = take(&in), n = b & 3, i;
+	size_t at;
+
+	for (; n; n--) {
+		switch (take(&in) % 8) {
+		case 0: case 1: case 2:
+			at = take(&in) * 8 % packet->n;
+			for (i = 0; i < 8 && at + i < packet->n; i++)
+				packet->bytes[at + i] = 0;
+			packet->bytes[at] = (unsigned char)take(&in);
+			if (take(&in) & 1)
+				memset(packet->bytes + at, 0xff, 8 < packet->n - at ? 8 : packet->n - at);
+			break;
+		case 3:
+			packet->bytes[take(&in) % packet->n] ^= (unsigned char)(1u << (take(&in) & 7));
+			break;
+		case 4:
+			if (packet->nr_fds)
+				close(packet->fd[--packet->nr_fds]);
+			break;
+		case 5:
+			if (packet->nr_fds < MAX_FDS)
+				packet->fd[packet->nr_fds++] = odd_fd();
+			break;
+		case 6:
+			if (packet->nr_fds) {
+				i = take(&in) % (unsigned int)packet->nr_fds;
+				close(packet->fd[i]);
+				packet->fd[i] = odd_fd();
+			}
+			break;
+		default:
+			packet->n = packet->n > 8 && b & 128 ? take(&in) % packet->n + 1 :
+				    packet->n + 8 <= BYTES ? packet->n + 8 : packet->n;
+		}
+	}
+}
+
+static bool make(struct l3l2q_ep **ep, unsigned int b, int *fd)
+{
+	struct l3l2q_attr attr = {
+		.transport = "memfd", .role = b & 1, .depth = b & 2 ? 4 : 0, .spin_ns = 1000,
+	};
+
+	if (attr.depth) {
+		attr.input_arena_bytes = attr.output_arena_bytes = 128;
+	} else {
+		attr.payload_bytes = 100;
+		attr.counter_bytes = 128;
+	}
+	if (l3l2q_create(ep, &attr, NULL))
+		return false;
+	*fd = l3l2q_open_peer(*ep);
+	FUZZ_CHECK(*fd >= 0, "open_peer: %d", *fd);
+	return true;
+}
+
+/* The attacher is handed what a creator would never send. */
+static void fuzz_hostile_creator(void)
+{
+	static const int allowed[] = {
+		EBADF, EINVAL, EBUSY, ENODEV, ENOMEM, EPROTO, EOPNOTSUPP, EMFILE, ECONNABORTED, EPIPE, 0
+	};
+	unsigned int b = take(&in);
+	struct l3l2q_ep *creator, *ep = NULL;
+	struct l3l2q_failure why = { "" };
+	struct packet packet;
+	int fd, pair[2], ret;
+
+	if (!make(&creator, b, &fd))
+		return;
+	FUZZ_CHECK(receive(fd, &packet), "nothing to attach by");
+	mutate(&packet);
+	if (socketpair(AF_UNIX, b & 4 ? SOCK_SEQPACKET : SOCK_STREAM, 0, pair))
+		abort();
+	send_packet(pair[0], &packet);
+	if (b & 8)
+		send_packet(pair[0], &packet);
+	if (b & 16) {
+		close(pair[0]);
+		pair[0] = -1;
+	}
+	close_packet(&packet);
+	ret = l3l2q_attach(&ep, pair[1], NULL, &why);
+	fuzz_trace("attach: %d %s", ret, ret ? why.text : "");
+	check_errno(ret, allowed, "attach");
+	check_why(ret, &why);
+	if (!ret) {
+		use(ep);
+		use(creator);
+		l3l2q_close(ep);
+	} else {
+		FUZZ_CHECK(fcntl(pair[1], F_GETFD) >= 0, "a failing attach closed the descriptor");
+		close(pair[1]);
+	}
+	use(creator);
+	l3l2q_close(creator);
+	if (pair[0] >= 0)
+		close(pair[0]);
+	close(fd);
+}
+
+/* Whoever took the descriptor sends rubbish, writes everywhere, and is gone. */
+static void fuzz_hostile_attacher(void)
+{
+	unsigned int b = take(&in), n;
+	struct l3l2q_ep *creator;
+	struct packet packet, rubbish = { .n = 0 };
+	unsigned char *memory;
+	int fd, i;
+
+	if (!make(&creator, b, &fd))
+		return;
+	if (b & 64)
+		send_packet(fd, &(struct packet){ .bytes = "x", .n = 1 });
+	if (!receive(fd, &packet))
+		abort();
+	for (n = b >> 3 & 7; n; n--) {
+		rubbish.n = 1 + take(&in);
+		for (i = 0; i < (int)rubbish.n; i++)
+			rubbish.bytes[i] = (unsigned char)take(&in);
+		if (b & 128 && rubbish.n > 16)
+			memcpy(rubbish.bytes, packet.bytes, 8);
+		for (i = take(&in) % 6; i; i--)
+			rubbish.fd[rubbish.nr_fds++] = odd_fd();
+		i = (int)(take(&in) % (unsigned int)(packet.nr_fds + 1));
+		send_packet(i < packet.nr_fds ? packet.fd[i] : fd, &rubbish);
+		close_packet(&rubbish);
+		use(creator);
+	}
+	memory = mmap(NULL, 16384, PROT_READ | PROT_WRITE, MAP_SHARED, packet.fd[0], 0);
+	if (memory != MAP_FAILED) {
+		for (n = take(&in) % 32; n; n--)
+			memory[take_bytes(&in, 2) % 16384 & ~3u] = (unsigned char)take(&in);
+		use(creator);
+		munmap(memory, 16384);
+	}
+	close_packet(&packet);
+	close(fd);
+	use(creator);
+	l3l2q_close(creator);
+}
+
+static void fuzz_recv_fd(void)
+{
+	unsigned int b = take(&in);
+	struct packet packet = { .n = b & 1 ? 1 : take(&in) % 16 };
+	int pair[2], one = 1, ret, i;
+
+	if (socketpair(AF_UNIX, b & 2 ? SOCK_SEQPACKET : SOCK_STREAM, 0, pair))
+		abort();
+	if (b & 4)
+		setsockopt(pair[1], SOL_SOCKET, SO_PASSCRED, &one, sizeof(one));
+	for (i = 0; i < (int)packet.n; i++)
+		packet.bytes[i] = b & 8 ? 'F' : (unsigned char)take(&in);
+	for (i = b & 16 ? 1 : take(&in) % MAX_FDS; i; i--)
+		packet.fd[packet.nr_fds++] = odd_fd();
+	if (packet.n || b & 2)
+		send_packet(pair[0], &packet);
+	i = packet.nr_fds;
+	close_packet(&packet);
+	shutdown(pair[0], SHUT_WR);
+	ret = l3l2q_recv_fd(pair[1]);
+	fuzz_trace("recv_fd of %zu bytes, %d descriptors: %d", packet.n, i, ret);
+	if (packet.n == 1 && i == 1)
+		FUZZ_CHECK(ret >= 0 || !(b & 8), "a descriptor is refused: %d", ret);
+	if (ret >= 0) {
+		FUZZ_CHECK(i == 1 && fcntl(ret, F_GETFD) == FD_CLOEXEC, "a descriptor of %d", i);
+		close(ret);
+	} else {
+		FUZZ_CHECK(ret == -EPROTO || ret == -ENOTCONN || ret == -ECONNRESET, "recv_fd: %d", ret);
+	}
+	close(pair[0]);
+	close(pair[1]);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	int fds = count_fds(), now;
+
+	in = (struct fuzz_input){ data, data + size };
+	fuzz_trace_clear();
+	fuzz_clock.is_virtual = false;
+	switch (take(&in) % 8) {
+	case 0: case 1: case 2: fuzz_scalars(); break;
+	case 3: fuzz_create(); break;
+	case 4: case 5: fuzz_hostile_creator(); break;
+	case 6: fuzz_hostile_attacher(); break;
+	default: fuzz_recv_fd();
+	}
+	now = count_fds();
+	FUZZ_CHECK(now == fds, "%d descriptors before, %d after", fds, now);
+	return 0;
+}
