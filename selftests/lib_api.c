@@ -211,6 +211,55 @@ TEST(bad_attributes_make_nothing)
 	(void)pages;
 }
 
+/* The attribute that is at fault, its value, and what it may be. */
+TEST(a_failure_names_the_offender)
+{
+	static const struct {
+		struct l3l2q_attr attr;
+		const char *text;
+	} bad[] = {
+		{ { .depth = 3, .input_arena_bytes = 64, .output_arena_bytes = 64 },
+		  "depth 3 is not a power of two of at most 2^30" },
+		{ { .depth = 1u << 31, .input_arena_bytes = 64, .output_arena_bytes = 64 },
+		  "depth 2147483648 is not a power of two of at most 2^30" },
+		{ { .depth = 4, .output_arena_bytes = 64 },
+		  "input_arena_bytes is 0: it must be a positive multiple of 64" },
+		{ { .depth = 4, .input_arena_bytes = 64 },
+		  "output_arena_bytes is 0: it must be a positive multiple of 64" },
+		{ { .depth = 4, .input_arena_bytes = 100, .output_arena_bytes = 64 },
+		  "input_arena_bytes 100 is not a multiple of 64" },
+		{ { .depth = 4, .input_arena_bytes = 64, .output_arena_bytes = 65 },
+		  "output_arena_bytes 65 is not a multiple of 64" },
+		{ { .depth = 4, .input_arena_bytes = 1ull << 63, .output_arena_bytes = 1ull << 63 },
+		  "more than 64 bits can count" },
+		{ { .input_arena_bytes = 64, .output_arena_bytes = 64 },
+		  "depth is 0, but there are arenas" },
+		{ { .depth = 0 }, "neither depth (of a queue) nor payload_bytes" },
+		{ { .counter_bytes = 4 }, "payload_bytes is 0" },
+		{ { .payload_bytes = 64, .counter_bytes = 6 },
+		  "counter_bytes 6 is not a positive multiple of 4" },
+		{ { .depth = 4, .input_arena_bytes = 64, .output_arena_bytes = 64, .payload_bytes = 64 },
+		  "for raw regions, which have depth 0" },
+		{ { .depth = 4, .input_arena_bytes = 64, .output_arena_bytes = 64, .window = 5 },
+		  "window 5 is larger than depth 4" },
+		{ { .depth = 4, .input_arena_bytes = 64, .output_arena_bytes = 64,
+		    .transport = "memfs" }, "no transport \"memfs\"" },
+	};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct l3l2q_attr attr = bad[i].attr;
+		struct l3l2q_failure why = { .text = "" };
+		struct l3l2q_ep *ep;
+
+		if (!attr.transport)
+			attr.transport = "memfd";
+		EXPECT_EQ(-EINVAL, l3l2q_create(&ep, &attr, &why));
+		EXPECT_NE(NULL, strstr(why.text, bad[i].text)) {
+			TH_LOG("\"%s\" instead of \"%s\"", why.text, bad[i].text);
+		}
+	}
+}
+
 TEST(silent_peer_needs_the_driver)
 {
 	struct l3l2q_attr attr = small;

@@ -184,20 +184,13 @@ static int check_attr(const struct l3l2q_attr *attr, struct l3l2q_failure *why)
 		return l3l2q_why(why, -EINVAL, "role %u is neither L3 nor L2", attr->role);
 	if (attr->flags & ~known)
 		return l3l2q_why(why, -EINVAL, "unknown attribute flags %#x", attr->flags & ~known);
-	if (!attr->depth) {
-		if (attr->input_arena_bytes || attr->output_arena_bytes)
-			return l3l2q_why(why, -EINVAL, "arenas without a depth");
-		if (!attr->payload_bytes || !attr->counter_bytes || attr->counter_bytes % 4)
-			return l3l2q_why(why, -EINVAL,
-					 "a raw region needs payload bytes and a multiple of 4 counter bytes");
-		return 0;
-	}
+	if (!attr->depth)
+		return l3l2q_raw_why(attr, why);
 	if (attr->payload_bytes || attr->counter_bytes)
-		return l3l2q_why(why, -EINVAL, "raw sizes with a depth");
+		return l3l2q_why(why, -EINVAL, "payload_bytes and counter_bytes are for raw regions, which have depth 0");
 	if (l3l2q_layout_make(attr->depth, attr->input_arena_bytes, attr->output_arena_bytes,
 			      &layout))
-		return l3l2q_why(why, -EINVAL,
-				 "depth must be a power of two up to 2^30, arenas positive multiples of 64");
+		return l3l2q_layout_why(attr, why);
 	if (attr->window > attr->depth)
 		return l3l2q_why(why, -EINVAL, "window %u is larger than depth %u", attr->window,
 				 attr->depth);

@@ -156,6 +156,8 @@ uint64_t l3l2q_now(void);
 uint64_t l3l2q_deadline(int64_t timeout_ns);
 int l3l2q_why(struct l3l2q_failure *why, int ret, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+int l3l2q_layout_why(const struct l3l2q_attr *attr, struct l3l2q_failure *why);
+int l3l2q_raw_why(const struct l3l2q_attr *attr, struct l3l2q_failure *why);
 int l3l2q_map_fd(struct l3l2q_map *map, int fd, uint64_t offset, uint64_t length, int prot);
 void l3l2q_unmap(struct l3l2q_map *map);
 void l3l2q_close_fd(int *fd);

@@ -39,6 +39,46 @@ int l3l2q_why(struct l3l2q_failure *why, int ret, const char *format, ...)
 	return ret;
 }
 
+static int arena_why(const char *name, uint64_t bytes, struct l3l2q_failure *why)
+{
+	if (!bytes)
+		return l3l2q_why(why, -EINVAL, "%s is 0: it must be a positive multiple of %u",
+				 name, L3L2Q_ARENA_ALIGN);
+	return l3l2q_why(why, -EINVAL, "%s %llu is not a multiple of %u", name,
+			 (unsigned long long)bytes, L3L2Q_ARENA_ALIGN);
+}
+
+/* Say which of the sizes l3l2q_layout_make() refuses. */
+int l3l2q_layout_why(const struct l3l2q_attr *attr, struct l3l2q_failure *why)
+{
+	uint64_t in = attr->input_arena_bytes, out = attr->output_arena_bytes;
+
+	if (attr->depth & (attr->depth - 1) || attr->depth > L3L2Q_MAX_DEPTH)
+		return l3l2q_why(why, -EINVAL, "depth %u is not a power of two of at most 2^30",
+				 attr->depth);
+	if (!in || in % L3L2Q_ARENA_ALIGN)
+		return arena_why("input_arena_bytes", in, why);
+	if (!out || out % L3L2Q_ARENA_ALIGN)
+		return arena_why("output_arena_bytes", out, why);
+	return l3l2q_why(why, -EINVAL, "input_arena_bytes %llu and output_arena_bytes %llu are more than 64 bits can count",
+			 (unsigned long long)in, (unsigned long long)out);
+}
+
+/* Say what is wrong where depth is 0; 0 if it is a raw region. */
+int l3l2q_raw_why(const struct l3l2q_attr *attr, struct l3l2q_failure *why)
+{
+	if (attr->input_arena_bytes || attr->output_arena_bytes)
+		return l3l2q_why(why, -EINVAL, "depth is 0, but there are arenas: a queue needs a depth, a power of two");
+	if (!attr->payload_bytes && !attr->counter_bytes)
+		return l3l2q_why(why, -EINVAL, "neither depth (of a queue) nor payload_bytes (of a raw region) is set");
+	if (!attr->payload_bytes)
+		return l3l2q_why(why, -EINVAL, "payload_bytes is 0: a raw region needs some");
+	if (!attr->counter_bytes || attr->counter_bytes % 4)
+		return l3l2q_why(why, -EINVAL, "counter_bytes %llu is not a positive multiple of 4",
+				 (unsigned long long)attr->counter_bytes);
+	return 0;
+}
+
 L3L2Q_API int l3l2q_ioctl(int fd, unsigned long request, void *arg)
 {
 	int ret;
