@@ -189,8 +189,11 @@ streams 'odd messages in odd arenas' big --input-arena 64064 --output-arena 2003
 streams 'sleeping at once' big --spin off --depth 2
 ok 'sleeping at once: it slept' [ "$(field sleeps)" -gt 0 ]
 streams 'busy' big --spin 30000000 --timeout 60 --message 4096
+# over memfd each half may ask the kernel once a millisecond whether its peer lives
+questions=0
+[ "$T" != memfd ] || questions=$(awk "BEGIN { print int($(field seconds) * 4000) + 4 }")
 ok 'busy: under 0.01 system calls a message' \
-	[ "$(field messages)" -gt "$(field syscalls)00" ]
+	[ "$(field messages)" -gt "$((($(field syscalls) - questions) * 100))" ]
 
 # ---- a worker of one's own
 
@@ -345,10 +348,11 @@ refuses 'message larger than the input arena' 2 'input-arena 65536: a message of
 refuses 'message larger than the output arena' 2 'output-arena 65536: a message of 131072 bytes does not fit' \
 	-i big --message 128K --output-arena 64K
 refuses 'arena too large for anybody' 2 'too large' -i big --input-arena 99999999999999G
-refuses 'arena that is no multiple of 64' 2 'multiples of 64' -i big --input-arena 65537
-refuses 'depth 3' 2 'power of two' -i big --depth 3
-refuses 'depth 0' 2 'power of two' -i big --depth 0
-refuses 'window larger than depth' 2 'window' -i big --depth 2 --window 3
+refuses 'arena that is no multiple of 64' 2 'input-arena 65537: not a multiple of 64' -i big --input-arena 65537
+refuses 'depth 3' 2 'depth 3: must be a power of two, from 1 to 2^30' -i big --depth 3
+refuses 'depth 0' 2 'depth 0: must be a power of two' -i big --depth 0
+refuses 'window larger than depth' 2 'window 3: must be 1 ... depth (2)' -i big --depth 2 --window 3
+refuses 'a number that is too large' 2 'too large: at most 4294967295' -i big --depth 4294967296
 refuses 'window 0' 2 '1 ... depth' -i big --window 0
 refuses 'time-out 0' 2 'must not be zero' -i big --timeout 0
 T=telepathy refuses 'unknown transport' 2 'telepathy' -i big

@@ -133,7 +133,7 @@ static int parse_options(struct npu *npu, int argc, char **argv)
 		case OPT_SOCKET: npu->socket_path = optarg; break;
 		case OPT_SIZE:
 			if (!parse_size(optarg, &npu->size))
-				return usage("--size: not a power of two from 4K: ", optarg);
+				return usage("--size: not a power of two from 4K to 2^62: ", optarg);
 			break;
 		case OPT_VECTORS:
 			if (!parse_vectors(optarg, &npu->vectors))
@@ -161,8 +161,10 @@ static int parse_options(struct npu *npu, int argc, char **argv)
 	}
 	if (optind < argc)
 		return usage("not expected: ", argv[optind]);
-	if (!npu->socket_path || !npu->size)
-		return usage("--socket and --size are needed", "");
+	if (!npu->socket_path)
+		return usage("--socket PATH is missing", "");
+	if (!npu->size)
+		return usage("--size BYTES is missing", "");
 	return 0;
 }
 

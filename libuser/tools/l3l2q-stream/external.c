@@ -82,7 +82,7 @@ int external_create(struct external **out, struct l3l2q_ep **ep, const struct l3
 	ret = describe(x, attr);
 	if (ret) {
 		snprintf(why->text, sizeof(why->text),
-			 "depth must be a power of two, arenas multiples of 64");
+			 "the arenas are more than 64 bits can count");
 		return ret;
 	}
 	ret = make_memory(x);

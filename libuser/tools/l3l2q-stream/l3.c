@@ -172,7 +172,7 @@ static int queue_failed(struct stream *s, int ret)
 {
 	struct l3l2q_error error;
 
-	if (ret == -ECONNABORTED)
+	if (ret == -ECONNABORTED || ret == -EPIPE)
 		return worker_lost(s);
 	l3l2q_ep_error(s->ep, &error);
 	if (error.kind == L3L2Q_ERR_NONE)
@@ -553,6 +553,9 @@ static int pump(struct stream *s)
 		s->wants = 0;
 		s->wants_input = false;
 		sent = send_step(s);
+		/* After STOP the worker may leave at once, which is no error. */
+		if (finished(s))
+			break;
 		got = sent < 0 ? sent : receive_step(s);
 		if (got < 0)
 			return FAILED;

@@ -123,6 +123,7 @@ static void usage(const char *option, const char *value, const char *problem)
 
 static uint64_t parse_count(const char *option, const char *text, uint64_t max)
 {
+	char problem[48];
 	char *end;
 	uint64_t value;
 
@@ -130,8 +131,9 @@ static uint64_t parse_count(const char *option, const char *text, uint64_t max)
 	value = strtoull(text, &end, 10);
 	if (*text < '0' || *text > '9' || *end)
 		usage(option, text, "not a number");
+	snprintf(problem, sizeof(problem), "too large: at most %" PRIu64, max);
 	if (errno || value > max)
-		usage(option, text, "too large");
+		usage(option, text, problem);
 	return value;
 }
 
@@ -262,11 +264,32 @@ static void check_arena(const char *option, uint64_t arena, uint64_t message)
 {
 	char value[24], problem[64];
 
+	snprintf(value, sizeof(value), "%" PRIu64, arena);
+	if (arena % 64)
+		usage(option, value, "not a multiple of 64");
 	if (message <= arena)
 		return;
-	snprintf(value, sizeof(value), "%" PRIu64, arena);
 	snprintf(problem, sizeof(problem), "a message of %" PRIu64 " bytes does not fit", message);
 	usage(option, value, problem);
+}
+
+static void check_depth(uint32_t depth)
+{
+	char value[12];
+
+	snprintf(value, sizeof(value), "%" PRIu32, depth);
+	if (!depth || depth & (depth - 1) || depth > L3L2Q_MAX_DEPTH)
+		usage("--depth", value, "must be a power of two, from 1 to 2^30");
+}
+
+static void check_window(uint32_t window, uint32_t depth)
+{
+	char value[12], problem[48];
+
+	snprintf(value, sizeof(value), "%" PRIu32, window);
+	snprintf(problem, sizeof(problem), "must be 1 ... depth (%" PRIu32 ")", depth);
+	if (window > depth)
+		usage("--window", value, problem);
 }
 
 /* What goes with an NPU does not go with a worker, and the reverse. */
@@ -292,11 +315,11 @@ static void complete(struct options *opt)
 	/* Nobody takes one that is not; a user who names one says so. */
 	if (!strncmp(opt->attr.transport, "dmabuf:", 7))
 		opt->attr.flags |= L3L2Q_ATTR_COHERENT;
-	if (!opt->attr.depth)
-		usage("--depth", "0", "must be a power of two");
+	check_depth(opt->attr.depth);
 	if (!opt->attr.window)
 		opt->attr.window = opt->attr.depth < DEFAULT_WINDOW ? opt->attr.depth
 								    : DEFAULT_WINDOW;
+	check_window(opt->attr.window, opt->attr.depth);
 	if (!opt->timeout_ns)
 		usage("--timeout", "0", "must not be zero");
 	if (!opt->attr.input_arena_bytes)
