@@ -12,12 +12,6 @@
 #include <linux/module.h>
 #include <linux/vmalloc.h>
 
-#ifdef L3L2Q_HAVE_IMPORT_NS_IDENTIFIER
-#define L3L2Q_DMABUF_NS		DMA_BUF
-#else
-#define L3L2Q_DMABUF_NS		"DMA_BUF"
-#endif
-
 #ifdef L3L2Q_HAVE_DMA_BUF_INVALIDATE_MAPPINGS
 #define l3l2q_move_notify	invalidate_mappings
 #else

@@ -20,7 +20,12 @@
 #include "compat_dmabuf.h"
 #include "internal.h"
 
-MODULE_IMPORT_NS(L3L2Q_DMABUF_NS);
+/*
+ * MODULE_IMPORT_NS(DMA_BUF) in the form that is right for all kernels: its argument
+ * is an identifier up to 6.12 and a string from 6.13 on, and up to 5.16 a macro as
+ * its argument is not expanded.
+ */
+MODULE_INFO(import_ns, "DMA_BUF");
 
 /**
  * struct dmabuf_backing - a region's memory

@@ -48,4 +48,3 @@ module_exit(l3l2q_exit);
 MODULE_DESCRIPTION("L3-L2 message queues between a host runtime and an NPU");
 MODULE_AUTHOR("l3l2q maintainers");
 MODULE_LICENSE("GPL");
-MODULE_ALIAS("devname:l3l2q");

@@ -35,7 +35,7 @@ if [ ! -e "$L3L2Q_KO" ]; then
 	echo '1..0 # SKIP no module: L3L2Q_KO is not set'
 	exit 4
 fi
-echo '1..5'
+echo '1..7'
 
 # Something small that maps, sleeps, wakes and closes
 use() {
@@ -91,6 +91,23 @@ if [ -z "$bad" ]; then
 	ok 'licence, description and author are there'
 else
 	not_ok 'licence, description and author are there' "missing:$bad"
+fi
+
+# What modinfo prints; without the kernel's dma-bufs there is nothing to import.
+import=$(strings "$L3L2Q_KO" | grep '^import_ns=')
+if [ "${import:-import_ns=DMA_BUF}" = import_ns=DMA_BUF ]; then
+	ok 'the namespace is imported by its name'
+else
+	not_ok 'the namespace is imported by its name' "$import"
+fi
+
+# Loaded for nobody unasked, and depmod has nothing to complain about: a devname
+# needs a fixed minor.
+alias=$(strings "$L3L2Q_KO" | grep '^alias=')
+if [ -z "$alias" ]; then
+	ok 'the module has no aliases'
+else
+	not_ok 'the module has no aliases' "$alias"
 fi
 
 # ---- loading

@@ -24,7 +24,7 @@
 
 #include "dmabuf_standin.h"
 
-MODULE_IMPORT_NS(DMA_BUF);
+MODULE_INFO(import_ns, "DMA_BUF");
 
 #define STANDIN_MAX_BYTES	SZ_64M
 
