@@ -283,14 +283,20 @@ struct l3l2q_words {
  *	.counter_base and .peer_kind. Once .live is set the memory may be revoked,
  *	even before this returns. May sleep
  * @free: undo @alloc, also when the memory was revoked; may sleep
+ * @payload_page: page @index of a payload that is ordinary memory, which users may
+ *	pin for longer than the region lives; NULL if it is not
  * @payload_pfn: page frame of the payload's page @index; under .revoke
  * @counters_pfn: page frame of the counters' page @index; under .revoke
  * @mmap: have the memory's owner map @pgoff pages from its start on; NULL where
  *	the two above are there. Such a role is attached by its own control page
  * @ring: ring the device for this region; in any context, never once revoked;
  *	NULL if there is no doorbell
- * @lost: a counter in a device reads as all ones: if the device is gone, see to
- *	it that it gets removed, and return true; in any context; may be NULL
+ * @arm: somebody may sleep in this region until the device interrupts; in any
+ *	context, also under an endpoint's lock; the caller has queued the sleeper,
+ *	with a full barrier since, and makes another one before it looks; may be NULL
+ * @lost: a counter in a device reads as all ones or zero: if the device is gone,
+ *	see to it that the region is revoked, and return true; in any context; may
+ *	be NULL
  */
 struct l3l2q_backend_ops {
 	u32 id;
@@ -303,6 +309,8 @@ struct l3l2q_backend_ops {
 	void (*exit)(void);
 	int (*alloc)(struct l3l2q_region *region, const struct l3l2q_create *cmd);
 	void (*free)(struct l3l2q_region *region);
+	struct page *(*payload_page)(struct l3l2q_region *region,
+				     unsigned long index);
 	unsigned long (*payload_pfn)(struct l3l2q_region *region,
 				     unsigned long index);
 	unsigned long (*counters_pfn)(struct l3l2q_region *region,
@@ -310,7 +318,8 @@ struct l3l2q_backend_ops {
 	int (*mmap)(struct l3l2q_region *region, struct vm_area_struct *vma,
 		    unsigned long pgoff);
 	void (*ring)(struct l3l2q_region *region);
-	bool (*lost)(struct l3l2q_region *region);
+	void (*arm)(struct l3l2q_region *region);
+	bool (*lost)(struct l3l2q_region *region, s32 seen);
 };
 
 /**
@@ -333,6 +342,7 @@ struct l3l2q_backend_ops {
  * @payload_base: the payload's address as the device sees it, or 0
  * @counter_base: the counters' address as the device sees it, or 0
  * @memory: enum l3l2q_memory of payload and counters
+ * @is_device: payload and counters are a device's, not RAM
  * @peer_kind: enum l3l2q_peer_kind: how the creator's peer behaves if the creator
  *	does not say; _RINGS if there are interrupts
  * @layout: of the queue; depth 0 in a raw region
@@ -368,6 +378,7 @@ struct l3l2q_region {
 	u64 payload_base;
 	u64 counter_base;
 	u32 memory;
+	bool is_device;
 	u32 peer_kind;
 	struct l3l2q_layout layout;
 	struct l3l2q_words __rcu *words;
@@ -632,7 +643,7 @@ void l3l2q_arm(struct l3l2q_endpoint *ep, u32 bits);
 u32 l3l2q_arm_watches(struct l3l2q_endpoint *ep, u32 bits);
 void l3l2q_wake(struct l3l2q_endpoint *ep, bool force);
 void l3l2q_wake_peer(struct l3l2q_endpoint *ep, bool force);
-void l3l2q_interrupt(struct l3l2q_region *region);
+bool l3l2q_device_interrupt(struct l3l2q_region *region);
 enum l3l2q_sleepers l3l2q_sleepers(struct l3l2q_endpoint *ep);
 
 /* wait.c */

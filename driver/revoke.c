@@ -70,27 +70,28 @@ unsigned long l3l2q_tomb_pfn(const struct l3l2q_endpoint *ep,
 	return PHYS_PFN(virt_to_phys(region->tomb_payload));
 }
 
-/* All ones may be a value, or a device that is not there any more. */
-static s32 l3l2q_counter_last(struct l3l2q_region *region, u64 offset)
+/* The counters as last seen; zeroes from where the device stopped to answer. */
+static void l3l2q_tomb_fill_counters(struct l3l2q_region *region)
 {
-	s32 value = l3l2q_counter_read(region, offset);
+	enum l3l2q_role role;
+	u64 offset;
+	s32 value;
 
-	if (value == -1 && region->ops->lost && region->ops->lost(region))
-		return 0;
-	return value;
+	if (region->ops->lost && region->ops->lost(region, -1))
+		return;
+	for (offset = 0; offset < region->counter_bytes; offset += sizeof(s32)) {
+		value = l3l2q_counter_read(region, offset);
+		if (value == -1 && region->ops->lost &&
+		    region->ops->lost(region, value))
+			return;
+		for (role = 0; role < L3L2Q_ROLES; role++)
+			region->tomb_counters[role][offset / sizeof(s32)] = value;
+	}
 }
 
 static void l3l2q_tomb_fill(struct l3l2q_region *region)
 {
-	u64 offset;
-
-	for (offset = 0; offset < region->counter_bytes; offset += sizeof(s32)) {
-		s32 value = l3l2q_counter_last(region, offset);
-		enum l3l2q_role role;
-
-		for (role = 0; role < L3L2Q_ROLES; role++)
-			region->tomb_counters[role][offset / sizeof(s32)] = value;
-	}
+	l3l2q_tomb_fill_counters(region);
 	if (l3l2q_region_is_raw(region))
 		return;
 	region->tomb_counters[L3L2Q_ROLE_L3]

@@ -32,12 +32,12 @@
 
 /* ---- looking ------------------------------------------------------------ */
 
-/* A flag of all ones may be a device that is gone, and says nothing any more. */
-static void l3l2q_look_lost(struct l3l2q_region *region)
+/* A flag of all ones or zero may be a device that is gone. */
+static void l3l2q_look_lost(struct l3l2q_region *region, s32 flag)
 {
 	rcu_read_lock();
 	if (l3l2q_region_live(region) && region->ops->lost)
-		region->ops->lost(region);
+		region->ops->lost(region, flag);
 	rcu_read_unlock();
 }
 
@@ -96,8 +96,8 @@ static u32 l3l2q_look_queue(struct l3l2q_endpoint *ep, u32 want)
 	if (l3l2q_abort_is_set(flag)) {
 		events |= L3L2Q_EVENT_ABORT;
 		l3l2q_endpoint_add_gone(ep, L3L2Q_GONE_ABORTED);
-	} else if (flag == -1) {
-		l3l2q_look_lost(region);
+	} else if (region->ops->lost) {
+		l3l2q_look_lost(region, flag);
 	}
 	return events;
 }
@@ -121,6 +121,8 @@ u32 l3l2q_look(struct l3l2q_endpoint *ep, u32 want)
 		events |= L3L2Q_EVENT_HUP;
 	if (!l3l2q_region_is_raw(ep->region))
 		events |= l3l2q_look_queue(ep, want);
+	else if (ep->region->ops->lost)
+		l3l2q_look_lost(ep->region, 0);
 	/* Last, so that nothing of a tomb is reported without it. */
 	if (l3l2q_region_removed(ep->region)) {
 		events |= L3L2Q_EVENT_HUP;
@@ -163,6 +165,11 @@ static void l3l2q_arm_word(struct l3l2q_endpoint *ep, u32 bits)
 	 * with the fence between a counter's store and the load of `armed` in a
 	 * peer's user space. Bits that were set already need it no less.
 	 */
+	l3l2q_full_barrier(ep->region);
+	if (!ep->region->ops->arm)
+		return;
+	ep->region->ops->arm(ep->region);
+	/* As the interface of that says; the look is yet to come. */
 	l3l2q_full_barrier(ep->region);
 }
 
@@ -536,16 +543,28 @@ static void l3l2q_wake_later(struct tasklet_struct *tasklet)
 	l3l2q_wake(ep, false);
 }
 
+/* True if anybody is queued: eventfds stay so, and entries of epoll. */
+static bool l3l2q_has_queued(struct l3l2q_endpoint *ep)
+{
+	if (!list_empty(&ep->watches))
+		return true;
+	/* Ordered by the barrier of the walk in npu_pending_take(). */
+	return waitqueue_active(&ep->wq);
+}
+
 /**
- * l3l2q_interrupt() - the device has something to tell
+ * l3l2q_device_interrupt() - the device has something to tell
  * @region: about which; held by the caller
  *
  * Any context. Watches are looked at in a softirq, with interrupts on.
+ *
+ * Return: true if somebody is queued still and waits for the next interrupt.
  */
-void l3l2q_interrupt(struct l3l2q_region *region)
+bool l3l2q_device_interrupt(struct l3l2q_region *region)
 {
 	struct l3l2q_endpoint *ep;
 	enum l3l2q_role role;
+	bool queued = false;
 
 	/* As in l3l2q_wake(). */
 	l3l2q_full_barrier(region);
@@ -554,7 +573,9 @@ void l3l2q_interrupt(struct l3l2q_region *region)
 		l3l2q_stat_inc(ep, L3L2Q_STAT_INTERRUPTS);
 		if (l3l2q_armed(ep))
 			tasklet_schedule(&ep->wake_later);
+		queued |= l3l2q_has_queued(ep);
 	}
+	return queued;
 }
 
 /**

@@ -185,20 +185,23 @@ TEST_F(fault, create_a_larger_region)
 
 static int fault_call_create_npu(FIXTURE_DATA(fault) *self)
 {
+	struct l3l2q_query_device d;
 	struct l3l2q_create create;
 
-	npu_create_init_raw(&create, 0, 3 << 20, 4096);
+	if (npu_query_device(self->ctx, 0, &d))
+		return -ENODEV;
+	npu_create_init_raw(&create, d.id, 3 << 20, 4096);
 	return drv_create(self->ctx, &create);
 }
 
 TEST_F(fault, create_in_an_npu_window)
 {
-	__u64 before;
+	struct l3l2q_query_device d;
 
 	NPU_REQUIRE(self->ctx, 1);
-	before = npu_free_bytes(self->ctx, 0);
+	ASSERT_EQ(0, npu_query_device(self->ctx, 0, &d));
 	fault_sweep(_metadata, self, fault_call_create_npu, fault_close);
-	EXPECT_EQ(before, npu_free_bytes(self->ctx, 0));
+	EXPECT_EQ(d.free_bytes, npu_free_bytes(self->ctx, d.id));
 }
 
 static void fault_renew(FIXTURE_DATA(fault) *self, int ret)

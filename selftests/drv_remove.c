@@ -24,9 +24,9 @@ static void removal_back(struct __test_metadata *_metadata, FIXTURE_DATA(removal
 		ASSERT_EQ(0, drv_write_file(NPU_DRIVER "bind", self->name));
 	}
 	ASSERT_TRUE(npu_bound(self->name));
-	ASSERT_LE(0, npu_index(self->ctx, self->name));
+	ASSERT_NE(0, npu_id(self->ctx, self->name));
 	EXPECT_EQ(self->dev.window_bytes,
-		  npu_free_bytes(self->ctx, (__u32)npu_index(self->ctx, self->name)));
+		  npu_free_bytes(self->ctx, npu_id(self->ctx, self->name)));
 }
 
 /* By turns the function goes, or just its driver. */
@@ -38,13 +38,12 @@ static void removal_now(struct __test_metadata *_metadata, FIXTURE_DATA(removal)
 				      npu_remove(self->name));
 	EXPECT_FALSE(npu_bound(self->name));
 	EXPECT_EQ(nr - 1, npu_windows(self->ctx));
-	EXPECT_EQ(-1, npu_index(self->ctx, self->name));
+	EXPECT_EQ(0, npu_id(self->ctx, self->name));
 }
 
 FIXTURE_SETUP(removal)
 {
-	struct l3l2q_query_device dev;
-	__u32 i;
+	struct l3l2q_query_device dev = { 0 };
 
 	self->ctx = drv_open();
 	ASSERT_LE(0, self->ctx);
@@ -52,8 +51,8 @@ FIXTURE_SETUP(removal)
 	if (access(NPU_SYSFS "rescan", W_OK))
 		SKIP(return, "needs root");
 	/* the lowest, whatever came back last: that of the first NPU */
-	for (i = 0; !npu_query_device(self->ctx, i, &dev); i++)
-		if (!i || strcmp((char *)dev.name, (char *)self->dev.name) < 0)
+	while (!npu_query_device(self->ctx, dev.id, &dev))
+		if (!self->dev.id || strcmp((char *)dev.name, (char *)self->dev.name) < 0)
 			self->dev = dev;
 	self->name = (char *)self->dev.name;
 	ASSERT_EQ(self->dev.window_bytes, self->dev.free_bytes);
@@ -70,7 +69,7 @@ FIXTURE_TEARDOWN(removal)
 
 static void removal_create(FIXTURE_DATA(removal) *self, struct l3l2q_create *create)
 {
-	npu_create_init(create, (__u32)npu_index(self->ctx, self->name));
+	npu_create_init(create, npu_id(self->ctx, self->name));
 	create->input_arena_bytes = PAYLOAD_PAGES / 2 * 4096;
 	create->output_arena_bytes = PAYLOAD_PAGES / 2 * 4096;
 }
@@ -305,7 +304,7 @@ TEST_F(removal, raw_regions_keep_all_their_counters)
 	struct drv_pair p;
 	__u32 at;
 
-	npu_create_init_raw(&create, (__u32)npu_index(self->ctx, self->name), 4096, bytes);
+	npu_create_init_raw(&create, npu_id(self->ctx, self->name), 4096, bytes);
 	drv_pair_create(_metadata, &p, &create);
 	drv_pair_map(_metadata, &p);
 	for (at = 0; at < bytes; at += 4)
@@ -477,7 +476,7 @@ static void *removal_calls(void *arg)
 	return NULL;
 }
 
-/* Regions that come and go. Index 0 may be another device by then. */
+/* Regions that come and go, in whatever window there is. */
 static void *removal_regions(void *arg)
 {
 	struct removal_race *race = arg;
@@ -487,7 +486,9 @@ static void *removal_regions(void *arg)
 	int fd, peer, ret;
 
 	while (removal_going(race)) {
-		npu_create_init_raw(&create, 0, 1 + (__u64)rand_r(&seed) % (1 << 20), 64);
+		ret = npu_query_device(race->self->ctx, 0, &d);
+		removal_did(race, !ret || ret == -ENODEV);
+		npu_create_init_raw(&create, d.id, 1 + (__u64)rand_r(&seed) % (1 << 20), 64);
 		fd = drv_create(race->self->ctx, &create);
 		removal_did(race, fd >= 0 || fd == -ENODEV);
 		if (fd < 0) {
@@ -497,8 +498,6 @@ static void *removal_regions(void *arg)
 		peer = drv_open_peer(fd);
 		removal_did(race, peer >= 0 || peer == -ENODEV);
 		ret = drv_set(fd, 0, 1);
-		removal_did(race, !ret || ret == -ENODEV);
-		ret = npu_query_device(race->self->ctx, 0, &d);
 		removal_did(race, !ret || ret == -ENODEV);
 		close(fd);
 		if (peer >= 0)
@@ -617,7 +616,7 @@ static bool removal_await_back(FIXTURE_DATA(removal) *self)
 {
 	__u64 deadline = drv_deadline(DRV_HANG_MS);
 
-	while (npu_index(self->ctx, self->name) < 0) {
+	while (!npu_id(self->ctx, self->name)) {
 		if (drv_now() > deadline)
 			return false;
 		poll(NULL, 0, 5);
@@ -654,7 +653,7 @@ TEST_F(removal, an_unplugged_function_is_gone_and_comes_back)
 		int fd;
 
 		removal_use(_metadata, self, &p);
-		npu_box_open(_metadata, &box, self->ctx, (__u32)npu_index(self->ctx, self->name));
+		npu_box_open(_metadata, &box, self->ctx, npu_id(self->ctx, self->name));
 		removal_create(self, &create);
 		fd = drv_create(self->ctx, &create);
 		ASSERT_LE(0, fd);

@@ -31,31 +31,33 @@ static inline int npu_windows(int ctx)
 	return ret ? ret : (int)query.nr_devices;
 }
 
-static inline int npu_query_device(int ctx, __u32 index, struct l3l2q_query_device *device)
+/* The window of the smallest id above @above. */
+static inline int npu_query_device(int ctx, __u64 above, struct l3l2q_query_device *device)
 {
 	memset(device, 0, sizeof(*device));
 	device->size = sizeof(*device);
-	device->id = index;
+	device->id = above;
 	return drv_ioctl(ctx, L3L2Q_IOC_QUERY_DEVICE, device);
 }
 
-/* Where a window of that name is now, or -1. */
-static inline int npu_index(int ctx, const char *name)
+/* The id of the window of that name, or 0. */
+static inline __u64 npu_id(int ctx, const char *name)
 {
-	struct l3l2q_query_device device;
-	int i;
+	struct l3l2q_query_device device = { 0 };
 
-	for (i = 0; !npu_query_device(ctx, (__u32)i, &device); i++)
+	while (!npu_query_device(ctx, device.id, &device))
 		if (!strcmp((char *)device.name, name))
-			return i;
-	return -1;
+			return device.id;
+	return 0;
 }
 
-static inline __u64 npu_free_bytes(int ctx, __u32 index)
+/* What is free of the window of that id; 0 if there is no such window. */
+static inline __u64 npu_free_bytes(int ctx, __u64 id)
 {
 	struct l3l2q_query_device device;
 
-	return npu_query_device(ctx, index, &device) ? 0 : device.free_bytes;
+	return !id || npu_query_device(ctx, id - 1, &device) || device.id != id ? 0 :
+	       device.free_bytes;
 }
 
 /* In a set-up or a test: go on only with @nr windows. */
@@ -68,19 +70,19 @@ static inline __u64 npu_free_bytes(int ctx, __u32 index)
 		}								\
 	} while (0)
 
-static inline void npu_create_init(struct l3l2q_create *create, __u32 index)
+static inline void npu_create_init(struct l3l2q_create *create, __u64 id)
 {
 	drv_create_init(create);
 	create->backend = L3L2Q_BACKEND_PCI;
-	create->source = index + 1ull;
+	create->source = id;
 }
 
-static inline void npu_create_init_raw(struct l3l2q_create *create, __u32 index,
+static inline void npu_create_init_raw(struct l3l2q_create *create, __u64 id,
 				       __u64 payload, __u64 counters)
 {
 	drv_create_init_raw(create, payload, counters);
 	create->backend = L3L2Q_BACKEND_PCI;
-	create->source = index + 1ull;
+	create->source = id;
 }
 
 static inline __u64 npu_round_up(__u64 bytes)
@@ -169,12 +171,12 @@ struct npu_box {
 };
 
 static inline void npu_box_open(struct __test_metadata *_metadata, struct npu_box *box,
-				int ctx, __u32 index)
+				int ctx, __u64 id)
 {
 	struct l3l2q_create create;
 	int fd;
 
-	npu_create_init_raw(&create, index, sizeof(struct npu_mailbox), NPU_COUNTER_BYTES);
+	npu_create_init_raw(&create, id, sizeof(struct npu_mailbox), NPU_COUNTER_BYTES);
 	fd = drv_create(ctx, &create);
 	ASSERT_LE(0, fd);
 	drv_ep_init(&box->ep, fd);

@@ -20,6 +20,8 @@
 #   --npu ID[:SIZE[:ARGS]]  a PCI function with SIZE (default 64M) of NPU memory,
 #                       and l3l2q-npusim with ARGS as the NPU behind it: a new one
 #                       for each run (may be repeated). The guest can unplug it.
+#                       With any there is an ivshmem-plain, too, which is not for us:
+#                       64 KiB of 0xaa, to be left as they are
 #   --no-load           with --script: leave the insmod to the script, which may
 #                       call load-module
 #   --file SRC:DST      copy a file, keeping its mode (may be repeated)
@@ -364,6 +366,21 @@ start_npu() {
 		-mon "chardev=$id.monitor,mode=readline")
 }
 
+# What looks like an NPU's window and is somebody else's memory.
+start_plain() {
+	head -c 65536 /dev/zero | tr '\0' '\252' >"$work/plain"
+	devices+=(-object "memory-backend-file,id=plain,size=64K,share=on,mem-path=plain"
+		-device "ivshmem-plain,memdev=plain")
+}
+
+check_plain() {
+	[ -e "$work/plain" ] || return 0
+	if [ "$(tr -d '\252' <"$work/plain" | wc -c)" != 0 ]; then
+		say "somebody wrote to the memory of ivshmem-plain"
+		return 1
+	fi
+}
+
 # An NPU may end when it is told to, but not by a signal that is not ours.
 stop_npus() {
 	local id st bad=0
@@ -392,6 +409,9 @@ start() {
 	for t in "${npu[@]}"; do
 		start_npu "$t"
 	done
+	if [ ${#npu[@]} != 0 ]; then
+		start_plain
+	fi
 	(cd "$work" && boot "$how" "$kdir/vmlinuz" "$work/initrd" "$mem" "$cmdline" "$total" \
 		-serial "file:$log/console.log" "$@" "${devices[@]}" "${qemu[@]}") </dev/null &
 	qpid=$!
@@ -404,6 +424,7 @@ finish() {
 	wait "$qpid" || st=$?
 	qpid=
 	stop_npus || npu_rc=1
+	check_plain || npu_rc=1
 	return $st
 }
 
