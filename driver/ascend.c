@@ -455,6 +455,7 @@ static int ascend_map(struct ascend_backing *ascend,
 
 	region->memory = region->live.io ? L3L2Q_MEMORY_WC
 					 : L3L2Q_MEMORY_CACHED;
+	region->is_device = !ascend->ram;
 	/* The peer is an NPU, which knows of neither control pages nor us. */
 	region->peer_kind = L3L2Q_PEER_SILENT;
 	region->payload_base = cmd->source;

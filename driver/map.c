@@ -56,6 +56,17 @@ static bool l3l2q_part_is_memory(enum l3l2q_part part)
 	return part == L3L2Q_PART_PAYLOAD || part == L3L2Q_PART_COUNTERS;
 }
 
+/*
+ * The payload, if it is ordinary memory. Counters and the like are not, whatever they
+ * are in: the kernel and the peer have to see who changes them, and pins cannot be
+ * taken back.
+ */
+static bool l3l2q_part_is_pages(const struct l3l2q_region *region,
+				enum l3l2q_part part)
+{
+	return part == L3L2Q_PART_PAYLOAD && region->ops->payload_page;
+}
+
 static unsigned long l3l2q_part_pfn(struct l3l2q_region *region,
 				    enum l3l2q_part part, unsigned long index)
 {
@@ -106,6 +117,9 @@ static vm_fault_t l3l2q_map_page(struct vm_area_struct *vma, pgoff_t pgoff)
 	struct l3l2q_region *region = ep->region;
 
 	lockdep_assert_held(&region->revoke);
+	if (l3l2q_part_is_pages(region, part))
+		return vmf_insert_page(vma, address,
+				       region->ops->payload_page(region, index));
 	if (region->revoked && l3l2q_part_is_memory(part))
 		return vmf_insert_pfn_prot(vma, address,
 					   l3l2q_tomb_pfn(ep, part, index),
@@ -128,7 +142,7 @@ static vm_fault_t l3l2q_vm_fault(struct vm_fault *vmf)
 
 	down_read(&ep->region->revoke);
 	ret = l3l2q_map_page(vma, vmf->pgoff);
-	/* The neighbours are a favour: whatever goes wrong, they can fault. */
+	/* Opportunistic: a page that fails here is mapped by its own fault. */
 	for (; ret == VM_FAULT_NOPAGE && pgoff < end; pgoff++) {
 		if (l3l2q_map_page(vma, pgoff) != VM_FAULT_NOPAGE)
 			break;
@@ -266,6 +280,10 @@ bool l3l2q_is_cached(const void *mem)
 static pgprot_t l3l2q_memory_prot(const struct l3l2q_region *region,
 				  pgprot_t prot)
 {
+	/* As ioremap() and memremap() do for the kernel's mappings. */
+	if (region->is_device)
+		prot = pgprot_decrypted(prot);
+
 	switch (region->memory) {
 	case L3L2Q_MEMORY_WC:
 		return pgprot_writecombine(prot);
@@ -309,8 +327,9 @@ int l3l2q_endpoint_mmap(struct file *file, struct vm_area_struct *vma)
 		vma->vm_page_prot = l3l2q_memory_prot(ep->region,
 						      vma->vm_page_prot);
 	}
-	/* VM_IO also keeps MADV_DOFORK from undoing VM_DONTCOPY. */
-	l3l2q_vm_flags_mod(vma, VM_PFNMAP | VM_IO, 0);
+	/* VM_IO also keeps MADV_DOFORK from undoing VM_DONTCOPY, where it matters. */
+	l3l2q_vm_flags_mod(vma, l3l2q_part_is_pages(ep->region, part) ?
+				VM_MIXEDMAP : VM_PFNMAP | VM_IO, 0);
 	vma->vm_private_data = ep;
 	vma->vm_ops = &l3l2q_vm_ops;
 	if (!l3l2q_part_attaches(ep, part) || !(vma->vm_flags & VM_WRITE))

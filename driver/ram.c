@@ -5,6 +5,10 @@
  * The payload is taken in chunks of 2 MiB, each in one piece where that comes
  * easily, else page by page. Nothing here may end in the OOM killer: a limit
  * or a full machine is ENOMEM.
+ *
+ * Its pages are ordinary ones to user space, which may have the kernel read and
+ * write them, or pin them for a device. A pin can outlive the region, so each page
+ * has a reference of its own and is freed when the last one goes.
  */
 #include <linux/gfp.h>
 #include <linux/mm.h>
@@ -63,12 +67,12 @@ static void ram_chunk_free(struct ram_chunk *chunk, unsigned long nr)
 {
 	unsigned long i;
 
-	if (chunk->whole)
-		__free_pages(chunk->whole, RAM_CHUNK_ORDER);
+	for (i = 0; chunk->whole && i < nr; i++)
+		put_page(pfn_to_page(page_to_pfn(chunk->whole) + i));
 	if (!chunk->pages)
 		return;
 	for (i = 0; i < nr && chunk->pages[i]; i++)
-		__free_page(chunk->pages[i]);
+		put_page(chunk->pages[i]);
 	kfree(chunk->pages);
 }
 
@@ -81,8 +85,10 @@ static int ram_chunk_alloc(struct ram_chunk *chunk, unsigned long nr, int nid)
 
 		chunk->whole = ram_pages_alloc(nid, gfp | __GFP_NORETRY,
 					       RAM_CHUNK_ORDER);
-		if (chunk->whole)
+		if (chunk->whole) {
+			split_page(chunk->whole, RAM_CHUNK_ORDER);
 			return 0;
+		}
 	}
 
 	chunk->pages = kcalloc(nr, sizeof(*chunk->pages), L3L2Q_GFP_USER);
@@ -182,15 +188,21 @@ static void ram_free(struct l3l2q_region *region)
 	kfree(ram);
 }
 
-static unsigned long ram_payload_pfn(struct l3l2q_region *region,
+static struct page *ram_payload_page(struct l3l2q_region *region,
 				     unsigned long index)
 {
 	const struct ram_backing *ram = region->backing;
 	const struct ram_chunk *chunk = &ram->chunks[index / RAM_CHUNK_PAGES];
 	unsigned long i = index % RAM_CHUNK_PAGES;
 
-	return chunk->whole ? page_to_pfn(chunk->whole) + i
-			    : page_to_pfn(chunk->pages[i]);
+	return chunk->whole ? pfn_to_page(page_to_pfn(chunk->whole) + i)
+			    : chunk->pages[i];
+}
+
+static unsigned long ram_payload_pfn(struct l3l2q_region *region,
+				     unsigned long index)
+{
+	return page_to_pfn(ram_payload_page(region, index));
 }
 
 static unsigned long ram_counters_pfn(struct l3l2q_region *region,
@@ -211,6 +223,7 @@ const struct l3l2q_backend_ops l3l2q_ram_ops = {
 		 L3L2Q_CREATE_SILENT_PEER,
 	.alloc = ram_alloc,
 	.free = ram_free,
+	.payload_page = ram_payload_page,
 	.payload_pfn = ram_payload_pfn,
 	.counters_pfn = ram_counters_pfn,
 };
