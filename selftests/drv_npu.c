@@ -184,7 +184,7 @@ TEST_F(npu, a_sleeper_is_woken_as_its_peer_does_it)
 	if (variant->ring) {
 		EXPECT_EQ(0, drv.timer_ticks);
 		EXPECT_EQ(0, drv.timer_wakeups);
-		EXPECT_LE(ROUNDS, drv.interrupts);
+		EXPECT_LE(ROUNDS / 2, drv.interrupts);
 		EXPECT_LE(ROUNDS, drv.doorbells);
 	} else {
 		EXPECT_LE(ROUNDS / 2, drv.timer_wakeups);

@@ -735,6 +735,111 @@ static void *pci_armed_churn(void *arg)
 	return NULL;
 }
 
+/*
+ * Many regions of one vector, in one of which somebody sleeps: the interrupt that
+ * wakes it looks at no other.
+ */
+TEST_F(pci, an_interrupt_looks_at_regions_with_sleepers)
+{
+	enum { REGIONS = 512 };
+	struct npu_request job = { .kind = NPU_ECHO, .flags = NPU_RING };
+	struct l3l2q_condition c = { .cmp = L3L2Q_CMP_EQ, .value = 7 };
+	static int fd[REGIONS];
+	struct l3l2q_stats stats;
+	struct npu_reply reply;
+	__u64 looked = 0;
+	struct drv_ep l3;
+	__u32 i;
+
+	NPU_NEEDED();
+	for (i = 0; i < REGIONS; i++) {
+		fd[i] = pci_create_raw(self, 4096, 64);
+		ASSERT_LE(0, fd[i]);
+	}
+	/* one that slept and does no more */
+	EXPECT_EQ(-ETIMEDOUT, drv_wait(fd[0], 0, &c, 1, drv_deadline(1), NULL));
+	pci_task(_metadata, self, &l3, &job, &reply, 0);
+	for (i = 0; i < 8; i++)
+		pci_echo(_metadata, &l3, i, DRV_BY_WAIT);
+	npu_put(&l3, 8, NULL, 0);
+	EXPECT_EQ(0, drv_kick(l3.fd, 0));
+	EXPECT_EQ(0, npu_wait(&self->box.npu, reply.task, &reply, NPU_TIMEOUT_NS));
+	ASSERT_EQ(0, drv_stats(l3.fd, &stats));
+	EXPECT_LE(8, stats.interrupts);
+	for (i = 0; i < REGIONS; i++) {
+		ASSERT_EQ(0, drv_stats(fd[i], &stats));
+		looked += stats.interrupts;
+		close(fd[i]);
+	}
+	/* that of the WAIT before, once */
+	EXPECT_GE(1, looked);
+	pci_task_close(&l3);
+}
+
+/* More sleepers than one interrupt looks at in one go: none is left out. */
+TEST_F(pci, an_interrupt_wakes_all_sleepers_of_its_vector)
+{
+	enum { REGIONS = 200 };
+	struct npu_request job = { .kind = NPU_ECHO, .flags = NPU_RING };
+	int fd[REGIONS], efd = drv_eventfd_new();
+	struct l3l2q_stats before, stats;
+	struct npu_reply reply;
+	__u32 i, round, looked;
+	struct drv_ep l3;
+	__u64 deadline;
+
+	NPU_NEEDED();
+	/* what counter 0 is waited for never comes */
+	for (i = 0; i < REGIONS; i++) {
+		fd[i] = pci_create_raw(self, 4096, 64);
+		ASSERT_LE(0, fd[i]);
+		ASSERT_EQ(0, drv_eventfd_counter(fd[i], 0, efd, 0, L3L2Q_CMP_EQ, 7));
+	}
+	pci_task(_metadata, self, &l3, &job, &reply, 0);
+	for (round = 0; round < 4; round++) {
+		__u64 vector = l3.info.region.region_id % self->dev.vectors;
+
+		pci_echo(_metadata, &l3, round, DRV_BY_WAIT);
+		/* the last ones are looked at a little later, but are */
+		deadline = drv_deadline(DRV_HANG_MS);
+		do {
+			looked = 0;
+			for (i = 0; i < REGIONS; i++) {
+				struct l3l2q_info info;
+
+				ASSERT_EQ(0, drv_info(fd[i], &info));
+				ASSERT_EQ(0, drv_stats(fd[i], &stats));
+				looked += info.region.region_id % self->dev.vectors != vector ||
+					  stats.interrupts > round;
+			}
+		} while (looked < REGIONS && drv_now() < deadline);
+		ASSERT_EQ(REGIONS, looked);
+	}
+	npu_put(&l3, round, NULL, 0);
+	EXPECT_EQ(0, drv_kick(l3.fd, 0));
+	EXPECT_EQ(0, npu_wait(&self->box.npu, reply.task, &reply, NPU_TIMEOUT_NS));
+
+	/* and no more once nothing is registered, but for the look that finds so */
+	for (i = 0; i < REGIONS; i++)
+		ASSERT_EQ(0, drv_eventfd(fd[i], L3L2Q_EVENTFD_COUNTER, -1));
+	pci_task_close(&l3);
+	pci_task(_metadata, self, &l3, &job, &reply, 0);
+	pci_echo(_metadata, &l3, 0, DRV_BY_WAIT);
+	pci_echo(_metadata, &l3, 1, DRV_BY_WAIT);
+	ASSERT_EQ(0, drv_stats(fd[0], &before));
+	for (i = 2; i < 10; i++)
+		pci_echo(_metadata, &l3, i, DRV_BY_WAIT);
+	ASSERT_EQ(0, drv_stats(fd[0], &stats));
+	EXPECT_GE(before.interrupts + 1, stats.interrupts);
+	npu_put(&l3, 10, NULL, 0);
+	EXPECT_EQ(0, drv_kick(l3.fd, 0));
+	EXPECT_EQ(0, npu_wait(&self->box.npu, reply.task, &reply, NPU_TIMEOUT_NS));
+	for (i = 0; i < REGIONS; i++)
+		close(fd[i]);
+	pci_task_close(&l3);
+	close(efd);
+}
+
 TEST_F(pci, interrupts_meet_regions_that_come_and_go)
 {
 	struct npu_request job = { .kind = NPU_ECHO, .flags = NPU_RING };

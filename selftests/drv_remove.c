@@ -545,6 +545,175 @@ TEST_F(removal, races_with_faults_calls_and_creation)
 	TH_LOG("%llu calls around %d removals", done, rounds);
 }
 
+/* ---- what takes the memory and leaves the window ------------------------ */
+
+/* An interrupt of the NPU's wakes: all of the device works. */
+static void removal_echo(struct __test_metadata *_metadata, FIXTURE_DATA(removal) *self)
+{
+	struct npu_request job = { .kind = NPU_ECHO, .flags = NPU_RING };
+	struct l3l2q_create create;
+	struct npu_reply reply;
+	struct drv_sleeper s;
+	struct npu_box box;
+	struct drv_ep l3;
+	char body[64];
+	int fd;
+
+	if (!npu_promised())
+		return;
+	npu_box_open(_metadata, &box, self->ctx, npu_id(self->ctx, self->name));
+	removal_create(self, &create);
+	fd = drv_create(self->ctx, &create);
+	ASSERT_LE(0, fd);
+	drv_ep_init(&l3, fd);
+	ASSERT_EQ(0, drv_ep_map(&l3));
+	ASSERT_EQ(0, npu_box_launch(&box, &l3, &job, &reply)) TH_LOG("%s", reply.text);
+	memset(body, 0x42, sizeof(body));
+	drv_consumer(&l3, L3L2Q_CONSUMER_SEEN, 0);
+	drv_sleeper_start(_metadata, &s, DRV_BY_WAIT, l3.fd, L3L2Q_EVENT_IN);
+	npu_put(&l3, 0, body, sizeof(body));
+	ASSERT_EQ(0, drv_kick(l3.fd, 0));
+	drv_sleeper_join(_metadata, &s);
+	EXPECT_TRUE(drv_sleeper_saw(&s, L3L2Q_EVENT_IN));
+	drv_sleeper_done(&s);
+	npu_put(&l3, 1, NULL, 0);
+	EXPECT_EQ(0, drv_kick(l3.fd, 0));
+	EXPECT_EQ(0, npu_wait(&box.npu, reply.task, &reply, NPU_TIMEOUT_NS));
+	drv_ep_unmap_all(&l3);
+	drv_ep_close(&l3);
+	npu_box_close(&box);
+}
+
+TEST_F(removal, a_reset_revokes_and_new_regions_work)
+{
+	__u64 id = npu_id(self->ctx, self->name);
+	struct drv_sleeper s[2];
+	struct drv_pair p;
+	int round;
+
+	if (!npu_has_attribute(self->name, "reset"))
+		SKIP(return, "no way to reset it");
+	for (round = 0; round < 3; round++) {
+		removal_use(_metadata, self, &p);
+		drv_sleeper_start(_metadata, &s[0], DRV_BY_WAIT, p.l2.fd, L3L2Q_EVENT_IN);
+		drv_sleeper_start(_metadata, &s[1], DRV_BY_EPOLL, p.l3.fd, L3L2Q_EVENT_IN);
+		ASSERT_EQ(0, npu_set_attribute(self->name, "reset", "1"));
+		drv_sleeper_join(_metadata, &s[0]);
+		drv_sleeper_join(_metadata, &s[1]);
+		EXPECT_TRUE(removal_told(&s[0]));
+		EXPECT_TRUE(removal_told(&s[1]));
+		drv_sleeper_done(&s[0]);
+		drv_sleeper_done(&s[1]);
+		removal_check_words(_metadata, &p.l3);
+		removal_check_words(_metadata, &p.l2);
+		removal_check_calls(_metadata, &p.l3);
+
+		/* the window is the same one, and of use again */
+		EXPECT_TRUE(npu_bound(self->name));
+		EXPECT_EQ(id, npu_id(self->ctx, self->name));
+		EXPECT_EQ(self->dev.window_bytes, npu_free_bytes(self->ctx, id));
+		removal_scribble(_metadata, &p.l3);
+		removal_echo(_metadata, self);
+		drv_pair_close(&p);
+	}
+}
+
+/* Write the function's command register. */
+static bool removal_command(const char *name, __u16 clear, __u16 set)
+{
+	__u16 command;
+	char path[512];
+	bool good;
+	int fd;
+
+	snprintf(path, sizeof(path), NPU_SYSFS "devices/%s/config", name);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	good = pread(fd, &command, 2, 4) == 2;
+	command = (__u16)((command & ~clear) | set);
+	good = good && pwrite(fd, &command, 2, 4) == 2;
+	close(fd);
+	return good;
+}
+
+/* Reads give zeroes then, or all ones: neither is taken for what the peer says. */
+TEST_F(removal, a_function_that_stops_to_answer_is_noticed)
+{
+	__u64 deadline = drv_deadline(DRV_HANG_MS);
+	struct drv_pair p;
+
+	removal_use(_metadata, self, &p);
+	EXPECT_EQ(0, drv_poll(p.l3.fd, POLLIN, 0));
+	ASSERT_TRUE(removal_command(self->name, 2, 0));
+	while (drv_poll(p.l3.fd, POLLPRI, 0) != DRV_DEAD && drv_now() < deadline)
+		poll(NULL, 0, 5);
+	EXPECT_EQ(DRV_DEAD, drv_poll(p.l3.fd, POLLPRI, 0));
+	EXPECT_EQ(1, p.l3.status->removed);
+	EXPECT_EQ(-ENODEV, drv_kick(p.l2.fd, 0));
+	EXPECT_EQ(1, drv_load(&p.l3, l3l2q_ctr_abort(L3L2Q_ROLE_L2)));
+	EXPECT_EQ(0, npu_id(self->ctx, self->name));
+	drv_pair_close(&p);
+	/* found good again by what resets it */
+	ASSERT_TRUE(removal_command(self->name, 0, 2));
+	ASSERT_EQ(0, drv_write_file(NPU_DRIVER "unbind", self->name));
+	removal_back(_metadata, self);
+	removal_echo(_metadata, self);
+}
+
+TEST_F(removal, power_transitions_revoke)
+{
+	__u64 id = npu_id(self->ctx, self->name);
+	struct drv_pair p;
+	char buf[256];
+
+	/* only its devices' part, which comes back by itself */
+	if (!strstr(drv_read_file("/sys/power/pm_test", buf, sizeof(buf)), "devices"))
+		SKIP(return, "the kernel has no tests of power management");
+	removal_use(_metadata, self, &p);
+	ASSERT_EQ(0, drv_write_file("/sys/power/pm_test", "devices"));
+	EXPECT_EQ(0, drv_write_file("/sys/power/state", "freeze"));
+	EXPECT_EQ(0, drv_write_file("/sys/power/pm_test", "none"));
+	EXPECT_EQ(DRV_DEAD, drv_poll(p.l3.fd, POLLPRI, 0));
+	removal_check_words(_metadata, &p.l3);
+	removal_check_calls(_metadata, &p.l2);
+	EXPECT_EQ(id, npu_id(self->ctx, self->name));
+	removal_echo(_metadata, self);
+	drv_pair_close(&p);
+}
+
+/* ---- what others find --------------------------------------------------- */
+
+/* A window without the driver is anybody's who may read it: nothing is left there. */
+TEST_F(removal, an_unbound_window_is_zeroes)
+{
+	struct drv_pair p[4];
+	char path[512];
+	__u64 *mem, dirty = 0;
+	size_t i;
+	int fd;
+
+	for (i = 0; i < ARRAY_SIZE(p); i++)
+		removal_use(_metadata, self, &p[i]);
+	ASSERT_EQ(0, drv_write_file(NPU_DRIVER "unbind", self->name));
+	ASSERT_EQ(0, npu_set_attribute(self->name, "enable", "1"));
+	snprintf(path, sizeof(path), NPU_SYSFS "devices/%s/resource2", self->name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, fd);
+	mem = mmap(NULL, self->dev.window_bytes, PROT_READ, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, (void *)mem);
+	close(fd);
+	/* the users are still there, with what took its place */
+	removal_check_words(_metadata, &p[0].l3);
+	removal_scribble(_metadata, &p[0].l3);
+	for (i = 0; i < self->dev.window_bytes / sizeof(*mem); i++)
+		dirty += !!((volatile __u64 *)mem)[i];
+	EXPECT_EQ(0, dirty);
+	munmap(mem, self->dev.window_bytes);
+	npu_set_attribute(self->name, "enable", "0");
+	for (i = 0; i < ARRAY_SIZE(p); i++)
+		drv_pair_close(&p[i]);
+	removal_back(_metadata, self);
+}
+
 /* ---- nothing is lost --------------------------------------------------- */
 
 /* KiB that are free, with the processors' own lists; KiB that the kernel holds. */
