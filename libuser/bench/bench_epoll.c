@@ -100,8 +100,11 @@ static void sleep_in_epoll(struct many *many)
 {
 	struct l3l2q_ep *ep = many->active.ep[1];
 	struct epoll_event event;
+	int ret = l3l2q_arm(ep, L3L2Q_EVENT_IN);
 
-	if (l3l2q_arm(ep, L3L2Q_EVENT_IN))
+	if (ret < 0 || ret & (L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP))
+		abort();
+	if (ret)
 		return;
 	while (epoll_wait(many->epoll, &event, 1, -1) < 0) {
 		if (errno != EINTR)

@@ -64,9 +64,13 @@ static void ours_recv(struct paced *p, uint64_t n)
 static void polling_recv(struct paced *p, uint64_t n)
 {
 	struct l3l2q_message m;
+	int ret;
 
 	while (n) {
-		if (!l3l2q_try_dequeue(p->ends.c[1], &m, NULL, 0))
+		ret = l3l2q_try_dequeue(p->ends.c[1], &m, NULL, 0);
+		if (ret && ret != -EAGAIN)
+			abort();
+		if (!ret)
 			n--;
 		else
 			sleep_until(now_ns() + POLL_NS);
