@@ -266,16 +266,16 @@ demo:
 	+$(Q)INPUT='$(INPUT)' selftests/checks/demo.sh
 
 check:
-	$(Q)selftests/vm/packages.sh build guest check
+	$(Q)selftests/vm/packages.sh build guest check fuzz
 	+$(Q)MAKE='$(MAKE)' selftests/checks/check.sh check
 
 check-debug:
-	$(Q)selftests/vm/packages.sh build guest check
+	$(Q)selftests/vm/packages.sh build guest check fuzz
 	+$(Q)MAKE='$(MAKE)' selftests/checks/check.sh debug
 
 # parts of check
 style native guest: %:
-	$(Q)selftests/vm/packages.sh build guest check
+	$(Q)selftests/vm/packages.sh build guest check fuzz
 	+$(Q)MAKE='$(MAKE)' selftests/checks/check.sh $@
 
 bench:

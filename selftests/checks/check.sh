@@ -124,6 +124,15 @@ native_suites() {
 	done
 }
 
+# Short runs of the fuzzers. Without clang they say so.
+fuzzers() {
+	title 'fuzzers'
+	if command -v clang >/dev/null; then
+		step build-fuzz "${make[@]}" -j"$(nproc)" fuzzers || return
+	fi
+	native fuzz --limit $((300 * slow)) 'selftests/fuzz/run.sh short'
+}
+
 # guest SUITE KERNEL LIMIT TOTAL MEMORY 'TRANSPORT...' [VAR=VALUE...]
 guest() {
 	local suite=$1 kernel=$2 limit=$3 total=$4 mem=$5 transports=$6 specs=() args=() p dir b=build kmod
@@ -234,12 +243,14 @@ check)
 	style
 	models
 	native_suites
+	fuzzers
 	guest_stock
 	guest_wc
 	guest_arm64
 	;;
 native)
 	native_suites
+	fuzzers
 	;;
 guest)
 	guest_stock

@@ -1040,20 +1040,30 @@ static void op_interrupt(struct world *w, struct side *s)
 static void op_room(struct world *w, struct side *s)
 {
 	struct direction *out = &w->dir[s->role], *to = &w->dir[!s->role];
-	unsigned int receive = receive_result(w, s);
+	unsigned int receive = receive_result(w, s), set;
 	int64_t pending, room, bytes;
 
 	if (busy[s->role][TX] || busy[s->role][RX])
 		return;
 	fuzz_trace("%d: pending, room", s->role);
+	set = ended(s) ? ended(s) : RET_OK | RET_ABORTED | RET_PIPE;
+	if (s->error == -ECONNABORTED)
+		set |= RET_OK;
+	if (out->stop_sent)
+		set |= STOPPED;
 	pending = l3l2q_pending(s->c);
+	check_result(w, s, RX, set, (int)pending, false, "pending");
 	room = l3l2q_room(s->p);
+	check_result(w, s, TX, set, (int)room, false, "room");
 	bytes = l3l2q_room_bytes(s->p);
+	check_result(w, s, TX, set, bytes < 0 ? (int)bytes : 0, false, "room_bytes");
 	FUZZ_CHECK(l3l2q_producer_ep(s->p) == s->ep && l3l2q_consumer_ep(s->c) == s->ep,
 		   "another endpoint");
+	FUZZ_CHECK(pending <= s->window + 1 && room <= out->depth &&
+		   (bytes < 0 || (uint64_t)bytes <= out->arena), "pending %lld, room %lld, bytes %lld",
+		   (long long)pending, (long long)room, (long long)bytes);
 	if (w->tainted || ended(s) || peer_has_aborted(w, s) || peer_has_detached(w, s)) {
-		FUZZ_CHECK(pending <= out->depth && room <= out->depth, "pending %lld, room %lld",
-			   (long long)pending, (long long)room);
+		after(w, s);
 		return;
 	}
 	if (receive == RET_OK && to->acquired == to->head)
