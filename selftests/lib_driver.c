@@ -404,7 +404,7 @@ TEST(flags_and_words_of_create)
 	l3l2q_close(ep);
 	ASSERT_EQ(0, create(&ep, "memfd", L3L2Q_ATTR_COHERENT, &why));
 	l3l2q_close(ep);
-	EXPECT_EQ(-EINVAL, create(&ep, "ram", 1u << 4, &why));
+	EXPECT_EQ(-EINVAL, create(&ep, "ram", 1u << 30, &why));
 	for (i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
 		drv.create_error = said[i].error;
 		EXPECT_EQ(-said[i].error, create(&ep, "dmabuf:3", L3L2Q_ATTR_COHERENT, &why));

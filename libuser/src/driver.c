@@ -2,6 +2,7 @@
 /* Transport over /dev/l3l2q: the kernel sleeps, wakes and notices death. */
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -163,26 +164,114 @@ const struct l3l2q_transport l3l2q_driver = {
 
 /* ---- create and attach ------------------------------------------------- */
 
+/* Mapping this part writable attaches: the last step of all, for it cannot be undone. */
+static int attaching_part(const struct l3l2q_info *info)
+{
+	return info->backend == L3L2Q_BACKEND_DMABUF ? L3L2Q_MAP_CONTROL : L3L2Q_MAP_COUNTERS;
+}
+
+static const char *const part_names[L3L2Q_MAPS] = {
+	"payload", "counters", "status", "control page", "peer's control page",
+};
+
+static int map_failed(int ret, int i, struct l3l2q_failure *why)
+{
+	switch (ret) {
+	case -EBUSY:
+		return l3l2q_why(why, ret, "this endpoint is attached already, here or by another process");
+	case -ESHUTDOWN:
+		return l3l2q_why(why, ret, "this endpoint has ended");
+	case -ENOMEM:
+		return l3l2q_why(why, ret, "no memory or address space to map the %s",
+				 part_names[i]);
+	default:
+		return l3l2q_why(why, ret, "cannot map the %s: %s", part_names[i], strerror(-ret));
+	}
+}
+
+/* In the control page's place until the endpoint attaches, for its first words. */
+static int map_private(struct l3l2q_map *map, size_t length)
+{
+	void *addr = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (addr == MAP_FAILED)
+		return -errno;
+	map->addr = addr;
+	map->length = length;
+	return 0;
+}
+
+/* All of it; the attaching part read-only, or memory in its place. */
 static int map_all(struct l3l2q_ep *ep, const struct l3l2q_info *info,
 		   struct l3l2q_failure *why)
 {
-	static const char *const names[L3L2Q_MAPS] = {
-		"payload", "counters", "status", "control page", "peer's control page",
-	};
 	int i, prot, ret;
 
 	for (i = 0; i < L3L2Q_MAPS; i++) {
-		prot = i == L3L2Q_MAP_STATUS || i == L3L2Q_MAP_PEER_CONTROL
-		       ? PROT_READ : PROT_READ | PROT_WRITE;
-		ret = l3l2q_map_fd(&ep->maps[i], ep->fd, info->map[i].offset,
-				   info->map[i].length, prot);
-		if (ret == -EBUSY)
-			return l3l2q_why(why, ret, "another process has attached this endpoint");
+		prot = i == L3L2Q_MAP_STATUS || i == L3L2Q_MAP_PEER_CONTROL ||
+		       i == attaching_part(info) ? PROT_READ : PROT_READ | PROT_WRITE;
+		if (i == L3L2Q_MAP_CONTROL && i == attaching_part(info))
+			ret = map_private(&ep->maps[i], (size_t)info->map[i].length);
+		else
+			ret = l3l2q_map_fd(&ep->maps[i], ep->fd, info->map[i].offset,
+					   info->map[i].length, prot);
 		if (ret)
-			return l3l2q_why(why, ret, "cannot map the %s: %s", names[i],
-					 strerror(-ret));
+			return map_failed(ret, i, why);
 	}
 	return 0;
+}
+
+/* Map the attaching part again, at the same place and writable. */
+static int map_to_attach(struct l3l2q_ep *ep, const struct l3l2q_info *info,
+			 struct l3l2q_failure *why)
+{
+	int i = attaching_part(info), ret;
+	struct l3l2q_map *map = &ep->maps[i];
+	struct l3l2q_control words = { 0 };
+
+	if (i == L3L2Q_MAP_CONTROL)
+		memcpy(&words, map->addr, sizeof(words));
+	if (mmap(map->addr, map->length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, ep->fd,
+		 (off_t)info->map[i].offset) != MAP_FAILED) {
+		if (i == L3L2Q_MAP_CONTROL)
+			memcpy(map->addr, &words, sizeof(words));
+		return 0;
+	}
+	ret = -errno;
+	/* The kernel has unmapped what was there. */
+	map->addr = NULL;
+	return map_failed(ret, i, why);
+}
+
+static int set_peer_kind(int fd, uint32_t kind)
+{
+	struct l3l2q_set_polling arg = { .size = sizeof(arg), .peer_kind = kind };
+
+	return l3l2q_ioctl(fd, L3L2Q_IOC_SET_POLLING, &arg);
+}
+
+/*
+ * The steps that change something, when all that can be checked has been. After
+ * a failure the endpoint is as it was.
+ */
+static int driver_take(struct l3l2q_ep *ep, const struct l3l2q_info *info,
+		       struct l3l2q_failure *why)
+{
+	bool tell = ep->silent && info->peer_kind != L3L2Q_PEER_SILENT;
+	int ret;
+
+	if (tell) {
+		ret = set_peer_kind(ep->fd, L3L2Q_PEER_SILENT);
+		if (ret == -EPERM)
+			return map_failed(-EBUSY, 0, why);
+		if (ret)
+			return l3l2q_why(why, ret, "the driver will not poll for a silent peer: %s",
+					 strerror(-ret));
+	}
+	ret = map_to_attach(ep, info, why);
+	if (ret && tell)
+		set_peer_kind(ep->fd, info->peer_kind);
+	return ret;
 }
 
 static void *part(const struct l3l2q_ep *ep, const struct l3l2q_info *info, int i)
@@ -190,19 +279,37 @@ static void *part(const struct l3l2q_ep *ep, const struct l3l2q_info *info, int 
 	return (char *)ep->maps[i].addr + info->map[i].delta;
 }
 
-/* Make an endpoint of a descriptor; on failure the caller still owns it. */
-static int driver_start(struct l3l2q_ep **out, int fd, const struct l3l2q_attr *attr,
-			struct l3l2q_failure *why)
+static int get_info(int fd, struct l3l2q_info *info, struct l3l2q_failure *why)
 {
-	struct l3l2q_info info = { .size = sizeof(info) };
-	struct l3l2q_ep *ep;
-	int ret = l3l2q_ioctl(fd, L3L2Q_IOC_INFO, &info);
+	int ret;
 
+	*info = (struct l3l2q_info){ .size = sizeof(*info) };
+	ret = l3l2q_ioctl(fd, L3L2Q_IOC_INFO, info);
 	if (ret == -ENOTTY)
 		return l3l2q_why(why, -EINVAL, "descriptor %d is not an endpoint", fd);
+	if (ret == -ENODEV)
+		return l3l2q_why(why, ret, "the region's memory was removed");
 	if (ret)
 		return l3l2q_why(why, ret, "the driver will not describe the endpoint: %s",
 				 strerror(-ret));
+	if (info->state == L3L2Q_STATE_ATTACHED)
+		return map_failed(-EBUSY, 0, why);
+	if (info->state > L3L2Q_STATE_ATTACHED)
+		return map_failed(-ESHUTDOWN, 0, why);
+	return 0;
+}
+
+/* Make an endpoint of a descriptor; on failure nothing has happened to it. */
+static int driver_start(struct l3l2q_ep **out, int fd, const struct l3l2q_attr *attr,
+			struct l3l2q_failure *why)
+{
+	bool silent = attr && attr->flags & L3L2Q_ATTR_SILENT_PEER;
+	struct l3l2q_info info;
+	struct l3l2q_ep *ep;
+	int ret = get_info(fd, &info, why);
+
+	if (ret)
+		return ret;
 	ret = l3l2q_ep_alloc(&ep, &l3l2q_driver);
 	if (ret)
 		return l3l2q_why(why, ret, "no memory for an endpoint");
@@ -211,8 +318,8 @@ static int driver_start(struct l3l2q_ep **out, int fd, const struct l3l2q_attr *
 	ep->backend = info.backend;
 	ep->removable = info.backend != L3L2Q_BACKEND_RAM;
 	ep->device_addresses = info.flags & L3L2Q_INFO_DEVICE_ADDRESSES;
-	ep->silent = info.peer_kind == L3L2Q_PEER_SILENT;
-	ep->rings = info.peer_kind == L3L2Q_PEER_RINGS;
+	ep->silent = silent || info.peer_kind == L3L2Q_PEER_SILENT;
+	ep->rings = !silent && info.peer_kind == L3L2Q_PEER_RINGS;
 	ep->region = info.region;
 	ep->queue = info.queue;
 	ep->raw = !info.queue.depth;
@@ -222,6 +329,8 @@ static int driver_start(struct l3l2q_ep **out, int fd, const struct l3l2q_attr *
 	ep->status = ep->maps[L3L2Q_MAP_STATUS].addr;
 	ret = l3l2q_ep_start(ep, (enum l3l2q_role)info.role, part(ep, &info, L3L2Q_MAP_PAYLOAD),
 			     part(ep, &info, L3L2Q_MAP_COUNTERS), attr, why);
+	if (!ret)
+		ret = driver_take(ep, &info, why);
 	if (ret)
 		goto fail;
 	*out = ep;
@@ -247,6 +356,8 @@ static int open_node(const char *path, struct l3l2q_failure *why)
 	if (ret == -EACCES || ret == -EPERM)
 		return l3l2q_why(why, -EACCES,
 				 "%.64s: no permission; is this user in the node's group?", path);
+	if (ret == -EMFILE)
+		return l3l2q_why(why, ret, "%.64s: no file descriptor left: RLIMIT_NOFILE", path);
 	return l3l2q_why(why, ret, "%.64s: %s", path, strerror(-ret));
 }
 
@@ -262,11 +373,23 @@ static int check_node(int fd, const char *path, struct l3l2q_failure *why)
 	return 0;
 }
 
+/* The names of all windows, as many as there is room for. */
+static void list_windows(int node, char *text, size_t size)
+{
+	struct l3l2q_query_device query = { .size = sizeof(query) };
+	size_t used = 0;
+
+	text[0] = '\0';
+	while (used < size && !l3l2q_ioctl(node, L3L2Q_IOC_QUERY_DEVICE, &query))
+		used += (size_t)snprintf(text + used, size - used, "%s%.*s", used ? ", " : "",
+					 (int)sizeof(query.name), query.name);
+}
+
 /* Find the window of that name, or the first one; words if there is none. */
 static int find_window(int node, const char *name, uint64_t *id, struct l3l2q_failure *why)
 {
 	struct l3l2q_query_device query = { .size = sizeof(query) };
-	unsigned int windows = 0;
+	char names[80];
 	int ret;
 
 	while (!(ret = l3l2q_ioctl(node, L3L2Q_IOC_QUERY_DEVICE, &query))) {
@@ -274,36 +397,104 @@ static int find_window(int node, const char *name, uint64_t *id, struct l3l2q_fa
 			*id = query.id;
 			return 0;
 		}
-		windows++;
 	}
 	if (ret != -ENODEV)
 		return l3l2q_why(why, ret, "the driver will not list its windows: %s",
 				 strerror(-ret));
-	if (!windows)
+	list_windows(node, names, sizeof(names));
+	if (!names[0])
 		return l3l2q_why(why, ret, "no NPU window: is a device bound to the l3l2q module?");
-	return l3l2q_why(why, ret, "no NPU window \"%.64s\" among %u", name, windows);
+	return l3l2q_why(why, ret, "no NPU window \"%.64s\"; there is %s", name, names);
 }
 
-static int create_failed(int ret, const struct l3l2q_create *arg, struct l3l2q_failure *why)
+static unsigned long long payload_bytes(const struct l3l2q_create *arg)
 {
-	bool declared = arg->flags & L3L2Q_CREATE_COHERENT;
+	struct l3l2q_layout layout = { .payload_bytes = arg->payload_bytes };
 
+	if (arg->depth)
+		l3l2q_layout_make(arg->depth, arg->input_arena_bytes, arg->output_arena_bytes,
+				  &layout);
+	return layout.payload_bytes;
+}
+
+static int too_large(int ret, const struct l3l2q_create *arg, const struct l3l2q_query *limits,
+		     struct l3l2q_failure *why)
+{
+	if (arg->counter_bytes > limits->max_counter_bytes)
+		return l3l2q_why(why, ret, "%llu bytes of counters are larger than %llu, the most there can be",
+				 (unsigned long long)arg->counter_bytes,
+				 (unsigned long long)limits->max_counter_bytes);
+	return l3l2q_why(why, ret, "a payload of %llu bytes is larger than %llu: module parameter max_region_mib",
+			 payload_bytes(arg), (unsigned long long)limits->max_region_bytes);
+}
+
+static int no_room(int ret, int node, const struct l3l2q_create *arg, struct l3l2q_failure *why)
+{
+	struct l3l2q_query_device query = { .size = sizeof(query), .id = arg->source - 1 };
+
+	if (arg->backend == L3L2Q_BACKEND_PCI &&
+	    !l3l2q_ioctl(node, L3L2Q_IOC_QUERY_DEVICE, &query))
+		return l3l2q_why(why, ret, "no room for a payload of %llu bytes: window %.*s has %llu bytes left",
+				 payload_bytes(arg), (int)sizeof(query.name), query.name,
+				 (unsigned long long)query.free_bytes);
+	if (arg->backend == L3L2Q_BACKEND_ASCEND)
+		return l3l2q_why(why, ret, "no room for a payload of %llu bytes and counters in the %llu bytes at %#llx",
+				 payload_bytes(arg), (unsigned long long)arg->source_bytes,
+				 (unsigned long long)arg->source);
+	return l3l2q_why(why, ret, "no room for a payload of %llu bytes and counters in this memory",
+			 payload_bytes(arg));
+}
+
+static int not_there(int ret, const struct l3l2q_create *arg, struct l3l2q_failure *why)
+{
+	if (arg->backend == L3L2Q_BACKEND_PCI)
+		return l3l2q_why(why, ret, "the window is not there any more");
+	if (arg->backend == L3L2Q_BACKEND_ASCEND)
+		return l3l2q_why(why, ret, "the NPU's own driver is not there: is it loaded?");
+	return l3l2q_why(why, ret, "the device is not there");
+}
+
+static int not_usable(int ret, const struct l3l2q_create *arg, struct l3l2q_failure *why)
+{
+	if (arg->backend == L3L2Q_BACKEND_DMABUF && !(arg->flags & L3L2Q_CREATE_COHERENT))
+		return l3l2q_why(why, ret,
+				 "a dma-buf must be declared coherent: L3L2Q_ATTR_COHERENT");
+	return l3l2q_why(why, ret, "the module was built without this backend, or cannot use this memory");
+}
+
+static int create_failed(int ret, int node, const struct l3l2q_create *arg,
+			 struct l3l2q_failure *why)
+{
+	struct l3l2q_query limits = { .size = sizeof(limits) };
+
+	l3l2q_ioctl(node, L3L2Q_IOC_QUERY, &limits);
 	switch (ret) {
 	case -EFBIG:
-		return l3l2q_why(why, ret, "the region is larger than the module allows");
+		return too_large(ret, arg, &limits, why);
 	case -EDQUOT:
-		return l3l2q_why(why, ret, "this user's regions would exceed the limit");
+		return l3l2q_why(why, ret, "over a limit of this user: %u regions, %llu MiB, %llu MiB of windows; module parameters max_user_regions, max_user_mib, max_user_window_mib",
+				 limits.max_user_regions,
+				 (unsigned long long)limits.max_user_bytes >> 20,
+				 (unsigned long long)limits.max_user_window_bytes >> 20);
 	case -ENOMEM:
-		return l3l2q_why(why, ret, "not enough memory for the region");
+		return l3l2q_why(why, ret, "not enough memory for a payload of %llu bytes",
+				 payload_bytes(arg));
 	case -ENOSPC:
-		return l3l2q_why(why, ret, "no room for the region in its memory");
+		return no_room(ret, node, arg, why);
 	case -ENODEV:
-		return l3l2q_why(why, ret, "the device is not there, or its driver is not");
+		return not_there(ret, arg, why);
 	case -EOPNOTSUPP:
-		if (arg->backend == L3L2Q_BACKEND_DMABUF && !declared)
-			return l3l2q_why(why, ret,
-					 "a dma-buf must be declared coherent: L3L2Q_ATTR_COHERENT");
-		return l3l2q_why(why, ret, "the module cannot use this memory");
+		return not_usable(ret, arg, why);
+	case -EBADF:
+		return l3l2q_why(why, ret, "file descriptor %lld is not a dma-buf",
+				 (long long)arg->source);
+	case -EMFILE:
+		return l3l2q_why(why, ret, "no file descriptor left: RLIMIT_NOFILE");
+	case -EINVAL:
+		if (arg->flags & L3L2Q_CREATE_NUMA)
+			return l3l2q_why(why, ret, "NUMA node %d has no memory, or this transport has no choice of nodes",
+					 arg->numa_node);
+		/* fall through */
 	default:
 		return l3l2q_why(why, ret, "the driver cannot create the region: %s",
 				 strerror(-ret));
@@ -327,6 +518,9 @@ static int create_region(int node, const struct l3l2q_source *source,
 	};
 	int ret;
 
+	if (attr->numa_node && !(attr->flags & L3L2Q_ATTR_NUMA))
+		return l3l2q_why(why, -EINVAL, "NUMA node %d without L3L2Q_ATTR_NUMA",
+				 attr->numa_node);
 	if (attr->flags & L3L2Q_ATTR_NUMA) {
 		arg.flags |= L3L2Q_CREATE_NUMA;
 		arg.numa_node = attr->numa_node;
@@ -339,7 +533,7 @@ static int create_region(int node, const struct l3l2q_source *source,
 						  source->backend == L3L2Q_BACKEND_ASCEND))
 		arg.flags |= L3L2Q_CREATE_COHERENT;
 	ret = l3l2q_ioctl(node, L3L2Q_IOC_CREATE, &arg);
-	return ret ? create_failed(ret, &arg, why) : arg.fd;
+	return ret ? create_failed(ret, node, &arg, why) : arg.fd;
 }
 
 static int create_in_window(int node, struct l3l2q_source *source,
@@ -427,24 +621,12 @@ int l3l2q_driver_source(const char *transport, struct l3l2q_source *source,
 		return l3l2q_why(why, -EINVAL, "\"%.64s\" is not ascend:ADDRESS:BYTES", transport);
 	}
 #undef IS
-	return l3l2q_why(why, -EINVAL, "no transport \"%.64s\"", transport);
+	return l3l2q_why(why, -EINVAL, "no transport \"%.32s\"; there is driver[:NODE], ram, pci[:NAME], dmabuf:FD, ascend:ADDRESS:BYTES, memfd",
+			 transport);
 }
 
 int l3l2q_driver_attach(struct l3l2q_ep **ep, int fd, const struct l3l2q_attr *attr,
 			struct l3l2q_failure *why)
 {
-	struct l3l2q_set_polling silent = {
-		.size = sizeof(silent),
-		.peer_kind = L3L2Q_PEER_SILENT,
-	};
-	int ret;
-
-	if (attr && attr->flags & L3L2Q_ATTR_SILENT_PEER) {
-		ret = l3l2q_ioctl(fd, L3L2Q_IOC_SET_POLLING, &silent);
-		if (ret)
-			return l3l2q_why(why, ret == -ENOTTY ? -EINVAL : ret,
-					 "cannot have the driver poll for a silent peer: %s",
-					 strerror(-ret));
-	}
 	return driver_start(ep, fd, attr, why);
 }
