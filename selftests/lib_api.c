@@ -349,7 +349,7 @@ TEST(s1_scalars)
 		struct l3l2q_ep *ep[2];
 		int i;
 
-		attr.flags = v3 ? L3L2Q_ATTR_REGION_V3 : 0;
+		attr.region_version = v3 ? 0x30000 : 0;
 		ASSERT_EQ(0, make_pair(ep, &attr));
 		for (i = 0; i < 2; i++) {
 			memset(s, 0xff, sizeof(s));
@@ -1035,7 +1035,7 @@ static int ping(struct l3l2q_ep *ep[2], int times)
 	for (i = 0; i < times; i++) {
 		if (l3l2q_try_enqueue(in, L3L2Q_OP_DATA, "hello", 5) ||
 		    l3l2q_enqueuev(in, L3L2Q_OP_DATA, iov, 2, LONG_NS) ||
-		    l3l2q_peek_batch(c2, n, 2) != 2 ||
+		    l3l2q_try_peek_batch(c2, n, 2) != 2 ||
 		    l3l2q_reserve(out, 100, &span, LONG_NS) ||
 		    l3l2q_commit(out, &span, L3L2Q_OP_DATA) ||
 		    l3l2q_release_batch(c2, n, 2) ||

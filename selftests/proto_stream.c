@@ -304,7 +304,7 @@ static void *receive_stream(void *arg)
 		if (nheld < s->window && how == 1) {
 			/* Not STOP yet. */
 			uint64_t most = s->window - nheld, left = s->count - got;
-			int n = l3l2q_peek_batch(c, held + nheld,
+			int n = l3l2q_try_peek_batch(c, held + nheld,
 						 (int)(most < left ? most : left));
 
 			CHECK(n > 0 || n == -EAGAIN);
@@ -601,10 +601,10 @@ TEST_F(both, s4_7_batch)
 	ASSERT_EQ(0, l3l2q_batch_publish(self->in));
 	EXPECT_EQ(4, counter_of(self->l3, L3L2Q_CTR_INPUT_TAIL));
 	EXPECT_EQ(-ESHUTDOWN, l3l2q_stop(self->in, LONG_NS));
-	ASSERT_EQ(4, l3l2q_peek_batch(self->from_l3, m, 4));
+	ASSERT_EQ(4, l3l2q_try_peek_batch(self->from_l3, m, 4));
 	EXPECT_EQ(L3L2Q_OP_STOP, m[3].opcode);
-	EXPECT_EQ(-EAGAIN, l3l2q_peek_batch(self->from_l3, m, 4));
-	EXPECT_EQ(-EINVAL, l3l2q_peek_batch(self->from_l3, m, 0));
+	EXPECT_EQ(-EAGAIN, l3l2q_try_peek_batch(self->from_l3, m, 4));
+	EXPECT_EQ(-EINVAL, l3l2q_try_peek_batch(self->from_l3, m, 0));
 	EXPECT_EQ(0, counter_of(self->l3, L3L2Q_CTR_INPUT_HEAD));
 	EXPECT_EQ(L3L2Q_ERR_NONE, error_kind(self->l2));
 }
@@ -616,7 +616,7 @@ TEST_F(both, s5_release_batch_is_one_store)
 
 	for (i = 0; i < 4; i++)
 		ASSERT_EQ(0, l3l2q_try_enqueue(self->in, L3L2Q_OP_DATA, "abc", 3));
-	ASSERT_EQ(4, l3l2q_peek_batch(self->from_l3, m, 8));
+	ASSERT_EQ(4, l3l2q_try_peek_batch(self->from_l3, m, 8));
 	ASSERT_EQ(0, l3l2q_release_batch(self->from_l3, m + 1, 3));
 	EXPECT_EQ(0, counter_of(self->l3, L3L2Q_CTR_INPUT_HEAD));
 	ASSERT_EQ(0, l3l2q_release_batch(self->from_l3, m, 1));
@@ -1019,7 +1019,7 @@ TEST_F(both, design_no_busy_loop_while_the_window_is_full)
 	for (i = 0; i < 8; i++)
 		ASSERT_EQ(0, l3l2q_try_enqueue(self->in, L3L2Q_OP_DATA, "x", 1));
 	EXPECT_EQ(L3L2Q_EVENT_IN, l3l2q_arm(self->l2, L3L2Q_EVENT_IN));
-	ASSERT_EQ(4, l3l2q_peek_batch(self->from_l3, m, 4));
+	ASSERT_EQ(4, l3l2q_try_peek_batch(self->from_l3, m, 4));
 	EXPECT_EQ(-EAGAIN, l3l2q_try_peek(self->from_l3, &self->m));
 	/* Four more are visible, and may not be had. */
 	EXPECT_GE(2, idle_turns(self->l2, epfd, L3L2Q_EVENT_IN, 100));
@@ -1030,7 +1030,7 @@ TEST_F(both, design_no_busy_loop_while_the_window_is_full)
 	EXPECT_GE(2, idle_turns(self->l2, epfd, L3L2Q_EVENT_IN, 100));
 	ASSERT_EQ(0, l3l2q_release_batch(self->from_l3, m + 1, 3));
 	ASSERT_EQ(0, l3l2q_release(self->from_l3, &m[0]));
-	ASSERT_EQ(3, l3l2q_peek_batch(self->from_l3, m, 4));
+	ASSERT_EQ(3, l3l2q_try_peek_batch(self->from_l3, m, 4));
 	ASSERT_EQ(0, l3l2q_release_batch(self->from_l3, m, 3));
 	EXPECT_GE(2, idle_turns(self->l2, epfd, L3L2Q_EVENT_IN, 100));
 	/* Armed and nothing there: a message makes the poll return, however long. */

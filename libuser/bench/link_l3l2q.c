@@ -154,7 +154,7 @@ static inline void in_place_recv(struct job *job, int dir, uint64_t n)
 	}
 	for (; n; n -= (uint64_t)got) {
 		max = (int)(n < job->window ? n : job->window);
-		while ((got = l3l2q_peek_batch(c, ours->held, max)) < 0)
+		while ((got = l3l2q_try_peek_batch(c, ours->held, max)) < 0)
 			spin_while(got);
 		for (i = 0; i < got; i++)
 			job_take(job, dir, ours->held[i].data);

@@ -12,20 +12,26 @@
  * return the endpoint's first error, which sticks (protocol.md, section 6):
  *
  *	-EPROTO		the region's description was refused
- *	-EBADMSG	the peer broke the protocol
- *	-EPERM		this side broke it: a stale handle, a second reservation
- *	-ECONNABORTED	the peer aborted, died, or the memory was removed
- *	-EIO		anything else that ends the endpoint
+ *	-EBADMSG	the other side broke the protocol
+ *	-ESTALE		this side broke it: a stale handle, a second reservation
+ *	-ECONNABORTED	the other side aborted or died, or the memory was removed
+ *	-EIO		this side aborted, or anything else that ends the endpoint
  *
  * l3l2q_ep_error() says which and why. Other errors change nothing:
  *
- *	-EAGAIN		no progress: full, empty, or window full
+ *	-EAGAIN		no progress: full, empty, or window full; nothing else
  *	-ETIMEDOUT	the time-out passed
+ *	-EINTR		l3l2q_interrupt(), or a signal with L3L2Q_ATTR_INTERRUPTIBLE
  *	-EINVAL		bad argument
+ *	-E2BIG		a structure has bytes that this library does not know and that
+ *			are not zero
  *	-EMSGSIZE	larger than the arena, or than the buffer
- *	-EPIPE		STOP was sent before; or a blocking call cannot go on since the
- *			peer has detached
- *	-ESHUTDOWN	the endpoint was detached
+ *	-EPIPE		the other side detached; what it sent before is delivered first
+ *	-ESHUTDOWN	this side ended: STOP was sent before (sending calls), or it was
+ *			detached (all calls)
+ *	-EPERM		the endpoint belongs to another process: see below
+ *
+ * A call that fails leaves its results untouched unless it says otherwise.
  *
  * Sizes are bytes, times nanoseconds. Time-outs of blocking calls are relative
  * and finite: positive on L3; on L2 also 0, which probes once; else -EINVAL.
@@ -36,11 +42,29 @@
  * last one. The library creates no threads, prints nothing, installs no signal
  * handlers and allocates only in create, attach and open_peer.
  *
- * Where the compiler optimises, what most messages take is inline (l3l2q/inline.h);
- * define L3L2Q_NO_INLINE to call the library for everything.
+ * Processes: an endpoint belongs to the process that made it. In a forked child every
+ * call on it returns -EPERM, and l3l2q_close() frees the child's copy and changes
+ * nothing for the parent. A descriptor of l3l2q_open_peer() may be attached by a child.
+ *
+ * Structures that callers fill in or get may grow. Calls that take one are inline and
+ * pass its size to a function with the suffix _sized: a program and a library of
+ * different age agree on the part that both know. Set what is not used to zero.
+ *
+ * If the compiler optimises, the common case of sending and receiving is inline
+ * (l3l2q/inline.h); define L3L2Q_NO_INLINE to call the library for everything.
  */
 #ifndef L3L2Q_H
 #define L3L2Q_H
+
+/* In C++ the kernel's structures share names with functions, and casts are C's. */
+#ifdef __cplusplus
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+#pragma GCC diagnostic ignored "-Wold-style-cast"
+#ifndef __clang__
+#pragma GCC diagnostic ignored "-Wuseless-cast"
+#endif
+#endif
 
 #include <stddef.h>
 #include <stdint.h>
@@ -60,7 +84,7 @@ struct l3l2q_consumer;	/* its receiving half */
 
 /**
  * struct l3l2q_attr - what to create or attach; zero is a default throughout
- * @transport: where the memory comes from; used by create only:
+ * @transport: source of the memory; used by create only:
  *	"driver", "ram"	RAM of the host, by the driver; the default
  *	"driver:PATH"	the same, with a device node other than /dev/l3l2q
  *	"pci"		the first NPU window that the driver has
@@ -69,6 +93,8 @@ struct l3l2q_consumer;	/* its receiving half */
  *	"ascend:VA:BYTES" this process's NPU memory, by device address; numbers in
  *			C's notation
  *	"memfd"		RAM without the driver; no module needed
+ * @tag: name of the queue for operators: up to 31 printable ASCII characters, or NULL;
+ *	create only
  * @role: enum l3l2q_role of the endpoint that create returns; attach: ignored
  * @depth: messages a ring holds: a power of two, 1 ... 2^30; 0: a raw region
  * @input_arena_bytes: positive multiple of 64
@@ -80,9 +106,14 @@ struct l3l2q_consumer;	/* its receiving half */
  *	0: 50 us; L3L2Q_SPIN_OFF: sleep at once
  * @flags: L3L2Q_ATTR_*
  * @numa_node: with L3L2Q_ATTR_NUMA
+ * @region_version: of the scalars: 0 or 0x20000 for 2.0, 0x30000 for 3.0; create only
+ * @binding: enum l3l2q_binding; create only
+ * @pad: 0
+ * @identity: of the queue, for the bindings that have one; else 0; create only
  */
 struct l3l2q_attr {
 	const char *transport;
+	const char *tag;
 	uint32_t role;
 	uint32_t depth;
 	uint64_t input_arena_bytes;
@@ -93,19 +124,24 @@ struct l3l2q_attr {
 	uint32_t flags;
 	uint64_t spin_ns;
 	int32_t numa_node;
+	uint32_t region_version;
+	uint32_t binding;
+	uint32_t pad;
+	uint64_t identity[2];
 };
 
 #define L3L2Q_SPIN_OFF		UINT64_MAX
 #define L3L2Q_ATTR_NUMA		(1u << 0)
-#define L3L2Q_ATTR_REGION_V3	(1u << 1)	/* the scalars say region version 3.0 */
-#define L3L2Q_ATTR_SILENT_PEER	(1u << 2)	/* the peer only loads and stores */
+#define L3L2Q_ATTR_SILENT_PEER	(1u << 1)	/* the peer only loads and stores */
 /*
  * The caller knows that CPUs and device see each other's writes to cached memory.
- * Counts for dmabuf, which needs it, and for ascend, which is mapped cached with it
+ * Used by dmabuf, which needs it, and by ascend, which is mapped cached with it
  * and write-combining without; ignored elsewhere.
  */
-#define L3L2Q_ATTR_COHERENT	(1u << 3)
-/* A signal that was handled ends blocking calls with -EINTR. */
+#define L3L2Q_ATTR_COHERENT	(1u << 2)
+/* The other end, too, may see device addresses in l3l2q_ep_scalars(). */
+#define L3L2Q_ATTR_SHARE_ADDRESSES (1u << 3)
+/* A signal with a handler ends a blocking call with -EINTR; create and attach. */
 #define L3L2Q_ATTR_INTERRUPTIBLE (1u << 4)
 
 /**
@@ -117,21 +153,31 @@ struct l3l2q_failure {
 	char text[192];
 };
 
+int l3l2q_create_sized(struct l3l2q_ep **ep, const struct l3l2q_attr *attr, size_t attr_size,
+		       struct l3l2q_failure *why, size_t why_size);
+int l3l2q_attach_sized(struct l3l2q_ep **ep, int fd, const struct l3l2q_attr *attr,
+		       size_t attr_size, struct l3l2q_failure *why, size_t why_size);
+
 /**
  * l3l2q_create() - make a region and an endpoint of it
- * @ep: result
+ * @ep: result; NULL on failure
  * @attr: what to make
  * @why: reason in words on failure, or NULL
  *
- * -EINVAL bad geometry, attribute or transport; -EFBIG too large for the driver;
- * -EDQUOT over the user's limit; -ENOMEM; -ENOSPC no room in the window; -ENOENT no
- * device node, module not loaded; -ENODEV no such window or device; -EBADF no such
- * dma-buf; -EACCES no permission; -EPROTONOSUPPORT the driver's interface is too old
- * or too new; -EOPNOTSUPP not on this transport or memory, such as a depth of 1 on
- * memory that is not cached; -EMFILE, -ENFILE.
+ * -EINVAL bad geometry, attribute or transport; -E2BIG the attributes have bytes that
+ * this library does not know and that are not zero; -EFBIG too large for the driver or
+ * the limit on file sizes; -EDQUOT over the user's limit; -ENOMEM not enough memory;
+ * -ENOSPC no room in the window; -ENOENT no device node, module not loaded; -ENODEV no
+ * such window or device; -EBADF no such dma-buf; -EACCES no permission;
+ * -EPROTONOSUPPORT the node is not the driver's; -EOPNOTSUPP not on this transport or
+ * memory, such as a depth of 1 on memory that is not cached; -EMFILE, -ENFILE no
+ * descriptor left.
  */
-int l3l2q_create(struct l3l2q_ep **ep, const struct l3l2q_attr *attr,
-		 struct l3l2q_failure *why);
+static inline int l3l2q_create(struct l3l2q_ep **ep, const struct l3l2q_attr *attr,
+			       struct l3l2q_failure *why)
+{
+	return l3l2q_create_sized(ep, attr, sizeof(*attr), why, sizeof(*why));
+}
 
 /**
  * l3l2q_open_peer() - make the other endpoint of a region, once
@@ -147,18 +193,23 @@ int l3l2q_open_peer(struct l3l2q_ep *ep);
 
 /**
  * l3l2q_attach() - make an endpoint from a descriptor of l3l2q_open_peer()
- * @ep: result
+ * @ep: result; NULL on failure
  * @fd: the descriptor; the endpoint owns it once attach has succeeded
- * @attr: window, spin_ns and flags count, or NULL for defaults
+ * @attr: window, spin_ns and flags are used; NULL for defaults
  * @why: reason in words on failure, or NULL
  *
- * -EBADF, -EINVAL not such a descriptor; -EBUSY another process has attached it;
- * -ENODEV its memory was removed; -ENOMEM; -EPROTO its description is not sound;
- * -EOPNOTSUPP a memory type this version does not know, or one that is not cached
- * with a depth of 1.
+ * A failed attach takes nothing: the descriptor can be attached again.
+ *
+ * -EBADF, -EINVAL not such a descriptor; -E2BIG as for create; -EBUSY it is attached;
+ * -ENODEV its memory was removed; -ENOMEM not enough memory; -EMFILE, -ENFILE no
+ * descriptor left; -EPROTO its description is not sound; -EOPNOTSUPP a memory type this
+ * version does not know, or one that is not cached with a depth of 1.
  */
-int l3l2q_attach(struct l3l2q_ep **ep, int fd, const struct l3l2q_attr *attr,
-		 struct l3l2q_failure *why);
+static inline int l3l2q_attach(struct l3l2q_ep **ep, int fd, const struct l3l2q_attr *attr,
+			       struct l3l2q_failure *why)
+{
+	return l3l2q_attach_sized(ep, fd, attr, sizeof(*attr), why, sizeof(*why));
+}
 
 /**
  * struct l3l2q_external - memory that the caller has mapped
@@ -177,47 +228,62 @@ struct l3l2q_external {
 	uint32_t memory;
 };
 
+int l3l2q_attach_external_sized(struct l3l2q_ep **ep, const struct l3l2q_external *ext,
+				size_t ext_size, const struct l3l2q_attr *attr,
+				size_t attr_size, struct l3l2q_failure *why,
+				size_t why_size);
+
 /**
  * l3l2q_attach_external() - make an endpoint over mapped memory
- * @ep: result
+ * @ep: result; NULL on failure
  * @ext: copied; the memory must stay until l3l2q_close()
- * @attr: window and spin_ns count, or NULL for defaults
+ * @attr: window, spin_ns and flags are used; NULL for defaults
  * @why: reason in words on failure, or NULL
  *
  * Such an endpoint polls: it has no descriptor, and blocking calls nap between
  * looks. Nothing is written to the memory. The counters that @ext->role writes
- * must be 0, which its creator has seen to. -EINVAL, -ENOMEM; -EPROTO the scalars
- * are not sound or this end was used before; -EOPNOTSUPP as for attach.
+ * must be 0, as the creator stored them. -EINVAL bad argument; -E2BIG as for create;
+ * -ENOMEM not enough memory; -EPROTO the scalars are not sound or this end was used
+ * before; -EOPNOTSUPP as for attach.
  */
-int l3l2q_attach_external(struct l3l2q_ep **ep, const struct l3l2q_external *ext,
-			  const struct l3l2q_attr *attr, struct l3l2q_failure *why);
+static inline int l3l2q_attach_external(struct l3l2q_ep **ep, const struct l3l2q_external *ext,
+					const struct l3l2q_attr *attr,
+					struct l3l2q_failure *why)
+{
+	return l3l2q_attach_external_sized(ep, ext, sizeof(*ext), attr, sizeof(*attr), why,
+					   sizeof(*why));
+}
 
 /**
  * l3l2q_detach() - end this side cleanly
  *
- * The peer sees a hang-up without an abort; what was published stays
- * deliverable. The memory stays mapped until l3l2q_close().
+ * The peer sees a hang-up without an abort (-EPIPE); what was published stays
+ * deliverable. This side's blocked calls return -ESHUTDOWN, as every later call does.
+ * The memory stays mapped until l3l2q_close().
  */
 int l3l2q_detach(struct l3l2q_ep *ep);
 
 /**
  * l3l2q_abort() - end this side with its abort flag set
  *
- * The peer sees -ECONNABORTED; here every later call returns -EIO. -EOPNOTSUPP on
- * a raw region, which has no flag.
+ * The peer sees -ECONNABORTED; here every later call returns -EIO, and calls that are
+ * blocked return it at once. -EOPNOTSUPP on a raw region, which has no flag.
  */
 int l3l2q_abort(struct l3l2q_ep *ep);
 
 /**
- * l3l2q_interrupt() - have blocking calls return
+ * l3l2q_interrupt() - end blocking calls of this endpoint with -EINTR
  *
- * The blocking call that the producer is in, or else its next one, returns -EINTR; so
- * does that of the consumer, and that of the endpoint itself (l3l2q_wait(),
- * l3l2q_wait_counter()). Each does so once. From any thread, and from signal handlers.
+ * From any thread or signal handler. For each of the producer, the consumer and the
+ * calls on the endpoint itself, it ends the call that is blocked, or else the next one
+ * that would block, once. Nothing is lost: what was not sent or received still can be.
  */
 int l3l2q_interrupt(struct l3l2q_ep *ep);
 
-/* l3l2q_close() - detach if that has not happened, and free; @ep may be NULL */
+/*
+ * l3l2q_close() - detach if that has not happened, and free; @ep may be NULL. In a
+ * forked child it frees the child's copy only.
+ */
 void l3l2q_close(struct l3l2q_ep *ep);
 
 /* Send a descriptor over a connected UNIX socket, or receive one (close-on-exec). */
@@ -228,9 +294,16 @@ int l3l2q_recv_fd(int sock);
 
 struct l3l2q_producer *l3l2q_ep_producer(struct l3l2q_ep *ep); /* NULL if raw */
 struct l3l2q_consumer *l3l2q_ep_consumer(struct l3l2q_ep *ep); /* NULL if raw */
+struct l3l2q_ep *l3l2q_producer_ep(struct l3l2q_producer *p); /* the reverse */
+struct l3l2q_ep *l3l2q_consumer_ep(struct l3l2q_consumer *c);
 
-/* The first error, or kind L3L2Q_ERR_NONE. @out is filled in. */
-void l3l2q_ep_error(const struct l3l2q_ep *ep, struct l3l2q_error *out);
+int l3l2q_ep_error_sized(const struct l3l2q_ep *ep, struct l3l2q_error *out, size_t size);
+
+/* Get the first error, or kind L3L2Q_ERR_NONE. Return: 0. */
+static inline int l3l2q_ep_error(const struct l3l2q_ep *ep, struct l3l2q_error *out)
+{
+	return l3l2q_ep_error_sized(ep, out, sizeof(*out));
+}
 
 /* A name for an enum l3l2q_error_kind, never NULL. */
 const char *l3l2q_error_name(uint32_t kind);
@@ -241,6 +314,7 @@ const char *l3l2q_error_name(uint32_t kind);
  * @role: enum l3l2q_role
  * @memory: enum l3l2q_memory
  * @window: of the consumer
+ * @region_version: of the scalars: 0x20000 for 2.0, 0x30000 for 3.0
  * @region_id: never 0
  * @payload: the payload range as mapped here
  * @counters: the counter range as mapped here
@@ -250,12 +324,17 @@ const char *l3l2q_error_name(uint32_t kind);
  * @backend: "ram", "pci", "dmabuf" or "ascend" over the driver; else as @transport
  * @copy_path: how bytes are copied in or out: "cached", "device", or "wc-" and the
  *	instructions used, such as "wc-sse2", "wc-avx2", "wc-neon"
+ * @binding: enum l3l2q_binding
+ * @pad: 0
+ * @identity: as created
+ * @tag: as created; empty if there is none, and with external memory
  */
 struct l3l2q_ep_info {
 	const char *transport;
 	uint32_t role;
 	uint32_t memory;
 	uint32_t window;
+	uint32_t region_version;
 	uint64_t region_id;
 	void *payload;
 	void *counters;
@@ -264,9 +343,19 @@ struct l3l2q_ep_info {
 	struct l3l2q_layout layout;
 	const char *backend;
 	const char *copy_path;
+	uint32_t binding;
+	uint32_t pad;
+	uint64_t identity[2];
+	char tag[32];
 };
 
-void l3l2q_ep_info(const struct l3l2q_ep *ep, struct l3l2q_ep_info *out);
+int l3l2q_ep_info_sized(const struct l3l2q_ep *ep, struct l3l2q_ep_info *out, size_t size);
+
+/* Get what an endpoint is. Return: 0. */
+static inline int l3l2q_ep_info(const struct l3l2q_ep *ep, struct l3l2q_ep_info *out)
+{
+	return l3l2q_ep_info_sized(ep, out, sizeof(*out));
+}
 
 /**
  * l3l2q_ep_scalars() - the scalars that describe the region to L2
@@ -299,13 +388,19 @@ struct l3l2q_ep_stats {
 	uint64_t syscalls;
 };
 
-void l3l2q_ep_stats(const struct l3l2q_ep *ep, struct l3l2q_ep_stats *out);
+int l3l2q_ep_stats_sized(const struct l3l2q_ep *ep, struct l3l2q_ep_stats *out, size_t size);
+
+/* Get the counts; any thread may. Return: 0. */
+static inline int l3l2q_ep_stats(const struct l3l2q_ep *ep, struct l3l2q_ep_stats *out)
+{
+	return l3l2q_ep_stats_sized(ep, out, sizeof(*out));
+}
 
 /**
  * l3l2q_ep_dump() - the state of an endpoint in words, for people
  * @text: buffer, always terminated if @size > 0
  *
- * Exact only while no other thread uses the endpoint.
+ * Any thread may; the numbers are exact only while no other thread uses the endpoint.
  * Return: length it would have, as snprintf.
  */
 int l3l2q_ep_dump(const struct l3l2q_ep *ep, char *text, size_t size);
@@ -335,7 +430,7 @@ int l3l2q_enqueuev(struct l3l2q_producer *p, uint32_t opcode,
  * @span: result; give it to commit or cancel unchanged
  *
  * One at a time: while it is active, any other enqueue, STOP included, is
- * OWNERSHIP (-EPERM) and ends the endpoint. In memory that is not cached, write the
+ * OWNERSHIP (-ESTALE) and ends the endpoint. In memory that is not cached, write the
  * span by plain aligned stores, no atomic operations; commit sees them off. If the
  * memory was removed meanwhile, commit is -ECONNABORTED.
  */
@@ -352,15 +447,27 @@ int l3l2q_cancel(struct l3l2q_producer *p, const struct l3l2q_reservation *span)
  *
  * Then one counter store makes all of it visible and at most one wake-up is
  * sent. A blocking call that finds no room publishes first, so that a batch
- * larger than the ring goes through. -EINVAL if a batch is open, or none is.
+ * larger than the ring goes through; so does l3l2q_wait() for OUT. -EINVAL if a batch
+ * is open, or none is.
  */
 int l3l2q_batch_begin(struct l3l2q_producer *p);
 int l3l2q_batch_publish(struct l3l2q_producer *p);
 
 /**
+ * l3l2q_room() - messages that the ring has room for now
+ *
+ * For the producer's thread. Return: 0 ... depth; 0 while a reservation is active;
+ * -ESHUTDOWN after STOP.
+ */
+int64_t l3l2q_room(struct l3l2q_producer *p);
+
+/* The largest body that a try form would send now; 0 if none, or none with a body. */
+int64_t l3l2q_room_bytes(struct l3l2q_producer *p);
+
+/**
  * l3l2q_stop() - send STOP, the last message of the input
  *
- * Later sends are -EPIPE at once. L3 only; -EBADMSG, ending the endpoint, on L2.
+ * Later sends are -ESHUTDOWN at once. L3 only; -EBADMSG, ending the endpoint, on L2.
  */
 int l3l2q_try_stop(struct l3l2q_producer *p);
 int l3l2q_stop(struct l3l2q_producer *p, int64_t timeout_ns);
@@ -369,7 +476,7 @@ int l3l2q_stop(struct l3l2q_producer *p, int64_t timeout_ns);
 
 /**
  * l3l2q_peek() - acquire the next message, leaving its body in place
- * @m: result; zeroed on failure
+ * @m: result; untouched on failure
  *
  * Up to window messages can be held and released in any order. With a window of
  * 1, a second peek returns the same message on L3 and is OWNERSHIP on L2.
@@ -388,7 +495,7 @@ int l3l2q_read_into(struct l3l2q_consumer *c, const struct l3l2q_message *m,
 		    void *body, size_t capacity);
 
 /*
- * Give a held message back. A handle that is not held is OWNERSHIP (-EPERM). Where
+ * Give a held message back. A handle that is not held is OWNERSHIP (-ESTALE). Where
  * memory can be removed, what was read in place counts only once release returns 0:
  * if it is -ECONNABORTED, that may have been zeroes.
  */
@@ -396,7 +503,8 @@ int l3l2q_release(struct l3l2q_consumer *c, const struct l3l2q_message *m);
 
 /**
  * l3l2q_dequeue() - peek, read_into and release in one
- * @m: result, its data NULL: the body is in @body; m->nbytes of it
+ * @m: result, its data NULL: the body is in @body; m->nbytes of it. Untouched on
+ *	failure, but for m->nbytes with -EMSGSIZE
  *
  * If the body does not fit, or @body is NULL though there is one, -EMSGSIZE, and
  * the message stays first: m->nbytes says how much room it needs. A message
@@ -408,10 +516,25 @@ int l3l2q_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m,
 		  void *body, size_t capacity, int64_t timeout_ns);
 
 /**
- * l3l2q_peek_batch() - acquire up to @max messages; try form
- * Return: how many, at least 1, or -EAGAIN or another error with none acquired.
+ * l3l2q_peek_batch() - acquire up to @max messages
+ * @m: results; those behind the ones returned are untouched
+ * @max: at least 1; with a window of 1 no more than 1 is acquired
+ *
+ * Blocks until there is one, not until there are @max.
+ * Return: how many, at least 1, or an error with none acquired. An error behind a
+ * good message ends the endpoint at once and is returned by the next call.
  */
-int l3l2q_peek_batch(struct l3l2q_consumer *c, struct l3l2q_message *m, int max);
+int l3l2q_try_peek_batch(struct l3l2q_consumer *c, struct l3l2q_message *m, int max);
+int l3l2q_peek_batch(struct l3l2q_consumer *c, struct l3l2q_message *m, int max,
+		     int64_t timeout_ns);
+
+/**
+ * l3l2q_pending() - messages that are published and that the window has room for
+ *
+ * For the consumer's thread. An upper bound of what l3l2q_try_peek_batch() can acquire
+ * now: their descriptors are not looked at. Return: 0 ... window, or -errno.
+ */
+int64_t l3l2q_pending(struct l3l2q_consumer *c);
 
 /* Give several back with one counter store and at most one wake-up. */
 int l3l2q_release_batch(struct l3l2q_consumer *c, const struct l3l2q_message *m, int n);
@@ -426,8 +549,8 @@ int l3l2q_drained(const struct l3l2q_consumer *c);
  * @events: L3L2Q_EVENT_IN, L3L2Q_EVENT_OUT or both
  *
  * Spins a little, then sleeps. OUT means that what was refused last, for want of room,
- * may go through now. Return: the events that hold, ABORT and HUP included;
- * -ETIMEDOUT. A @timeout_ns of 0 looks once.
+ * may go through now; an open batch of this thread is published first. Return: the
+ * events that hold, ABORT and HUP included; -ETIMEDOUT. A @timeout_ns of 0 looks once.
  */
 int l3l2q_wait(struct l3l2q_ep *ep, uint32_t events, int64_t timeout_ns);
 
@@ -510,6 +633,10 @@ const char *l3l2q_version(void);
 
 #if defined(__OPTIMIZE__) && !defined(L3L2Q_NO_INLINE)
 #include <l3l2q/inline.h>
+#endif
+
+#ifdef __cplusplus
+#pragma GCC diagnostic pop
 #endif
 
 #endif /* L3L2Q_H */

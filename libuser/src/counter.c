@@ -58,6 +58,8 @@ L3L2Q_API int l3l2q_test(struct l3l2q_ep *ep, uint64_t offset, uint32_t cmp, int
 
 	if (observed)
 		*observed = 0;
+	if (!ep->ops)
+		return -EPERM;
 	counter = counter_at(ep, offset, &ret);
 	if (!counter)
 		return ret;

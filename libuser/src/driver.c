@@ -323,6 +323,9 @@ static int driver_start(struct l3l2q_ep **out, int fd, const struct l3l2q_attr *
 	ep->region = info.region;
 	ep->queue = info.queue;
 	ep->raw = !info.queue.depth;
+	ep->binding = info.binding;
+	memcpy(ep->identity, info.identity, sizeof(ep->identity));
+	memcpy(ep->tag, info.tag, sizeof(ep->tag));
 	ret = map_all(ep, &info, why);
 	if (ret)
 		goto fail;
@@ -515,6 +518,9 @@ static int create_region(int node, const struct l3l2q_source *source,
 		.counter_bytes = attr->counter_bytes,
 		.source = source->source,
 		.source_bytes = source->bytes,
+		.region_version = attr->region_version,
+		.binding = attr->binding,
+		.identity = { attr->identity[0], attr->identity[1] },
 	};
 	int ret;
 
@@ -525,8 +531,10 @@ static int create_region(int node, const struct l3l2q_source *source,
 		arg.flags |= L3L2Q_CREATE_NUMA;
 		arg.numa_node = attr->numa_node;
 	}
-	if (attr->flags & L3L2Q_ATTR_REGION_V3)
-		arg.region_version = 0x30000;
+	if (attr->flags & L3L2Q_ATTR_SHARE_ADDRESSES)
+		arg.flags |= L3L2Q_CREATE_SHARE_ADDRESSES;
+	if (attr->tag)
+		memcpy(arg.tag, attr->tag, strlen(attr->tag));
 	if (attr->flags & L3L2Q_ATTR_SILENT_PEER)
 		arg.flags |= L3L2Q_CREATE_SILENT_PEER;
 	if (attr->flags & L3L2Q_ATTR_COHERENT && (source->backend == L3L2Q_BACKEND_DMABUF ||

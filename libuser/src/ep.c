@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* Endpoints: life cycle, and looking at them. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "internal.h"
 
@@ -14,6 +14,10 @@
 static const struct l3l2q_attr default_attr;
 
 const uint32_t l3l2q_always_armed = UINT32_MAX;
+
+/* Stands for the layout that inline.h knows. */
+extern const unsigned char l3l2q_layout_1;
+L3L2Q_API const unsigned char l3l2q_layout_1 = 1;
 
 /* The widest copies that this processor has for a memory type. */
 static uint32_t best_path(uint32_t memory)
@@ -30,14 +34,34 @@ static uint32_t best_path(uint32_t memory)
 	return l3l2q_path_for(memory);
 }
 
+static size_t whole_pages(size_t bytes)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return (bytes + page - 1) / page * page;
+}
+
+#define WIPED_BYTES offsetof(struct l3l2q_ep, maps)
+#define KEPT_BYTES (sizeof(struct l3l2q_ep) - WIPED_BYTES)
+
+/*
+ * A forked child finds zero in the pages that end at ep->maps. The inline functions take
+ * zero for a reason to call the library, which refuses. Where the kernel cannot wipe
+ * (before Linux 4.14), a child is not told from its parent.
+ */
 int l3l2q_ep_alloc(struct l3l2q_ep **out, const struct l3l2q_transport *ops)
 {
-	struct l3l2q_ep *ep = aligned_alloc(L3L2Q_CACHE_LINE, sizeof(*ep));
+	size_t wiped = whole_pages(WIPED_BYTES), kept = whole_pages(KEPT_BYTES);
+	struct l3l2q_ep *ep;
+	char *pages;
 
-	if (!ep)
+	pages = mmap(NULL, wiped + kept, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		     -1, 0);
+	if (pages == MAP_FAILED)
 		return -ENOMEM;
-	memset(ep, 0, sizeof(*ep));
-	ep->ops = ops;
+	madvise(pages, wiped, MADV_WIPEONFORK);
+	ep = (struct l3l2q_ep *)(void *)(pages + (wiped - WIPED_BYTES));
+	ep->ops = ep->kept_ops = ops;
 	ep->fd = ep->poll_fd = ep->hup_fd = ep->peer_pidfd = ep->own_event = ep->peer_event = -1;
 	*out = ep;
 	return 0;
@@ -45,7 +69,9 @@ int l3l2q_ep_alloc(struct l3l2q_ep **out, const struct l3l2q_transport *ops)
 
 void l3l2q_ep_free(struct l3l2q_ep *ep)
 {
-	free(ep);
+	size_t wiped = whole_pages(WIPED_BYTES);
+
+	munmap((char *)ep - (wiped - WIPED_BYTES), wiped + whole_pages(KEPT_BYTES));
 }
 
 /* Bookkeeping of producer and consumer; touched only as far as it is used. */
@@ -91,6 +117,8 @@ static int start_core(struct l3l2q_ep *ep, enum l3l2q_role role, void *payload, 
 	} else {
 		ret = l3l2q_core_init(&ep->core, role, &ep->region, &ep->queue, payload, counters);
 	}
+	ep->core.error.binding = ep->binding;
+	memcpy(ep->core.error.identity, ep->identity, sizeof(ep->identity));
 	/* What decides about readiness is private unless only its owner can write it. */
 	ep->core.control = ep->ops == &l3l2q_driver ? ep->maps[L3L2Q_MAP_CONTROL].addr :
 						      &ep->own_control;
@@ -149,9 +177,11 @@ int l3l2q_ep_start(struct l3l2q_ep *ep, enum l3l2q_role role, void *payload, voi
 			       (unsigned long long)ep->queue.depth) : 0;
 }
 
-/* 0, the first error, or -ESHUTDOWN. */
+/* 0, the first error, -ESHUTDOWN, or -EPERM in a forked child. */
 int l3l2q_ep_live(const struct l3l2q_ep *ep)
 {
+	if (!ep->ops)
+		return -EPERM;
 	if (__atomic_load_n(&ep->core.error.kind, __ATOMIC_ACQUIRE) == KIND_DETACHED)
 		return -ESHUTDOWN;
 	return l3l2q_core_live(&ep->core);
@@ -174,16 +204,64 @@ int l3l2q_ep_failed(struct l3l2q_ep *ep, int ret)
 
 /* ---- life cycle -------------------------------------------------------- */
 
+/* True for printable ASCII that is terminated within the bytes that a tag may have. */
+bool l3l2q_tag_valid(const char *tag)
+{
+	size_t i;
+
+	for (i = 0; i < L3L2Q_TAG_BYTES; i++) {
+		if (!tag[i])
+			return true;
+		if (tag[i] < ' ' || tag[i] > '~')
+			return false;
+	}
+	return false;
+}
+
+static int check_flags(const struct l3l2q_attr *attr, struct l3l2q_failure *why)
+{
+	uint32_t known = L3L2Q_ATTR_NUMA | L3L2Q_ATTR_SILENT_PEER | L3L2Q_ATTR_COHERENT |
+			 L3L2Q_ATTR_SHARE_ADDRESSES | L3L2Q_ATTR_INTERRUPTIBLE;
+
+	if (attr->flags & ~known)
+		return l3l2q_why(why, -EINVAL, "unknown attribute flags %#x", attr->flags & ~known);
+	if (attr->pad)
+		return l3l2q_why(why, -EINVAL, "the attributes' pad is %#x, not 0", attr->pad);
+	return 0;
+}
+
+/* How the region is described to the other side, and to operators. */
+static int check_description(const struct l3l2q_attr *attr, struct l3l2q_failure *why)
+{
+	if (attr->region_version && attr->region_version != 0x20000 &&
+	    attr->region_version != 0x30000)
+		return l3l2q_why(why, -EINVAL,
+				 "region version %#x is neither 0x20000 (2.0) nor 0x30000 (3.0)",
+				 attr->region_version);
+	if (attr->binding == L3L2Q_BINDING_SPSQ)
+		return l3l2q_why(why, -EOPNOTSUPP, "this version does not have the SPSQ binding");
+	if (attr->binding != L3L2Q_BINDING_L3Q2)
+		return l3l2q_why(why, -EINVAL, "binding %u is not known", attr->binding);
+	if (attr->identity[0] || attr->identity[1])
+		return l3l2q_why(why, -EINVAL, "the L3Q2 binding has no identity: it must be 0");
+	if (attr->tag && !l3l2q_tag_valid(attr->tag))
+		return l3l2q_why(why, -EINVAL, "a tag has up to %d printable ASCII characters",
+				 L3L2Q_TAG_BYTES - 1);
+	return 0;
+}
+
 static int check_attr(const struct l3l2q_attr *attr, struct l3l2q_failure *why)
 {
-	uint32_t known = L3L2Q_ATTR_NUMA | L3L2Q_ATTR_REGION_V3 | L3L2Q_ATTR_SILENT_PEER |
-			 L3L2Q_ATTR_COHERENT | L3L2Q_ATTR_INTERRUPTIBLE;
 	struct l3l2q_layout layout;
+	int ret;
 
 	if (attr->role > L3L2Q_ROLE_L2)
 		return l3l2q_why(why, -EINVAL, "role %u is neither L3 nor L2", attr->role);
-	if (attr->flags & ~known)
-		return l3l2q_why(why, -EINVAL, "unknown attribute flags %#x", attr->flags & ~known);
+	ret = check_flags(attr, why);
+	if (!ret)
+		ret = check_description(attr, why);
+	if (ret)
+		return ret;
 	if (!attr->depth)
 		return l3l2q_raw_why(attr, why);
 	if (attr->payload_bytes || attr->counter_bytes)
@@ -197,16 +275,61 @@ static int check_attr(const struct l3l2q_attr *attr, struct l3l2q_failure *why)
 	return 0;
 }
 
-L3L2Q_API int l3l2q_create(struct l3l2q_ep **ep, const struct l3l2q_attr *attr,
-			   struct l3l2q_failure *why)
+/*
+ * Copy a caller's structure: what an older caller does not know is 0, what this library
+ * does not know must be.
+ */
+static int copy_in(void *to, size_t known, const void *from, size_t size)
+{
+	const unsigned char *bytes = from;
+	size_t i;
+
+	for (i = known; i < size; i++) {
+		if (bytes[i])
+			return -E2BIG;
+	}
+	memset(to, 0, known);
+	memcpy(to, from, size < known ? size : known);
+	return 0;
+}
+
+/* Fill in a caller's structure: what this library does not know is 0. */
+static int copy_out(void *to, size_t size, const void *from, size_t known)
+{
+	if (!to)
+		return -EINVAL;
+	memset(to, 0, size);
+	memcpy(to, from, size < known ? size : known);
+	return 0;
+}
+
+static int copy_attr(struct l3l2q_attr *to, const struct l3l2q_attr *from, size_t size,
+		     struct l3l2q_failure *why)
+{
+	int ret = copy_in(to, sizeof(*to), from, size);
+
+	return ret ? l3l2q_why(why, ret, "the attributes have bytes that this version does not know")
+		   : 0;
+}
+
+/* Give the words to a caller with room for @size bytes of them. */
+static int say_why(int ret, const struct l3l2q_failure *words, struct l3l2q_failure *why,
+		   size_t size)
+{
+	if (!ret || !why || !size)
+		return ret;
+	copy_out(why, size, words, sizeof(*words));
+	((char *)why)[size - 1] = '\0';
+	return ret;
+}
+
+static int create(struct l3l2q_ep **ep, const struct l3l2q_attr *attr,
+		  struct l3l2q_failure *why)
 {
 	struct l3l2q_source source;
 	const char *transport;
 	int ret;
 
-	*ep = NULL;
-	if (!attr)
-		return l3l2q_why(why, -EINVAL, "no attributes");
 	ret = check_attr(attr, why);
 	if (ret)
 		return ret;
@@ -220,16 +343,77 @@ L3L2Q_API int l3l2q_create(struct l3l2q_ep **ep, const struct l3l2q_attr *attr,
 	return ret ? ret : l3l2q_driver_create(ep, &source, attr, why);
 }
 
-L3L2Q_API int l3l2q_attach(struct l3l2q_ep **ep, int fd, const struct l3l2q_attr *attr,
-			   struct l3l2q_failure *why)
+L3L2Q_API int l3l2q_create_sized(struct l3l2q_ep **ep, const struct l3l2q_attr *attr,
+				 size_t attr_size, struct l3l2q_failure *why, size_t why_size)
+{
+	struct l3l2q_failure words = { "" };
+	struct l3l2q_attr full;
+	int ret;
+
+	*ep = NULL;
+	ret = attr ? copy_attr(&full, attr, attr_size, &words)
+		   : l3l2q_why(&words, -EINVAL, "no attributes");
+	if (!ret)
+		ret = create(ep, &full, &words);
+	return say_why(ret, &words, why, why_size);
+}
+
+static int attach(struct l3l2q_ep **ep, int fd, const struct l3l2q_attr *attr,
+		  struct l3l2q_failure *why)
 {
 	struct stat st;
 
-	*ep = NULL;
 	if (fstat(fd, &st))
 		return l3l2q_why(why, -errno, "cannot use descriptor %d: %s", fd, strerror(errno));
 	return S_ISSOCK(st.st_mode) ? l3l2q_memfd_attach(ep, fd, attr, why)
 				    : l3l2q_driver_attach(ep, fd, attr, why);
+}
+
+/* The attributes of an attach, or defaults. */
+static int attach_attr(struct l3l2q_attr *to, const struct l3l2q_attr *from, size_t size,
+		       struct l3l2q_failure *why)
+{
+	int ret;
+
+	*to = default_attr;
+	ret = from ? copy_attr(to, from, size, why) : 0;
+	return ret ? ret : check_flags(to, why);
+}
+
+L3L2Q_API int l3l2q_attach_sized(struct l3l2q_ep **ep, int fd, const struct l3l2q_attr *attr,
+				 size_t attr_size, struct l3l2q_failure *why, size_t why_size)
+{
+	struct l3l2q_failure words = { "" };
+	struct l3l2q_attr full;
+	int ret;
+
+	*ep = NULL;
+	ret = attach_attr(&full, attr, attr_size, &words);
+	if (!ret)
+		ret = attach(ep, fd, &full, &words);
+	return say_why(ret, &words, why, why_size);
+}
+
+L3L2Q_API int l3l2q_attach_external_sized(struct l3l2q_ep **ep, const struct l3l2q_external *ext,
+					  size_t ext_size, const struct l3l2q_attr *attr,
+					  size_t attr_size, struct l3l2q_failure *why,
+					  size_t why_size)
+{
+	struct l3l2q_failure words = { "" };
+	struct l3l2q_external memory;
+	struct l3l2q_attr full;
+	int ret;
+
+	*ep = NULL;
+	ret = attach_attr(&full, attr, attr_size, &words);
+	if (!ret && !ext)
+		ret = l3l2q_why(&words, -EINVAL, "no description of the memory");
+	if (!ret && copy_in(&memory, sizeof(memory), ext, ext_size))
+		ret = l3l2q_why(&words, -E2BIG,
+				"the description of the memory has bytes that this version does not know");
+	if (!ret)
+		ret = l3l2q_external_attach(ep, &memory, &full, &words);
+	return say_why(ret, &words, why, why_size);
 }
 
 L3L2Q_API int l3l2q_open_peer(struct l3l2q_ep *ep)
@@ -269,6 +453,8 @@ L3L2Q_API int l3l2q_abort(struct l3l2q_ep *ep)
 
 L3L2Q_API int l3l2q_interrupt(struct l3l2q_ep *ep)
 {
+	if (!ep->ops)
+		return -EPERM;
 	__atomic_store_n(&ep->tx_half.interrupted, 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&ep->rx_half.interrupted, 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&ep->any_half.interrupted, 1, __ATOMIC_RELEASE);
@@ -277,13 +463,22 @@ L3L2Q_API int l3l2q_interrupt(struct l3l2q_ep *ep)
 	return 0;
 }
 
+/* In a forked child the driver's mappings do not exist: others may be at their place. */
+static void forget_maps(struct l3l2q_ep *ep)
+{
+	if (ep->kept_ops == &l3l2q_driver)
+		memset(ep->maps, 0, sizeof(ep->maps));
+}
+
 L3L2Q_API void l3l2q_close(struct l3l2q_ep *ep)
 {
 	if (!ep)
 		return;
-	if (l3l2q_ep_live(ep) != -ESHUTDOWN)
+	if (!ep->ops)
+		forget_maps(ep);
+	else if (l3l2q_ep_live(ep) != -ESHUTDOWN)
 		ep->ops->detach(ep);
-	ep->ops->release(ep);
+	ep->kept_ops->release(ep);
 	l3l2q_unmap(&ep->books);
 	l3l2q_ep_free(ep);
 }
@@ -300,16 +495,43 @@ L3L2Q_API struct l3l2q_consumer *l3l2q_ep_consumer(struct l3l2q_ep *ep)
 	return ep->raw ? NULL : &ep->rx;
 }
 
-L3L2Q_API void l3l2q_ep_error(const struct l3l2q_ep *ep, struct l3l2q_error *out)
+L3L2Q_API struct l3l2q_ep *l3l2q_producer_ep(struct l3l2q_producer *p)
+{
+	return container_of(p, struct l3l2q_ep, tx);
+}
+
+L3L2Q_API struct l3l2q_ep *l3l2q_consumer_ep(struct l3l2q_consumer *c)
+{
+	return container_of(c, struct l3l2q_ep, rx);
+}
+
+static void get_error(const struct l3l2q_ep *ep, struct l3l2q_error *out)
 {
 	uint32_t kind = __atomic_load_n(&ep->core.error.kind, __ATOMIC_ACQUIRE);
 
-	out->kind = L3L2Q_ERR_NONE;
-	out->region_id = ep->region.region_id;
-	out->op = "none";
-	out->message = "no error";
-	if (kind && kind != KIND_DETACHED)
+	if (kind && kind != KIND_DETACHED) {
 		*out = ep->core.error;
+		return;
+	}
+	*out = (struct l3l2q_error){
+		.kind = L3L2Q_ERR_NONE,
+		.binding = ep->binding,
+		.region_id = ep->region.region_id,
+		.identity = { ep->identity[0], ep->identity[1] },
+		.op = "none",
+		.message = "no error",
+	};
+}
+
+L3L2Q_API int l3l2q_ep_error_sized(const struct l3l2q_ep *ep, struct l3l2q_error *out,
+				   size_t size)
+{
+	struct l3l2q_error error;
+
+	if (!ep->ops)
+		return -EPERM;
+	get_error(ep, &error);
+	return copy_out(out, size, &error, sizeof(error));
 }
 
 L3L2Q_API const char *l3l2q_error_name(uint32_t kind)
@@ -342,13 +564,19 @@ static const char *backend_name(const struct l3l2q_ep *ep)
 	return ep->backend < sizeof(names) / sizeof(names[0]) ? names[ep->backend] : "unknown";
 }
 
-L3L2Q_API void l3l2q_ep_info(const struct l3l2q_ep *ep, struct l3l2q_ep_info *out)
+L3L2Q_API int l3l2q_ep_info_sized(const struct l3l2q_ep *ep, struct l3l2q_ep_info *out,
+				  size_t size)
 {
-	*out = (struct l3l2q_ep_info){
+	struct l3l2q_ep_info info;
+
+	if (!ep->ops)
+		return -EPERM;
+	info = (struct l3l2q_ep_info){
 		.transport = ep->ops->name,
 		.role = ep->core.role,
 		.memory = ep->memory,
 		.window = ep->window,
+		.region_version = (uint32_t)ep->region.magic_version,
 		.region_id = ep->region.region_id,
 		.payload = ep->core.payload,
 		.counters = ep->core.counters,
@@ -357,13 +585,19 @@ L3L2Q_API void l3l2q_ep_info(const struct l3l2q_ep *ep, struct l3l2q_ep_info *ou
 		.layout = ep->core.layout,
 		.backend = backend_name(ep),
 		.copy_path = l3l2q_path_name(ep->core.path),
+		.binding = ep->binding,
+		.identity = { ep->identity[0], ep->identity[1] },
 	};
+	memcpy(info.tag, ep->tag, sizeof(info.tag));
+	return copy_out(out, size, &info, sizeof(info));
 }
 
 L3L2Q_API int l3l2q_ep_scalars(const struct l3l2q_ep *ep, uint64_t scalars[L3L2Q_SCALARS])
 {
 	struct l3l2q_region_desc region = ep->region;
 
+	if (!ep->ops)
+		return -EPERM;
 	if (!ep->device_addresses) {
 		region.payload_base = (uintptr_t)ep->core.payload;
 		region.counter_base = (uintptr_t)ep->core.counters;
@@ -386,7 +620,7 @@ static uint64_t sum3(const struct l3l2q_ep *ep, size_t offset)
 	return sum;
 }
 
-L3L2Q_API void l3l2q_ep_stats(const struct l3l2q_ep *ep, struct l3l2q_ep_stats *out)
+static void get_stats(const struct l3l2q_ep *ep, struct l3l2q_ep_stats *out)
 {
 	*out = (struct l3l2q_ep_stats){
 		.sent = __atomic_load_n(&ep->tx.published, __ATOMIC_RELAXED),
@@ -398,6 +632,17 @@ L3L2Q_API void l3l2q_ep_stats(const struct l3l2q_ep *ep, struct l3l2q_ep_stats *
 		.spins = sum3(ep, offsetof(struct l3l2q_counts, spins)),
 		.syscalls = __atomic_load_n(&ep->syscalls, __ATOMIC_RELAXED),
 	};
+}
+
+L3L2Q_API int l3l2q_ep_stats_sized(const struct l3l2q_ep *ep, struct l3l2q_ep_stats *out,
+				   size_t size)
+{
+	struct l3l2q_ep_stats stats;
+
+	if (!ep->ops)
+		return -EPERM;
+	get_stats(ep, &stats);
+	return copy_out(out, size, &stats, sizeof(stats));
 }
 
 /* A counter of the queue as it stands, 0 in a raw region. */
@@ -414,8 +659,10 @@ L3L2Q_API int l3l2q_ep_dump(const struct l3l2q_ep *ep, char *text, size_t size)
 	struct l3l2q_ep_stats stats;
 	struct l3l2q_error error;
 
-	l3l2q_ep_stats(ep, &stats);
-	l3l2q_ep_error(ep, &error);
+	if (!ep->ops)
+		return -EPERM;
+	get_stats(ep, &stats);
+	get_error(ep, &error);
 	return snprintf(text, size,
 			"%s endpoint of region %llu over %s%s, copies: %s\n"
 			"depth %llu, arenas %llu and %llu bytes, window %u\n"

@@ -119,15 +119,14 @@ static int check_unused(const struct l3l2q_ep *ep, struct l3l2q_failure *why)
 	return 0;
 }
 
-L3L2Q_API int l3l2q_attach_external(struct l3l2q_ep **out, const struct l3l2q_external *ext,
-				    const struct l3l2q_attr *attr, struct l3l2q_failure *why)
+int l3l2q_external_attach(struct l3l2q_ep **out, const struct l3l2q_external *ext,
+			  const struct l3l2q_attr *attr, struct l3l2q_failure *why)
 {
 	__u64 scalars[L3L2Q_SCALARS];
 	struct l3l2q_ep *ep;
 	int ret;
 
-	*out = NULL;
-	if (!ext || !ext->payload || !ext->counters || ext->role > L3L2Q_ROLE_L2)
+	if (!ext->payload || !ext->counters || ext->role > L3L2Q_ROLE_L2)
 		return l3l2q_why(why, -EINVAL, "no memory, or a role that is neither L3 nor L2");
 	if ((uintptr_t)ext->payload % 8 || (uintptr_t)ext->counters % L3L2Q_LINE_BYTES)
 		return l3l2q_why(why, -EINVAL, "payload or counters are not aligned");

@@ -7,6 +7,7 @@
 #define L3L2Q_INTERNAL_H
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -115,15 +116,13 @@ struct l3l2q_ep {
 	struct l3l2q_half rx_half;
 	struct l3l2q_half any_half;	/* calls on the endpoint itself, atomically */
 	struct l3l2q_core core L3L2Q_ALIGNED;
-	const struct l3l2q_transport *ops;
+	const struct l3l2q_transport *ops; /* NULL: a forked child's copy */
 	struct l3l2q_region_desc region;
 	struct l3l2q_queue_desc queue;	/* zero if raw */
 	struct l3l2q_control *peer_control; /* to wake the peer by, memfd only */
 	const struct l3l2q_status *status;
 	struct l3l2q_control own_control; /* memfd, external: what decides is private */
 	uint32_t gone;			/* memfd, external: core.gone points here */
-	struct l3l2q_map maps[L3L2Q_MAPS];
-	struct l3l2q_map books;
 	uint64_t spin_ns;
 	uint64_t syscalls;		/* by any thread, atomically */
 	uint32_t window;
@@ -133,6 +132,10 @@ struct l3l2q_ep {
 	__u64 ask_at;			/* for calls on the endpoint itself, atomically */
 	bool asking;			/* one thread at a time asks for these */
 	bool interruptible;		/* a signal ends blocking calls */
+	uint32_t binding;
+	uint64_t identity[2];
+	char tag[L3L2Q_TAG_BYTES];
+	pthread_t batch_thread;		/* opened the batch, if one is open */
 	bool raw;
 	bool silent;
 	bool rings;			/* driver: the peer cannot see what we arm */
@@ -140,6 +143,11 @@ struct l3l2q_ep {
 	bool device_addresses;		/* driver: region.*_base are the device's */
 	bool creator;			/* memfd: may open the peer */
 	bool peer_opened;
+
+	/* The pages from here on are not wiped in a forked child, which gives these back. */
+	struct l3l2q_map maps[L3L2Q_MAPS] L3L2Q_ALIGNED;
+	struct l3l2q_map books;
+	const struct l3l2q_transport *kept_ops;
 	int fd;				/* driver: the endpoint; memfd: the memory */
 	int poll_fd;			/* memfd: epoll over the next two */
 	int hup_fd;			/* memfd: socket to the peer */
@@ -175,6 +183,7 @@ int l3l2q_ep_start(struct l3l2q_ep *ep, enum l3l2q_role role, void *payload, voi
 		   const struct l3l2q_attr *attr, struct l3l2q_failure *why);
 int l3l2q_ep_live(const struct l3l2q_ep *ep);
 int l3l2q_ep_failed(struct l3l2q_ep *ep, int ret);
+bool l3l2q_tag_valid(const char *tag);
 
 /* wait.c */
 uint32_t l3l2q_ready(const struct l3l2q_ep *ep, uint32_t events);
@@ -202,6 +211,8 @@ int l3l2q_waiter_start(struct l3l2q_waiter *w, struct l3l2q_ep *ep, struct l3l2q
 		       uint32_t events, int64_t timeout_ns, const char *op);
 int l3l2q_waiter_next(struct l3l2q_waiter *w);
 
+void l3l2q_publish_batch(struct l3l2q_ep *ep);
+
 /* driver.c, memfd.c, external.c */
 struct l3l2q_source {
 	const char *node;
@@ -221,6 +232,8 @@ int l3l2q_memfd_create(struct l3l2q_ep **ep, const struct l3l2q_attr *attr,
 		       struct l3l2q_failure *why);
 int l3l2q_memfd_attach(struct l3l2q_ep **ep, int fd, const struct l3l2q_attr *attr,
 		       struct l3l2q_failure *why);
+int l3l2q_external_attach(struct l3l2q_ep **ep, const struct l3l2q_external *ext,
+			  const struct l3l2q_attr *attr, struct l3l2q_failure *why);
 
 /* Counts of any_half may have several writers. */
 static inline void l3l2q_half_count(struct l3l2q_ep *ep, struct l3l2q_half *half,

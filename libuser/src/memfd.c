@@ -51,6 +51,10 @@ struct hello {
 	uint64_t output_arena_bytes;
 	uint64_t payload_bytes;
 	uint64_t counter_bytes;
+	uint32_t binding;
+	uint32_t pad2;
+	uint64_t identity[2];
+	char tag[L3L2Q_TAG_BYTES];
 };
 
 /*
@@ -410,9 +414,12 @@ static int memfd_open_peer(struct l3l2q_ep *ep)
 		.output_arena_bytes = ep->queue.output_arena_bytes,
 		.payload_bytes = ep->region.payload_bytes,
 		.counter_bytes = ep->region.counter_bytes,
+		.binding = ep->binding,
+		.identity = { ep->identity[0], ep->identity[1] },
 	};
 	int fds[FDS], hand[2], hup[2], ret;
 
+	memcpy(hello.tag, ep->tag, sizeof(hello.tag));
 	if (!ep->creator)
 		return -EPERM;
 	if (__atomic_exchange_n(&ep->peer_opened, true, __ATOMIC_ACQ_REL))
@@ -699,8 +706,11 @@ int l3l2q_memfd_create(struct l3l2q_ep **out, const struct l3l2q_attr *attr,
 		return discard(ep, l3l2q_why(why, ret, "cannot make a memfd region of %llu bytes: %s",
 					     (unsigned long long)ep->region.payload_bytes,
 					     strerror(-ret)));
-	describe(ep, attr->flags & L3L2Q_ATTR_REGION_V3 ? L3L2Q_REGION_V3 : L3L2Q_REGION_V2,
-		 &layout);
+	ep->binding = attr->binding;
+	memcpy(ep->identity, attr->identity, sizeof(ep->identity));
+	if (attr->tag)
+		memcpy(ep->tag, attr->tag, strlen(attr->tag));
+	describe(ep, attr->region_version == 0x30000 ? L3L2Q_REGION_V3 : L3L2Q_REGION_V2, &layout);
 	ret = start(ep, role, attr, why);
 	if (ret)
 		return discard(ep, ret);
@@ -715,7 +725,12 @@ static int check_hello(struct l3l2q_ep *ep, const struct hello *hello, struct l3
 {
 	if (hello->magic != HELLO_MAGIC || hello->role > L3L2Q_ROLE_L2 || !hello->region_id)
 		return -EPROTO;
+	if (hello->binding != L3L2Q_BINDING_L3Q2 || !l3l2q_tag_valid(hello->tag))
+		return -EPROTO;
 	ep->raw = !hello->depth;
+	ep->binding = hello->binding;
+	memcpy(ep->identity, hello->identity, sizeof(ep->identity));
+	memcpy(ep->tag, hello->tag, strlen(hello->tag));
 	ep->region.region_id = hello->region_id;
 	ep->region.payload_bytes = hello->payload_bytes;
 	ep->region.counter_bytes = hello->counter_bytes;

@@ -156,9 +156,9 @@ static int try_enqueue(struct l3l2q_producer *p, uint32_t opcode, const void *bo
 }
 
 /* STOP has calls of its own; L2 sending it is an error that the core knows. */
-static bool is_back_door(const struct l3l2q_producer *p, uint32_t opcode)
+static bool is_back_door(struct l3l2q_producer *p, uint32_t opcode)
 {
-	return opcode == L3L2Q_OP_STOP && p->core->role == L3L2Q_ROLE_L3;
+	return opcode == L3L2Q_OP_STOP && tx_ep(p)->core.role == L3L2Q_ROLE_L3;
 }
 
 static int try_gather(struct l3l2q_producer *p, uint32_t opcode, const struct gather *gather,
@@ -277,7 +277,8 @@ L3L2Q_API int l3l2q_batch_begin(struct l3l2q_producer *p)
 		return ret;
 	if (p->batching)
 		return -EINVAL;
-	p->batching = 1;
+	tx_ep(p)->batch_thread = pthread_self();
+	__atomic_store_n(&p->batching, 1, __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -292,9 +293,51 @@ L3L2Q_API int l3l2q_batch_publish(struct l3l2q_producer *p)
 	ret = l3l2q_core_ended(p->core, l3l2q_core_gone_word(p->core), "batch_publish");
 	if (ret)
 		return tx_done(p, ret);
-	p->batching = 0;
+	__atomic_store_n(&p->batching, 0, __ATOMIC_RELAXED);
 	l3l2q_core_publish(p);
 	return tx_done(p, 0);
+}
+
+/* Before a wait for room: if this thread holds messages back, send them. */
+void l3l2q_publish_batch(struct l3l2q_ep *ep)
+{
+	struct l3l2q_producer *p = &ep->tx;
+
+	if (!__atomic_load_n(&p->batching, __ATOMIC_ACQUIRE) ||
+	    !pthread_equal(ep->batch_thread, pthread_self()))
+		return;
+	l3l2q_core_publish(p);
+	tx_done(p, 0);
+}
+
+/* 0 and all that is known of the peer's releases, or the reason why nothing can be sent. */
+static int refresh_room(struct l3l2q_producer *p, const char *op)
+{
+	int ret = l3l2q_core_live(p->core);
+
+	if (!ret && p->stopped)
+		ret = -ESHUTDOWN;
+	return tx_done(p, ret ? ret : l3l2q_producer_refresh(p, op));
+}
+
+L3L2Q_API int64_t l3l2q_room(struct l3l2q_producer *p)
+{
+	int ret = refresh_room(p, "room");
+
+	if (ret)
+		return ret;
+	return p->reserved ? 0 : (int64_t)(p->mask + 1 - (p->tail - p->head));
+}
+
+L3L2Q_API int64_t l3l2q_room_bytes(struct l3l2q_producer *p)
+{
+	int ret = refresh_room(p, "room_bytes");
+
+	if (ret)
+		return ret;
+	if (p->reserved || p->tail - p->head > p->mask)
+		return 0;
+	return (int64_t)l3l2q_producer_largest(p);
 }
 
 L3L2Q_API int l3l2q_try_stop(struct l3l2q_producer *p)
@@ -372,7 +415,7 @@ L3L2Q_API int l3l2q_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m, v
 	return ret;
 }
 
-L3L2Q_API int l3l2q_peek_batch(struct l3l2q_consumer *c, struct l3l2q_message *m, int max)
+L3L2Q_API int l3l2q_try_peek_batch(struct l3l2q_consumer *c, struct l3l2q_message *m, int max)
 {
 	int ret;
 
@@ -389,8 +432,41 @@ L3L2Q_API int l3l2q_peek_batch(struct l3l2q_consumer *c, struct l3l2q_message *m
 	return rx_done(c, ret);
 }
 
+L3L2Q_API int l3l2q_peek_batch(struct l3l2q_consumer *c, struct l3l2q_message *m, int max,
+			       int64_t timeout_ns)
+{
+	struct l3l2q_waiter w;
+	int ret = rx_waiter(&w, c, timeout_ns, "peek");
+
+	if (ret)
+		return ret;
+	do {
+		ret = l3l2q_try_peek_batch(c, m, max);
+		if (ret != -EAGAIN)
+			return ret;
+		ret = l3l2q_waiter_next(&w);
+	} while (!ret);
+	return ret;
+}
+
+L3L2Q_API int64_t l3l2q_pending(struct l3l2q_consumer *c)
+{
+	__u64 known, room;
+	int ret = l3l2q_core_can_receive(c->core);
+
+	if (!ret)
+		ret = l3l2q_consumer_refresh(c);
+	if (ret)
+		return rx_done(c, ret);
+	known = c->tail - c->acquired;
+	room = c->window - (c->acquired - c->head);
+	return (int64_t)(known < room ? known : room);
+}
+
 L3L2Q_API int l3l2q_release_batch(struct l3l2q_consumer *c, const struct l3l2q_message *m, int n)
 {
+	if (!c->core)
+		return -EPERM;
 	return n < 0 ? -EINVAL : rx_done(c, l3l2q_core_release_batch(c, m, n));
 }
 

@@ -386,15 +386,6 @@ static int ready_now(struct l3l2q_ep *ep, uint32_t events)
 	return ret && !(ready & L3L2Q_EVENT_IN) ? ret : (int)ready;
 }
 
-/* Before anything waits for room: what a batch holds back may be what takes it. */
-static void publish_batch(struct l3l2q_ep *ep, uint32_t events)
-{
-	if (events & L3L2Q_EVENT_OUT && !ep->raw && ep->tx.published != ep->tx.tail) {
-		l3l2q_core_publish(&ep->tx);
-		l3l2q_producer_settle(&ep->tx, 0);
-	}
-}
-
 L3L2Q_API int l3l2q_wait(struct l3l2q_ep *ep, uint32_t events, int64_t timeout_ns)
 {
 	uint32_t all = events | L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP;
@@ -408,10 +399,11 @@ L3L2Q_API int l3l2q_wait(struct l3l2q_ep *ep, uint32_t events, int64_t timeout_n
 		ret = ready_now(ep, all);
 	if (ret)
 		return ret;
+	if (events & L3L2Q_EVENT_OUT)
+		l3l2q_publish_batch(ep);
 	if (!timeout_ns)
 		return -ETIMEDOUT;
 	deadline = l3l2q_deadline(timeout_ns);
-	publish_batch(ep, events);
 	do {
 		if (__atomic_exchange_n(&ep->any_half.interrupted, 0, __ATOMIC_ACQUIRE))
 			return -EINTR;
@@ -441,7 +433,7 @@ L3L2Q_API int l3l2q_arm(struct l3l2q_ep *ep, uint32_t events)
 
 L3L2Q_API int l3l2q_fd(struct l3l2q_ep *ep)
 {
-	return ep->ops->fd(ep);
+	return ep->ops ? ep->ops->fd(ep) : -EPERM;
 }
 
 L3L2Q_API int l3l2q_eventfd(struct l3l2q_ep *ep, uint32_t kind, int fd)

@@ -224,7 +224,7 @@ static inline int try_dequeue(struct l3l2q_message *m, void *to, size_t n)
 
 static inline int peek_batch(struct l3l2q_message *m, int max)
 {
-	return l3l2q_peek_batch(c, m, max);
+	return l3l2q_try_peek_batch(c, m, max);
 }
 
 static inline int release_batch(const struct l3l2q_message *m, int n)

@@ -34,8 +34,8 @@
 #define L3L2Q_ALIGNED __attribute__((aligned(L3L2Q_CACHE_LINE)))
 /* Out of the way of what most messages take. */
 #define L3L2Q_SLOW static __attribute__((noinline, unused))
-#define l3l2q_likely(x) __builtin_expect(!!(x), 1)
-#define l3l2q_unlikely(x) __builtin_expect(!!(x), 0)
+#define l3l2q_likely(x) ((int)__builtin_expect(!!(x), 1))
+#define l3l2q_unlikely(x) ((int)__builtin_expect(!!(x), 0))
 
 /* ---- shared memory ----------------------------------------------------- */
 
@@ -193,11 +193,17 @@ static inline int l3l2q_core_errno(__u32 kind)
 	}
 }
 
-/* 0 while the endpoint is sound, else its first error. */
+/*
+ * 0 while the endpoint has no error, else its first one; -EPERM if there is no endpoint:
+ * the library's are all zero in a forked child.
+ */
 static inline int l3l2q_core_live(const struct l3l2q_core *core)
 {
-	__u32 kind = __atomic_load_n(&core->error.kind, __ATOMIC_ACQUIRE);
+	__u32 kind;
 
+	if (l3l2q_unlikely(!core))
+		return -EPERM;
+	kind = __atomic_load_n(&core->error.kind, __ATOMIC_ACQUIRE);
 	if (l3l2q_likely(kind == L3L2Q_ERR_NONE))
 		return 0;
 	return l3l2q_core_errno(kind);
@@ -708,6 +714,21 @@ static inline int l3l2q_producer_fits(struct l3l2q_producer *p, __u64 end)
 	       end - p->starts[p->oldest & p->mask] <= l3l2q_producer_arena(p);
 }
 
+/* The largest body that fits now, as far as is known of what the peer has released. */
+static inline __u64 l3l2q_producer_largest(struct l3l2q_producer *p)
+{
+	__u64 arena = l3l2q_producer_arena(p), free, straight;
+
+	if (!l3l2q_producer_in_flight(p))
+		return arena;
+	free = arena - (p->cursor - p->starts[p->oldest & p->mask]);
+	straight = arena - l3l2q_producer_pos(p);
+	if (free <= straight)
+		return free;
+	/* at the cursor, or from the arena's start on after skipping the rest */
+	return straight > free - straight ? straight : free - straight;
+}
+
 /*
  * How far from here do bodies need no thought? Where none is in flight, the first one
  * decides. Memory that is not cached or can be removed always needs some.
@@ -848,12 +869,15 @@ static inline void l3l2q_producer_place(struct l3l2q_producer *p, __u32 opcode, 
 static inline int l3l2q_producer_opcode(struct l3l2q_producer *p, __u32 opcode,
 					__u64 nbytes, const char *op)
 {
+	int ret;
+
 	if (l3l2q_opcode_ordinary(opcode))
 		return 0;
+	ret = l3l2q_core_live(p->core);
+	if (ret)
+		return ret;
 	if (p->core->role == L3L2Q_ROLE_L2) {
-		int ret = l3l2q_core_live(p->core);
-
-		return ret ? ret : l3l2q_core_poison(p->core, L3L2Q_ERR_INVALID_DESCRIPTOR,
+		return l3l2q_core_poison(p->core, L3L2Q_ERR_INVALID_DESCRIPTOR,
 						     op, "not an opcode for output");
 	}
 	return opcode == L3L2Q_OP_STOP && !nbytes ? 0 : -EINVAL;

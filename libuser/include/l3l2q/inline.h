@@ -1,14 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The busy path of l3l2q.h, inline: what most messages take, and a call of the
- * library for all the rest. Included by l3l2q.h, unless L3L2Q_NO_INLINE is defined or
- * the compiler does not optimise; then all of it is a call of the library.
+ * The busy path of l3l2q.h, inline. Included by l3l2q.h if the compiler optimises and
+ * L3L2Q_NO_INLINE is not defined; else every call goes to the library.
  *
- * What struct l3l2q_producer and struct l3l2q_consumer look like is therefore a part
- * of the library's ABI: it changes with the number in the library's name only.
+ * These are GNU inline definitions of the library's own functions: a call is inlined,
+ * a function's address is the library's. Each handles the common case and calls the
+ * library for any other.
+ *
+ * The layout of struct l3l2q_core, l3l2q_producer and l3l2q_consumer is therefore part
+ * of the ABI. The data symbol l3l2q_layout_1 stands for it: a library with another
+ * layout does not define it, and a program that needs it is refused when it is loaded.
  */
 #ifndef L3L2Q_INLINE_H
 #define L3L2Q_INLINE_H
+
+/*
+ * Treat this file as a compiler treats those of the system: GCC has no option for its
+ * warning about static functions in GNU inline ones, and users choose flags for their
+ * own code.
+ */
+#pragma GCC system_header
 
 #include <l3l2q.h>
 #include <l3l2q/core.h>
@@ -17,14 +28,40 @@
 extern "C" {
 #endif
 
-#define L3L2Q_INLINE static inline __attribute__((always_inline))
+#define L3L2Q_INLINE extern inline __attribute__((gnu_inline, always_inline, artificial))
 
-/* Wake who sleeps for what was done; @ret is handed on. */
+extern const unsigned char l3l2q_layout_1;
+static const unsigned char *const l3l2q_layout_needed __attribute__((used)) = &l3l2q_layout_1;
+
+/*
+ * The library's functions by names of their own, since the names in l3l2q.h are
+ * defined below.
+ */
+#define L3L2Q_LIBRARY(name) __asm__(L3L2Q_PREFIX(__USER_LABEL_PREFIX__) #name)
+#define L3L2Q_PREFIX(prefix) L3L2Q_STRING(prefix)
+#define L3L2Q_STRING(x) #x
+int l3l2q_call_try_enqueue(struct l3l2q_producer *p, uint32_t opcode, const void *body,
+			   size_t nbytes) L3L2Q_LIBRARY(l3l2q_try_enqueue);
+int l3l2q_call_try_reserve(struct l3l2q_producer *p, size_t nbytes,
+			   struct l3l2q_reservation *span) L3L2Q_LIBRARY(l3l2q_try_reserve);
+int l3l2q_call_commit(struct l3l2q_producer *p, const struct l3l2q_reservation *span,
+		      uint32_t opcode) L3L2Q_LIBRARY(l3l2q_commit);
+int l3l2q_call_try_peek(struct l3l2q_consumer *c, struct l3l2q_message *m)
+			L3L2Q_LIBRARY(l3l2q_try_peek);
+int l3l2q_call_release(struct l3l2q_consumer *c, const struct l3l2q_message *m)
+		       L3L2Q_LIBRARY(l3l2q_release);
+int l3l2q_call_try_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m, void *body,
+			   size_t capacity) L3L2Q_LIBRARY(l3l2q_try_dequeue);
+#undef L3L2Q_LIBRARY
+#undef L3L2Q_PREFIX
+#undef L3L2Q_STRING
+
+/* Wake the threads that sleep for what was done; @ret is passed through. */
 int l3l2q_producer_settle(struct l3l2q_producer *p, int ret);
 int l3l2q_consumer_settle(struct l3l2q_consumer *c, int ret);
 
-/* Placed: publish it unless a batch is open. */
-L3L2Q_INLINE int l3l2q_inline_placed(struct l3l2q_producer *p)
+/* Publish what was appended, unless a batch is open. */
+static inline __attribute__((always_inline)) int l3l2q_inline_placed(struct l3l2q_producer *p)
 {
 	if (p->batching)
 		return 0;
@@ -32,40 +69,40 @@ L3L2Q_INLINE int l3l2q_inline_placed(struct l3l2q_producer *p)
 	return l3l2q_likely(!p->kick) ? 0 : l3l2q_producer_settle(p, 0);
 }
 
-L3L2Q_INLINE int l3l2q_inline_try_enqueue(struct l3l2q_producer *p, uint32_t opcode,
-					   const void *body, size_t nbytes)
+L3L2Q_INLINE int l3l2q_try_enqueue(struct l3l2q_producer *p, uint32_t opcode,
+				   const void *body, size_t nbytes)
 {
 	if (l3l2q_unlikely(!l3l2q_opcode_ordinary(opcode) || !body != !nbytes))
-		return l3l2q_try_enqueue(p, opcode, body, nbytes);
+		return l3l2q_call_try_enqueue(p, opcode, body, nbytes);
 	if (!l3l2q_producer_can(p, nbytes))
 		return l3l2q_producer_stuck(p, nbytes) ? -EAGAIN :
-		       l3l2q_try_enqueue(p, opcode, body, nbytes);
+		       l3l2q_call_try_enqueue(p, opcode, body, nbytes);
 	if (nbytes)
 		__builtin_memcpy(l3l2q_producer_body(p, nbytes), body, nbytes);
 	l3l2q_producer_put(p, opcode, nbytes);
 	return l3l2q_inline_placed(p);
 }
 
-L3L2Q_INLINE int l3l2q_inline_try_reserve(struct l3l2q_producer *p, size_t nbytes,
-					   struct l3l2q_reservation *span)
+L3L2Q_INLINE int l3l2q_try_reserve(struct l3l2q_producer *p, size_t nbytes,
+				   struct l3l2q_reservation *span)
 {
 	if (!l3l2q_producer_can(p, nbytes))
 		return l3l2q_producer_stuck(p, nbytes) ? -EAGAIN :
-		       l3l2q_try_reserve(p, nbytes, span);
+		       l3l2q_call_try_reserve(p, nbytes, span);
 	l3l2q_producer_hand_out(p, nbytes, l3l2q_producer_body(p, nbytes), span);
 	return 0;
 }
 
-L3L2Q_INLINE int l3l2q_inline_commit(struct l3l2q_producer *p,
-				      const struct l3l2q_reservation *span, uint32_t opcode)
+L3L2Q_INLINE int l3l2q_commit(struct l3l2q_producer *p,
+			      const struct l3l2q_reservation *span, uint32_t opcode)
 {
 	if (l3l2q_unlikely(!l3l2q_producer_may_commit(p, span, opcode)))
-		return l3l2q_commit(p, span, opcode);
+		return l3l2q_call_commit(p, span, opcode);
 	l3l2q_producer_put_span(p, span, opcode);
 	return l3l2q_inline_placed(p);
 }
 
-L3L2Q_INLINE int l3l2q_inline_try_peek(struct l3l2q_consumer *c, struct l3l2q_message *m)
+L3L2Q_INLINE int l3l2q_try_peek(struct l3l2q_consumer *c, struct l3l2q_message *m)
 {
 	int found = l3l2q_consumer_look(c);
 	struct l3l2q_desc desc;
@@ -73,49 +110,39 @@ L3L2Q_INLINE int l3l2q_inline_try_peek(struct l3l2q_consumer *c, struct l3l2q_me
 	if (found == -EAGAIN)
 		return found;
 	if (l3l2q_unlikely(!found))
-		return l3l2q_try_peek(c, m);
+		return l3l2q_call_try_peek(c, m);
 	desc = l3l2q_consumer_copy(c);
 	if (l3l2q_unlikely(!l3l2q_consumer_expects(c, desc)))
-		return l3l2q_try_peek(c, m); /* by a copy of its own */
+		return l3l2q_call_try_peek(c, m); /* it makes a copy of its own */
 	l3l2q_consumer_take(c, desc, m);
 	l3l2q_consumer_note(c);
 	return 0;
 }
 
-L3L2Q_INLINE int l3l2q_inline_release(struct l3l2q_consumer *c, const struct l3l2q_message *m)
+L3L2Q_INLINE int l3l2q_release(struct l3l2q_consumer *c, const struct l3l2q_message *m)
 {
 	if (l3l2q_unlikely(!l3l2q_consumer_may_release(c, m)))
-		return l3l2q_release(c, m);
+		return l3l2q_call_release(c, m);
 	l3l2q_consumer_release_next(c);
 	return l3l2q_likely(!(c->kick | c->self_kick)) ? 0 : l3l2q_consumer_settle(c, 0);
 }
 
-L3L2Q_INLINE int l3l2q_inline_try_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m,
-					  void *body, size_t capacity)
+L3L2Q_INLINE int l3l2q_try_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m,
+				   void *body, size_t capacity)
 {
 	int found = l3l2q_consumer_look(c);
 	struct l3l2q_desc desc;
 
 	if (l3l2q_unlikely(!found || c->acquired != c->head))
-		return l3l2q_try_dequeue(c, m, body, capacity);
+		return l3l2q_call_try_dequeue(c, m, body, capacity);
 	if (found == -EAGAIN)
 		return found;
 	desc = l3l2q_consumer_copy(c);
 	if (l3l2q_unlikely(!l3l2q_consumer_fits(c, desc, body, capacity)))
-		return l3l2q_try_dequeue(c, m, body, capacity);
+		return l3l2q_call_try_dequeue(c, m, body, capacity);
 	l3l2q_consumer_move(c, desc, m, body);
 	return l3l2q_likely(!c->kick) ? 0 : l3l2q_consumer_settle(c, 0);
 }
-
-/* Calls; a name without arguments is the library's function. */
-#define l3l2q_try_enqueue(p, opcode, body, nbytes) \
-	l3l2q_inline_try_enqueue(p, opcode, body, nbytes)
-#define l3l2q_try_reserve(p, nbytes, span)	l3l2q_inline_try_reserve(p, nbytes, span)
-#define l3l2q_commit(p, span, opcode)		l3l2q_inline_commit(p, span, opcode)
-#define l3l2q_try_peek(c, m)			l3l2q_inline_try_peek(c, m)
-#define l3l2q_release(c, m)			l3l2q_inline_release(c, m)
-#define l3l2q_try_dequeue(c, m, body, capacity) \
-	l3l2q_inline_try_dequeue(c, m, body, capacity)
 
 #ifdef __cplusplus
 }

@@ -48,14 +48,18 @@ struct l3l2q_reservation {
 
 /**
  * struct l3l2q_error - the first error of an endpoint, which sticks
- * @kind: enum l3l2q_error_kind; L3L2Q_ERR_NONE while the endpoint is sound
+ * @kind: enum l3l2q_error_kind; L3L2Q_ERR_NONE while the endpoint has none
+ * @binding: enum l3l2q_binding of the queue
  * @region_id: the region, 0 if there is none yet
+ * @identity: of the queue, for the bindings that have one; else 0
  * @op: the operation that failed, never NULL
  * @message: what was wrong, never NULL
  */
 struct l3l2q_error {
 	__u32 kind;
+	__u32 binding;
 	__u64 region_id;
+	__u64 identity[2];
 	const char *op;
 	const char *message;
 };

@@ -417,7 +417,7 @@ static int unplug(struct stream *s)
 
 static int receive_step(struct stream *s)
 {
-	int n = l3l2q_peek_batch(s->out, s->held, s->max_held), ret;
+	int n = l3l2q_try_peek_batch(s->out, s->held, s->max_held), ret;
 
 	if (n == -EAGAIN) {
 		s->wants |= L3L2Q_EVENT_IN;
