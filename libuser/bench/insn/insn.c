@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef INSN_CORE
+#define L3L2Q_NO_INLINE /* no library is linked */
+#endif
 #include <l3l2q.h>
 #ifdef INSN_CORE
 #include <l3l2q/core.h>
