@@ -856,7 +856,7 @@ static void op_peek_batch(struct world *w, struct side *s)
 		ret = l3l2q_try_peek_batch(s->c, m, max);
 	} else {
 		before_blocking(w, s, RX, set, timeout);
-		ret = l3l2q_try_peek_batch(s->c, m, max, timeout);
+		ret = l3l2q_peek_batch(s->c, m, max, timeout);
 		hooked = after_blocking(s, RX);
 		if (hooked)
 			set |= receive_result(w, s);
