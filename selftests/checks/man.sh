@@ -72,19 +72,22 @@ while ($text =~ m{\G(?:
 	} elsif (defined $+{comment}) {
 		$group .= $+{comment};
 	} elsif (defined $+{proto}) {
+		my ($name, $body) = ($+{name}, $+{end} ne ';');
+		my $declared = squeeze("$+{type}$name$+{arguments};");
+
 		# calls that carry the sizes of structures stand behind inline ones
-		$inline{$+{name}} = 1 if $+{end} ne ';';
-		if ($+{name} =~ /_sized$/) {
-			$sized{$+{name}} = 1;
+		$inline{$name} = 1 if $body;
+		if ($name =~ /_sized$/) {
+			$sized{$name} = 1;
 			next;
 		}
-		$proto{$+{name}} = squeeze("$+{type}$+{name}$+{arguments};");
-		$comment{$+{name}} = $group;
+		$proto{$name} = $declared;
+		$comment{$name} = $group;
 	}
 }
 
 # Pages: which functions, which prototypes, which errors.
-my (%page, %shown, %errors);
+my (%page, %shown, %errors, %mentioned);
 for my $file (sort glob("$man/*.3")) {
 	my ($name) = $file =~ m{([^/]+)\.3$};
 	my $roff = slurp($file);
@@ -100,6 +103,7 @@ for my $file (sort glob("$man/*.3")) {
 	while ($synopsis =~ /^((?:const )?[a-z][\w ]*?[ *]+(l3l2q_\w+)\([^;]*\);)/mg) {
 		$shown{$name}{$2} = squeeze($1);
 	}
+	$mentioned{$name}{$_} = 1 for $roff =~ /\\-(E[A-Z0-9]{2,})\b/g;
 	my ($table) = $roff =~ /^\.SH ERRORS\n(.*?)^\.SH /sm;
 	$errors{$name}{$_} = 1 for ($table // '') =~ /^\.B \\-(E[A-Z0-9]{2,})$/mg;
 	my ($names) = $roff =~ /^\.SH NAME\n(.*?) \\- /m;
@@ -137,7 +141,7 @@ if ($what eq 'prototypes') {
 		for my $f (sort keys %{ $shown{$p} }) {
 			for my $e (($comment{$f} // '') =~ /-(E[A-Z0-9]{2,})\b/g) {
 				$said{$e} = 1;
-				print "$p(3): $f() can be -$e\n" unless $errors{$p}{$e};
+				print "$p(3): $f() can be -$e\n" unless $mentioned{$p}{$e};
 			}
 		}
 		for my $e (sort keys %{ $errors{$p} // {} }) {
@@ -162,7 +166,8 @@ if ($what eq 'prototypes') {
 
 	# what inline.h alone calls is nobody else's
 	my $inline = slurp('libuser/include/l3l2q/inline.h');
-	my %called = map { $_ => 1 } $inline =~ /^int (l3l2q_\w+)\(/mg;
+	my %called = map { $_ => 1 } $inline =~ /^int (l3l2q_\w+)\(/mg,
+		$inline =~ /^extern const unsigned char (l3l2q_layout_\d+);/mg;
 
 	for my $f (sort keys %exported) {
 		print "$f: exported, not declared\n"
