@@ -31,6 +31,7 @@
 #include <linux/stddef.h>
 #include <linux/timerqueue.h>
 #include <linux/types.h>
+#include <linux/uidgid.h>
 #include <linux/wait.h>
 #include <linux/l3l2q.h>
 
@@ -157,14 +158,62 @@ struct l3l2q_eventfd_watch {
 /* ---- scanners ----------------------------------------------------------- */
 
 /**
- * struct l3l2q_scanner - wakes those whose peer only loads and stores
- * @lock: outside those of endpoints; taken in any context
+ * struct l3l2q_scan_time - how much processor time was used for looks
+ * @window: the current interval of time, by its number
+ * @used: within @window, in ns
+ * @last: within the interval before, in ns
+ */
+struct l3l2q_scan_time {
+	u64 window;
+	u64 used;
+	u64 last;
+};
+
+/**
+ * struct l3l2q_scan_share - what one user takes of a scanner's time
+ * @node: in l3l2q_scanner.shares
+ * @uid: in the initial namespace's terms
+ * @regions: that name it; the last one frees it
+ * @nr: endpoints in @queue, or being looked at
  * @queue: endpoints by the time they are due
- * @timer: armed while @queue is not empty; started under @lock only
+ * @turn: in l3l2q_scanner.turns while @queue is not empty
+ * @paid: until when looks at these endpoints have been paid for, in ns
+ * @time: used for looks at these endpoints
+ *
+ * All of it under the scanner's lock.
+ */
+struct l3l2q_scan_share {
+	struct list_head node;
+	kuid_t uid;
+	u32 regions;
+	u32 nr;
+	struct timerqueue_head queue;
+	struct timerqueue_node turn;
+	u64 paid;
+	struct l3l2q_scan_time time;
+};
+
+/**
+ * struct l3l2q_scanner - wakes those whose peer only loads and stores
+ * @lock: never held while watches are looked at; never with those of endpoints
+ * @turns: shares by the time that their next look is due and paid for
+ * @shares: of all users
+ * @nr_active: shares that have endpoints to look at
+ * @looking: the endpoint that the tick looks at, without @lock
+ * @again: it was added meanwhile
+ * @time: used for all looks
+ * @carry: spent since the last look, not accounted for yet; of the tick
+ * @timer: armed while @turns is not empty; started under @lock only
  */
 struct l3l2q_scanner {
-	spinlock_t lock;	/* queue, timer, periods */
-	struct timerqueue_head queue;
+	spinlock_t lock;	/* all but @carry; taken in softirqs */
+	struct timerqueue_head turns;
+	struct list_head shares;
+	u32 nr_active;
+	struct l3l2q_endpoint *looking;
+	bool again;
+	struct l3l2q_scan_time time;
+	u64 carry;
 	struct hrtimer timer;
 };
 
@@ -215,7 +264,9 @@ struct l3l2q_waits {
  * @nr_mappings: VMAs of the counters in @mm; under @lock
  * @stats: indexed by enum l3l2q_stat: those that its own calls count, then those
  *	that its peer and the kernel do
- * @scan: in the scanner's queue, by the time it is due; under the scanner's lock
+ * @scan: in the queue of its user's share, by the time it is due; under the
+ *	scanner's lock
+ * @scan_queued: it is; written under the scanner's lock
  * @period_ns: current polling period; under the scanner's lock
  * @min_ns: shortest polling period; under the scanner's lock
  * @max_ns: longest polling period; under the scanner's lock
@@ -249,6 +300,7 @@ struct l3l2q_endpoint {
 	atomic64_t stats[L3L2Q_STATS_NR];
 
 	struct timerqueue_node scan ____cacheline_aligned_in_smp;
+	bool scan_queued;
 	u32 period_ns;
 	u32 min_ns;
 	u32 max_ns;
@@ -334,6 +386,7 @@ struct l3l2q_backend_ops {
  * @ops: its backend
  * @backing: the backend's own
  * @scanner: that of its backend or device
+ * @share: its user's part of @scanner's time
  * @inode: whose mapping all of its files use: unmapping hits nobody else
  * @account: the users that it is charged to
  * @bytes: how much memory it is
@@ -370,6 +423,7 @@ struct l3l2q_region {
 	const struct l3l2q_backend_ops *ops;
 	void *backing;
 	struct l3l2q_scanner *scanner;
+	struct l3l2q_scan_share *share;
 	struct inode *inode;
 	struct l3l2q_account *account;
 	u64 bytes;
@@ -669,6 +723,8 @@ u32 l3l2q_scan_user_min_ns(void);
 u32 l3l2q_scan_tick_regions(void);
 int l3l2q_scanner_init(struct l3l2q_scanner *scanner);
 void l3l2q_scanner_fini(struct l3l2q_scanner *scanner);
+int l3l2q_scan_join(struct l3l2q_region *region);
+void l3l2q_scan_leave(struct l3l2q_region *region);
 void l3l2q_scan_init(struct l3l2q_endpoint *ep, u32 peer_kind);
 void l3l2q_scan_add(struct l3l2q_endpoint *ep);
 void l3l2q_scan_del(struct l3l2q_endpoint *ep);

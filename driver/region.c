@@ -514,6 +514,7 @@ static void l3l2q_region_release(struct kref *ref)
 		container_of(ref, struct l3l2q_region, ref);
 	enum l3l2q_role role;
 
+	l3l2q_scan_leave(region);
 	region->ops->free(region);
 	for (role = 0; role < L3L2Q_ROLES; role++)
 		l3l2q_wake_fini(&region->ep[role]);
@@ -566,10 +567,17 @@ l3l2q_region_create(const struct l3l2q_create *cmd,
 		goto err_pages;
 	/* From here on it may be revoked by somebody who holds it. */
 	if (!l3l2q_region_fits(region)) {
-		l3l2q_region_put(region);
-		return ERR_PTR(-EINVAL);
+		err = -EINVAL;
+		goto err_put;
 	}
+	err = l3l2q_scan_join(region);
+	if (err)
+		goto err_put;
 	return region;
+
+err_put:
+	l3l2q_region_put(region);
+	return ERR_PTR(err);
 
 err_pages:
 	l3l2q_region_free_pages(region);

@@ -601,11 +601,11 @@ void l3l2q_wake_fini(struct l3l2q_endpoint *ep)
 
 /**
  * l3l2q_sleepers() - is there anybody to wake, for the scanner
- * @ep: the role; the scanner's lock is held
+ * @ep: the role, which has just been taken from the queue, with a full barrier since
  *
- * Whoever arms queues itself first and takes the scanner's lock afterwards: if
- * it is not seen here, it comes to the scanner once more. If there is nobody,
- * counters are not looked at.
+ * A sleeper queues itself and arms first, full barrier, and asks then whether the
+ * role is in the queue: if it is not seen here, it puts the role there once more.
+ * If there is nobody, counters are not looked at.
  *
  * Return: enum l3l2q_sleepers.
  */
@@ -625,7 +625,7 @@ enum l3l2q_sleepers l3l2q_sleepers(struct l3l2q_endpoint *ep)
 		ret = L3L2Q_SLEEPERS_READY;
 	spin_unlock_bh(&ep->lock);
 
-	/* Ordered by the scanner's lock: see above. */
+	/* Ordered by the caller's barrier: see above. */
 	if (!waitqueue_active(&ep->wq) || !(armed & L3L2Q_EVENT_ALL))
 		return ret;
 	if (l3l2q_look(ep, armed) & armed)

@@ -436,4 +436,252 @@ TEST_F(timer, a_peer_that_arms_is_not_looked_for)
 	drv_sleeper_join(_metadata, &self->s);
 }
 
+/* ---- what it may cost -------------------------------------------------- */
+
+#define POLL_USER_MIN	"/sys/module/l3l2q/parameters/poll_user_min_us"
+
+TEST_F(timer, short_periods_take_a_privilege)
+{
+	struct drv_child child;
+	struct l3l2q_query q;
+	int status;
+
+	ASSERT_EQ(0, drv_query(self->p.ctx, &q));
+	EXPECT_EQ(q.poll_min_ns, q.poll_user_min_ns);
+	if (drv_write_file(POLL_USER_MIN, "500"))
+		SKIP(return, "cannot write %s", POLL_USER_MIN);
+	EXPECT_EQ(0, drv_query(self->p.ctx, &q));
+	EXPECT_EQ(500000, q.poll_user_min_ns);
+	drv_ep_unmap_all(L3);
+	if (!drv_fork(_metadata, &child)) {
+		if (setresuid(1234, 1234, 1234))
+			_exit(2);
+		if (drv_set_polling(L3->fd, L3L2Q_PEER_SILENT, 499999, 0) != -EPERM)
+			_exit(3);
+		if (drv_set_polling(L3->fd, L3L2Q_PEER_SILENT, 0, 499999) != -EPERM)
+			_exit(4);
+		if (drv_set_polling(L3->fd, L3L2Q_PEER_SILENT, 1, 0) != -EINVAL)
+			_exit(5);
+		if (drv_set_polling(L3->fd, L3L2Q_PEER_SILENT, 500000, 500000))
+			_exit(6);
+		if (drv_set_polling(L3->fd, L3L2Q_PEER_SILENT, 0, 0))
+			_exit(7);
+		_exit(0);
+	}
+	status = drv_reap(&child);
+	ASSERT_EQ(0, drv_write_file(POLL_USER_MIN, "0"));
+	EXPECT_EQ(0, status);
+}
+
+struct crowd {
+	size_t nr;
+	int *fd;
+	int *peer;
+};
+
+/* Idle endpoints with silent peers, and an eventfd that waits for an abort. */
+static void crowd_make(struct __test_metadata *_metadata, struct crowd *crowd, size_t nr, int efd,
+		       __u32 period_ns)
+{
+	struct rlimit limit = { .rlim_cur = 4096, .rlim_max = 4096 };
+	struct l3l2q_create create;
+	int ctx = drv_open();
+	size_t i;
+
+	ASSERT_LE(0, ctx);
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
+	crowd->nr = nr;
+	crowd->fd = calloc(nr, sizeof(*crowd->fd));
+	crowd->peer = calloc(nr, sizeof(*crowd->peer));
+	for (i = 0; i < nr; i++) {
+		drv_create_init(&create);
+		create.flags = L3L2Q_CREATE_SILENT_PEER;
+		crowd->fd[i] = drv_create(ctx, &create);
+		ASSERT_LE(0, crowd->fd[i]);
+		crowd->peer[i] = drv_open_peer(crowd->fd[i]);
+		ASSERT_LE(0, crowd->peer[i]);
+		if (period_ns) {
+			ASSERT_EQ(0, drv_set_polling(crowd->fd[i], L3L2Q_PEER_SILENT, period_ns,
+						     period_ns));
+		}
+		ASSERT_EQ(0, drv_eventfd(crowd->fd[i], L3L2Q_EVENTFD_ABORT, efd));
+	}
+	close(ctx);
+}
+
+static __u64 crowd_ticks(struct __test_metadata *_metadata, const struct crowd *crowd,
+			 __u64 *least)
+{
+	struct l3l2q_stats stats;
+	__u64 sum = 0;
+	size_t i;
+
+	*least = ~0ull;
+	for (i = 0; i < crowd->nr; i++) {
+		ASSERT_EQ(0, drv_stats(crowd->fd[i], &stats));
+		sum += stats.timer_ticks;
+		if (stats.timer_ticks < *least)
+			*least = stats.timer_ticks;
+	}
+	return sum;
+}
+
+static void crowd_close(struct crowd *crowd)
+{
+	size_t i;
+
+	for (i = 0; i < crowd->nr; i++) {
+		close(crowd->fd[i]);
+		close(crowd->peer[i]);
+	}
+	free(crowd->fd);
+	free(crowd->peer);
+}
+
+/* Time that all processors spent in softirqs and in all, in ticks of /proc/stat. */
+static double cpu_softirq(double *all)
+{
+	double v[8] = { 0 }, sum = 0;
+	char buf[512];
+	int i;
+
+	drv_read_file("/proc/stat", buf, sizeof(buf));
+	sscanf(buf, "cpu %lf %lf %lf %lf %lf %lf %lf %lf", &v[0], &v[1], &v[2], &v[3], &v[4], &v[5],
+	       &v[6], &v[7]);
+	for (i = 0; i < 8; i++)
+		sum += v[i];
+	*all = sum;
+	return v[6];
+}
+
+/*
+ * At its longest period each would be looked at a thousand times a second. Whatever a
+ * look costs, and it costs 100 ns at the very least, 5 % of a processor do not pay for
+ * that many, nor for what shorter periods ask for. And all are looked at.
+ */
+static void crowd_is_bounded(struct __test_metadata *_metadata, size_t nr, __u32 period_ns)
+{
+	__u64 before, after, least_before, least, start, ns;
+	double all[2], softirq[2];
+	int efd = drv_eventfd_new();
+	struct crowd crowd;
+	double rate;
+
+	crowd_make(_metadata, &crowd, nr, efd, period_ns);
+	drv_observe(500);
+	start = drv_now();
+	before = crowd_ticks(_metadata, &crowd, &least_before);
+	softirq[0] = cpu_softirq(&all[0]);
+	drv_observe(4000);
+	after = crowd_ticks(_metadata, &crowd, &least);
+	softirq[1] = cpu_softirq(&all[1]);
+	ns = drv_now() - start;
+	rate = (double)(after - before) * 1e9 / (double)ns;
+	TH_LOG("%zu regions: %.0f looks a second, %.1f a region; softirqs %.1f %% of all processors", nr,
+	       rate, rate / (double)nr, 100 * (softirq[1] - softirq[0]) / (all[1] - all[0]));
+	EXPECT_GT(0.05 * 1e9 / 100, rate);
+	EXPECT_LT(0, least);
+	crowd_close(&crowd);
+	close(efd);
+}
+
+TEST_F(timer, idle_regions_do_not_take_a_processor)
+{
+	crowd_is_bounded(_metadata, 512, 0);
+}
+
+TEST_F(timer, short_periods_do_not_take_a_processor)
+{
+	struct l3l2q_query q;
+
+	ASSERT_EQ(0, drv_query(self->p.ctx, &q));
+	crowd_is_bounded(_metadata, 64, q.poll_min_ns);
+}
+
+/*
+ * A look costs the same for all: of two users who ask for as many looks as there can be,
+ * the one with one region gets as many looks at it as the one with hundreds at all of them.
+ */
+TEST_F(timer, a_user_with_one_region_is_not_slowed_by_one_with_hundreds)
+{
+	struct l3l2q_stats before, after;
+	__u64 sum, sum_after, least;
+	struct drv_child child;
+	struct l3l2q_query q;
+	struct crowd crowd;
+	int efd;
+	char c;
+
+	ASSERT_EQ(0, drv_query(self->p.ctx, &q));
+	ASSERT_EQ(0, chmod(DRV_NODE, 0666));
+	if (!drv_fork(_metadata, &child)) {
+		/* gone when the other one is done */
+		if (setresuid(1234, 1234, 1234))
+			_exit(2);
+		efd = drv_eventfd_new();
+		crowd_make(_metadata, &crowd, 512, efd, q.poll_min_ns);
+		drv_observe(300);
+		sum = crowd_ticks(_metadata, &crowd, &least);
+		drv_say(child.sock, 'r');
+		c = (char)drv_hear(child.sock);
+		sum_after = crowd_ticks(_metadata, &crowd, &least);
+		sum = sum_after - sum;
+		if (write(child.sock, &sum, sizeof(sum)) != sizeof(sum))
+			_exit(3);
+		_exit(c == 's' ? 0 : 4);
+	}
+	efd = drv_eventfd_new();
+	ASSERT_EQ('r', drv_hear(child.sock));
+	ASSERT_EQ(0, drv_set_polling(L3->fd, L3L2Q_PEER_SILENT, q.poll_min_ns, q.poll_min_ns));
+	ASSERT_EQ(0, drv_eventfd(L3->fd, L3L2Q_EVENTFD_ABORT, efd));
+	ASSERT_EQ(0, drv_stats(L3->fd, &before));
+	drv_observe(2000);
+	ASSERT_EQ(0, drv_stats(L3->fd, &after));
+	drv_say(child.sock, 's');
+	ASSERT_EQ(sizeof(sum), read(child.sock, &sum, sizeof(sum)));
+	EXPECT_EQ(0, drv_reap(&child));
+	ASSERT_EQ(0, chmod(DRV_NODE, 0660));
+	after.timer_ticks -= before.timer_ticks;
+	TH_LOG("one region: %llu looks in 2 s; the other user's 512: %llu",
+	       (unsigned long long)after.timer_ticks, (unsigned long long)sum);
+	/* a 512th of what the other user gets, if all regions were alike */
+	EXPECT_LT(sum / 10, after.timer_ticks);
+	close(efd);
+}
+
+static void *looks(void *arg)
+{
+	struct drv_ep *ep = arg;
+
+	while (!__atomic_load_n(&ep->role, __ATOMIC_ACQUIRE))
+		drv_poll(ep->fd, POLLIN, 0);
+	return NULL;
+}
+
+/* Poll and look race with a tick that takes the role from the queue for good. */
+TEST_F(timer, a_poll_while_the_tick_looks_is_not_lost)
+{
+	struct drv_ep poller = { .fd = L3->fd };
+	int rounds = drv_rounds(3000), i;
+	pthread_t thread;
+
+	poller.role = 0;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, looks, &poller));
+	for (i = 1; i <= rounds; i++) {
+		drv_consumer(L3, L3L2Q_CONSUMER_SEEN, (__u32)i - 1);
+		memset(&self->s, 0, sizeof(self->s));
+		self->s.how = i & 1 ? DRV_BY_WAIT : DRV_BY_POLL;
+		self->s.fd = L3->fd;
+		self->s.extra = -1;
+		self->s.events = L3L2Q_EVENT_IN;
+		self->s.deadline = L3L2Q_WAIT_FOREVER;
+		drv_sleeper_go(_metadata, &self->s);
+		drv_store(L2, L3L2Q_CTR_OUTPUT_TAIL, (__u32)i);
+		drv_sleeper_join(_metadata, &self->s);
+		ASSERT_TRUE(drv_sleeper_saw(&self->s, L3L2Q_EVENT_IN));
+	}
+	__atomic_store_n(&poller.role, 1, __ATOMIC_RELEASE);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+}
+
 TEST_HARNESS_MAIN

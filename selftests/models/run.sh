@@ -62,6 +62,7 @@ SEVERAL WAKE_ONE:wakes one sleeper of several
 STREAM C_POLL WAKE_FIRST:wakes, then clears armed
 SELF C_WAIT NO_KICK_SELF:nobody wakes a sleeper of the own role
 SILENT NO_LOCK:clears armed and arms again without the lock that the scanner takes
+SILENT NO_AGAIN:forgets that a role was added while the tick looked at it
 END KIND_FIRST:records an error before the abort flag is stored
 FUTEX FUTEX_ON_ARMED:sleeps on the armed word itself
 '

@@ -78,7 +78,9 @@ bit fired[CPUS];		/* WAIT may return; the eventfd's count */
 #ifdef SILENT
 bit ep_lock;			/* l3l2q_endpoint.lock, as l3l2q_wake() takes it */
 bit scanner_lock;
-bit scanned;			/* in the scanner's queue */
+bit scanned;			/* in the scanner's queue: read without the lock */
+bit looking;			/* the tick has taken it out and looks */
+bit again_;			/* it was added meanwhile */
 #endif
 
 #define AT(p, w) ((p) * WORDS + (w))
@@ -295,12 +297,29 @@ inline sleepers(some)
 	ep_lock = 0
 }
 
+/*
+ * Those who are in the queue already take no lock: arming is a full barrier before.
+ * The words of the scanner change in memory at once, as the tick has one after it has
+ * taken a role out.
+ */
 inline scan_add(p)
 {
-	atomic { !scanner_lock -> scanner_lock = 1 };
-	scanned = 1;
-	mb(p);
-	scanner_lock = 0
+	if
+	:: scanned
+	:: else ->
+		atomic { !scanner_lock -> scanner_lock = 1 };
+		if
+		:: looking ->
+#ifndef NO_AGAIN
+			again_ = 1
+#else
+			skip
+#endif
+		:: else -> scanned = 1
+		fi;
+		mb(p);
+		scanner_lock = 0
+	fi
 }
 #endif
 
@@ -639,6 +658,9 @@ active proctype scanner()
 end:	do
 	:: scanned ->
 		atomic { !scanner_lock -> scanner_lock = 1 };
+		atomic { scanned = 0; looking = 1; again_ = 0 };
+		mb(1);
+		scanner_lock = 0;
 		sleepers(sleeps);
 		if
 		:: sleeps == 1 -> look(1, IN, ok);
@@ -648,8 +670,10 @@ end:	do
 			fi
 		:: else
 		fi;
+		atomic { !scanner_lock -> scanner_lock = 1 };
+		looking = 0;
 		if
-		:: !sleeps -> scanned = 0
+		:: sleeps || again_ -> scanned = 1
 		:: else
 		fi;
 		mb(1);

@@ -592,7 +592,10 @@ struct l3l2q_eventfd {
  * @max_ns: period it stretches to while nothing happens; 0: module default
  * @pad: 0
  *
- * Periods outside the module's limits, or min over max, are EINVAL.
+ * Periods outside the module's limits, or min over max, are EINVAL; periods that
+ * are asked for and below poll_user_min_ns, see QUERY, are EPERM without
+ * CAP_SYS_RESOURCE in the initial user namespace. While looks for a user cost more
+ * than that user's part of 5 % of a processor, all of that user's periods are longer.
  */
 struct l3l2q_set_polling {
 	__u32 size;
