@@ -62,7 +62,8 @@ int l3l2q_ep_alloc(struct l3l2q_ep **out, const struct l3l2q_transport *ops)
 	madvise(pages, wiped, MADV_WIPEONFORK);
 	ep = (struct l3l2q_ep *)(void *)(pages + (wiped - WIPED_BYTES));
 	ep->ops = ep->kept_ops = ops;
-	ep->fd = ep->poll_fd = ep->hup_fd = ep->peer_pidfd = ep->own_event = ep->peer_event = -1;
+	ep->fd = ep->poll_fd = ep->own_event = ep->sock = ep->peer_pidfd = -1;
+	ep->own_lock = ep->peer_lock = -1;
 	*out = ep;
 	return 0;
 }

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define L3L2Q_NO_INLINE
 #include <l3l2q.h>
@@ -143,21 +144,36 @@ struct l3l2q_ep {
 	bool device_addresses;		/* driver: region.*_base are the device's */
 	bool creator;			/* memfd: may open the peer */
 	bool peer_opened;
+	bool peer_known;		/* memfd: peer_pidfd and peer_lock are as they will be */
+	bool peer_taking;		/* memfd: a thread looks for them */
+	bool self_signalled;		/* memfd: own_event was written since the last arm */
+	bool ended;			/* memfd: this side has detached */
+	uint32_t idle;			/* memfd: threads that sleep in an epoll of theirs */
 
 	/* The pages from here on are not wiped in a forked child, which gives these back. */
 	struct l3l2q_map maps[L3L2Q_MAPS] L3L2Q_ALIGNED;
 	struct l3l2q_map books;
 	const struct l3l2q_transport *kept_ops;
 	int fd;				/* driver: the endpoint; memfd: the memory */
-	int poll_fd;			/* memfd: epoll over the next two */
-	int hup_fd;			/* memfd: socket to the peer */
-	int peer_pidfd;			/* memfd: the process that created the region */
-	int own_event;			/* memfd: the peer signals it */
-	int peer_event;			/* memfd: we signal it */
+	int poll_fd;			/* memfd: epoll over the next three */
+	int own_event;			/* memfd: wakes this side's own pollers */
+	int sock;			/* memfd: to the other end, wake-ups both ways */
+	int peer_pidfd;			/* memfd: of the other end's process */
+	int own_lock;			/* memfd: locked while this process lives */
+	int peer_lock;			/* memfd: locked while the other end's does */
 };
 
 /* For a peer that has to be told always. */
 extern const uint32_t l3l2q_always_armed;
+
+#define L3L2Q_RECEIVED_FDS 4
+
+/* Descriptors that came with a message; truncated: there were more. */
+struct l3l2q_received {
+	int fds[L3L2Q_RECEIVED_FDS];
+	int n;
+	bool truncated;
+};
 
 /* util.c */
 uint64_t l3l2q_now(void);
@@ -166,10 +182,13 @@ int l3l2q_why(struct l3l2q_failure *why, int ret, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 int l3l2q_layout_why(const struct l3l2q_attr *attr, struct l3l2q_failure *why);
 int l3l2q_raw_why(const struct l3l2q_attr *attr, struct l3l2q_failure *why);
+int l3l2q_map_errno(int error);
 int l3l2q_map_fd(struct l3l2q_map *map, int fd, uint64_t offset, uint64_t length, int prot);
 void l3l2q_unmap(struct l3l2q_map *map);
 void l3l2q_close_fd(int *fd);
 int l3l2q_send_fds(int sock, const void *data, size_t size, const int *fds, int n);
+ssize_t l3l2q_recv_any(int sock, void *data, size_t size, struct l3l2q_received *got, int flags);
+void l3l2q_close_received(struct l3l2q_received *got);
 int l3l2q_recv_fds(int sock, void *data, size_t size, int *fds, int n, int flags);
 
 /* queue.c, for inline.h */

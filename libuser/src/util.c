@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Clock, mappings, descriptors, words of failure. */
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +12,11 @@
 
 #include "internal.h"
 
-#define MAX_FDS 4
+#define MAX_FDS L3L2Q_RECEIVED_FDS
+
+#ifndef SCM_PIDFD			/* since Linux 6.5 */
+#define SCM_PIDFD 0x04
+#endif
 
 uint64_t l3l2q_now(void)
 {
@@ -89,6 +94,13 @@ L3L2Q_API int l3l2q_ioctl(int fd, unsigned long request, void *arg)
 	return ret < 0 ? -errno : 0;
 }
 
+/* EAGAIN of mmap() is about locked memory; here it means no progress and nothing else. */
+int l3l2q_map_errno(int error)
+{
+	return error == EAGAIN ? -ENOMEM : -error;
+}
+
+/* Map, and keep it out of core files. */
 int l3l2q_map_fd(struct l3l2q_map *map, int fd, uint64_t offset, uint64_t length, int prot)
 {
 	void *addr;
@@ -97,7 +109,8 @@ int l3l2q_map_fd(struct l3l2q_map *map, int fd, uint64_t offset, uint64_t length
 		return -ENOMEM;
 	addr = mmap(NULL, (size_t)length, prot, MAP_SHARED, fd, (off_t)offset);
 	if (addr == MAP_FAILED)
-		return -errno;
+		return l3l2q_map_errno(errno);
+	madvise(addr, (size_t)length, MADV_DONTDUMP);
 	map->addr = addr;
 	map->length = (size_t)length;
 	return 0;
@@ -144,40 +157,90 @@ int l3l2q_send_fds(int sock, const void *data, size_t size, const int *fds, int 
 	return (size_t)sent == size ? 0 : -EIO;
 }
 
-/* All n descriptors and all of data, or none of them. */
-int l3l2q_recv_fds(int sock, void *data, size_t size, int *fds, int n, int flags)
+void l3l2q_close_received(struct l3l2q_received *got)
+{
+	while (got->n > 0)
+		close(got->fds[--got->n]);
+}
+
+/* Keep the descriptors of one control message, and close what there is no room for. */
+static void take_fds(struct l3l2q_received *got, struct cmsghdr *cmsg)
+{
+	size_t n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int), i;
+	int fd;
+
+	for (i = 0; i < n; i++) {
+		memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(fd), sizeof(fd));
+		if (got->n < MAX_FDS && cmsg->cmsg_type == SCM_RIGHTS) {
+			got->fds[got->n++] = fd;
+			continue;
+		}
+		close(fd);
+		got->truncated |= cmsg->cmsg_type == SCM_RIGHTS;
+	}
+}
+
+/*
+ * Receive a message and its descriptors. Other ancillary data, which options of the
+ * socket ask for, is skipped; a pidfd among it is closed. Returns the message's length,
+ * 0 at the end, or -errno; @got is valid in any case.
+ */
+ssize_t l3l2q_recv_any(int sock, void *data, size_t size, struct l3l2q_received *got, int flags)
 {
 	union {
 		struct cmsghdr align;
-		char bytes[CMSG_SPACE(MAX_FDS * sizeof(int))];
+		char bytes[2048];	/* descriptors as many as one message can have, and more */
 	} control;
 	struct iovec iov = { .iov_base = data, .iov_len = size };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = control.bytes, .msg_controllen = sizeof(control.bytes),
-	};
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	struct cmsghdr *cmsg;
-	int got = 0, received[MAX_FDS];
 	ssize_t len;
 
+	got->n = 0;
+	got->truncated = false;
 	do {
+		msg.msg_control = control.bytes;
+		msg.msg_controllen = sizeof(control.bytes);
 		len = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC | flags);
 	} while (len < 0 && errno == EINTR);
 	if (len < 0)
 		return -errno;
 	for (cmsg = CMSG_FIRSTHDR(&msg); cmsg; cmsg = CMSG_NXTHDR(&msg, cmsg)) {
-		if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
-			continue;
-		got = (int)((cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-		memcpy(received, CMSG_DATA(cmsg), (size_t)got * sizeof(int));
+		if (cmsg->cmsg_level == SOL_SOCKET &&
+		    (cmsg->cmsg_type == SCM_RIGHTS || cmsg->cmsg_type == SCM_PIDFD))
+			take_fds(got, cmsg);
 	}
-	if ((size_t)len != size || got != n || (msg.msg_flags & (MSG_CTRUNC | MSG_TRUNC))) {
-		while (got > 0)
-			close(received[--got]);
-		return len ? -EPROTO : -ENOTCONN;
-	}
-	memcpy(fds, received, (size_t)n * sizeof(int));
+	got->truncated |= !!(msg.msg_flags & (MSG_CTRUNC | MSG_TRUNC));
+	return len;
+}
+
+/* True if this process can have one more descriptor. */
+static int check_slot(int fd)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	if (copy < 0)
+		return errno == EMFILE || errno == EINVAL ? -EMFILE : -errno;
+	close(copy);
 	return 0;
+}
+
+/* All n descriptors and all of data, or none of them. */
+int l3l2q_recv_fds(int sock, void *data, size_t size, int *fds, int n, int flags)
+{
+	struct l3l2q_received got;
+	ssize_t len = l3l2q_recv_any(sock, data, size, &got, flags);
+
+	if (len < 0)
+		return (int)len;
+	if ((size_t)len == size && got.n == n && !got.truncated) {
+		memcpy(fds, got.fds, (size_t)n * sizeof(int));
+		return 0;
+	}
+	if (got.truncated && check_slot(sock) == -EMFILE)
+		len = -EMFILE;
+	l3l2q_close_received(&got);
+	return len < 0 ? -EMFILE : len ? -EPROTO : -ENOTCONN;
 }
 
 L3L2Q_API int l3l2q_send_fd(int sock, int fd)
@@ -185,10 +248,13 @@ L3L2Q_API int l3l2q_send_fd(int sock, int fd)
 	return l3l2q_send_fds(sock, "F", 1, &fd, 1);
 }
 
+/* A message that is received without room for its descriptor would lose it. */
 L3L2Q_API int l3l2q_recv_fd(int sock)
 {
+	int fd, ret = check_slot(sock);
 	char byte;
-	int fd, ret = l3l2q_recv_fds(sock, &byte, 1, &fd, 1, 0);
 
+	if (!ret)
+		ret = l3l2q_recv_fds(sock, &byte, 1, &fd, 1, 0);
 	return ret ? ret : fd;
 }
