@@ -188,6 +188,7 @@ void l3l2q_unmap(struct l3l2q_map *map);
 void l3l2q_close_fd(int *fd);
 int l3l2q_send_fds(int sock, const void *data, size_t size, const int *fds, int n);
 ssize_t l3l2q_recv_any(int sock, void *data, size_t size, struct l3l2q_received *got, int flags);
+int l3l2q_check_slots(int fd, int n);
 void l3l2q_close_received(struct l3l2q_received *got);
 int l3l2q_recv_fds(int sock, void *data, size_t size, int *fds, int n, int flags);
 

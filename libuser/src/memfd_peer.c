@@ -27,6 +27,7 @@
 #include "memfd.h"
 
 #define ALIVE_MAGIC 0x6576696c6c337132ull
+#define ALIVE_FDS 2
 #define MESSAGES 16		/* looked at in one go; the socket holds fewer */
 
 #ifndef P_PIDFD			/* since Linux 5.4 */
@@ -137,30 +138,53 @@ static void accept_alive(struct l3l2q_ep *ep, const int *fds, int n)
 	__atomic_store_n(&ep->peer_known, true, __ATOMIC_RELEASE);
 }
 
+/* Look at the first message before it is taken, at what it says and not at what it brings. */
+static ssize_t look_at_message(struct l3l2q_ep *ep, int sock, bool *alive)
+{
+	struct alive message = { 0 };
+	ssize_t len;
+
+	l3l2q_count_syscall(ep);
+	len = recv(sock, &message, sizeof(message), MSG_DONTWAIT | MSG_PEEK);
+	*alive = len == (ssize_t)sizeof(message) && message.magic == ALIVE_MAGIC;
+	return len;
+}
+
 /*
- * Look at the first message before it is taken: a lack of descriptors here must not
- * lose what tells of the other end. Returns what recv() does.
+ * A lack of descriptors must not lose what tells of the other end. And where both ends
+ * are in one process, a descriptor that came and went would have dropped the lock.
  */
-static ssize_t take_message(struct l3l2q_ep *ep, int sock)
+static int take_alive(struct l3l2q_ep *ep, int sock)
 {
 	struct l3l2q_received got;
 	struct alive alive;
 	ssize_t len;
 
+	if (l3l2q_check_slots(sock, ALIVE_FDS))
+		return -EMFILE;
 	l3l2q_count_syscall(ep);
 	len = l3l2q_recv_any(sock, &alive, sizeof(alive), &got, MSG_DONTWAIT | MSG_PEEK);
-	if (len != (ssize_t)sizeof(alive) || alive.magic != ALIVE_MAGIC) {
-		l3l2q_close_received(&got);
-	} else if (got.truncated) {
+	if (len <= 0 || got.truncated) {
 		l3l2q_close_received(&got);
 		return -EMFILE;
-	} else {
-		accept_alive(ep, got.fds, got.n);
 	}
+	accept_alive(ep, got.fds, got.n);
+	return 0;
+}
+
+/* Returns what recv() does. */
+static ssize_t take_message(struct l3l2q_ep *ep, int sock)
+{
+	char bytes[sizeof(struct alive)];
+	bool alive;
+	ssize_t len = look_at_message(ep, sock, &alive);
+
 	if (len <= 0)
 		return len;
+	if (alive && take_alive(ep, sock))
+		return -1;
 	l3l2q_count_syscall(ep);
-	return recv(sock, &alive, sizeof(alive), MSG_DONTWAIT);
+	return recv(sock, bytes, sizeof(bytes), MSG_DONTWAIT);
 }
 
 /* Until it is known, the other end's message is looked for, by one thread at a time. */

@@ -283,6 +283,9 @@ static int sleeper_rest(struct sleeper *s)
 		return sleep_slice(s);
 	n = happened(s->ep, s->epoll, (int)(ms < IDLE_SLICE_MS ? ms : IDLE_SLICE_MS));
 	s->woken = n > 0;
+	/* A process that executes another program is not seen by its pidfd. */
+	if (!n)
+		l3l2q_memfd_ask_peer(s->ep);
 	return n < 0 ? n : 0;
 }
 

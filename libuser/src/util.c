@@ -214,15 +214,16 @@ ssize_t l3l2q_recv_any(int sock, void *data, size_t size, struct l3l2q_received 
 	return len;
 }
 
-/* True if this process can have one more descriptor. */
-static int check_slot(int fd)
+/* 0 if this process can have so many more descriptors. */
+int l3l2q_check_slots(int fd, int n)
 {
-	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0), ret;
 
 	if (copy < 0)
 		return errno == EMFILE || errno == EINVAL ? -EMFILE : -errno;
+	ret = n > 1 ? l3l2q_check_slots(fd, n - 1) : 0;
 	close(copy);
-	return 0;
+	return ret;
 }
 
 /* All n descriptors and all of data, or none of them. */
@@ -237,7 +238,7 @@ int l3l2q_recv_fds(int sock, void *data, size_t size, int *fds, int n, int flags
 		memcpy(fds, got.fds, (size_t)n * sizeof(int));
 		return 0;
 	}
-	if (got.truncated && check_slot(sock) == -EMFILE)
+	if (got.truncated && l3l2q_check_slots(sock, 1) == -EMFILE)
 		len = -EMFILE;
 	l3l2q_close_received(&got);
 	return len < 0 ? -EMFILE : len ? -EPROTO : -ENOTCONN;
@@ -251,7 +252,7 @@ L3L2Q_API int l3l2q_send_fd(int sock, int fd)
 /* A message that is received without room for its descriptor would lose it. */
 L3L2Q_API int l3l2q_recv_fd(int sock)
 {
-	int fd, ret = check_slot(sock);
+	int fd, ret = l3l2q_check_slots(sock, 1);
 	char byte;
 
 	if (!ret)
