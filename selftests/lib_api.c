@@ -1022,7 +1022,8 @@ TEST(s6_creation_that_fails_half_way)
 
 /* ---- what the message path costs ---------------------------------------- */
 
-static int ping(struct l3l2q_ep *ep[2], int times)
+/* @look: also at an empty queue, which may ask the kernel once a millisecond */
+static int ping(struct l3l2q_ep *ep[2], int times, bool look)
 {
 	struct l3l2q_producer *in = l3l2q_ep_producer(ep[0]), *out = l3l2q_ep_producer(ep[1]);
 	struct l3l2q_consumer *c3 = l3l2q_ep_consumer(ep[0]), *c2 = l3l2q_ep_consumer(ep[1]);
@@ -1043,7 +1044,7 @@ static int ping(struct l3l2q_ep *ep[2], int times)
 		    l3l2q_batch_begin(out) || l3l2q_enqueue(out, L3L2Q_OP_ERROR, "x", 1, LONG_NS) ||
 		    l3l2q_batch_publish(out) ||
 		    l3l2q_dequeue(c3, &m, body, sizeof(body), LONG_NS) ||
-		    l3l2q_try_peek(c3, &m) != -EAGAIN)
+		    (look && l3l2q_try_peek(c3, &m) != -EAGAIN))
 			return -1;
 	}
 	return 0;
@@ -1056,7 +1057,7 @@ TEST(no_allocation_on_the_message_path)
 
 	ASSERT_EQ(0, make_pair(ep, &small));
 	before = allocations;
-	ASSERT_EQ(0, ping(ep, 1000));
+	ASSERT_EQ(0, ping(ep, 1000, true));
 	EXPECT_EQ(before, allocations);
 #if !SANITIZED
 	/* They are counted. */
@@ -1076,10 +1077,10 @@ TEST(no_system_call_while_busy)
 	/* Also after somebody has slept: armed words are left behind. */
 	EXPECT_EQ(-ETIMEDOUT, l3l2q_peek(l3l2q_ep_consumer(ep[0]), &(struct l3l2q_message){ 0 }, 1));
 	EXPECT_EQ(-ETIMEDOUT, l3l2q_peek(l3l2q_ep_consumer(ep[1]), &(struct l3l2q_message){ 0 }, 1));
-	ASSERT_EQ(0, ping(ep, 10));
+	ASSERT_EQ(0, ping(ep, 10, false));
 	for (i = 0; i < 2; i++) {
 		l3l2q_ep_stats(ep[i], &a);
-		ASSERT_EQ(0, ping(ep, 1000));
+		ASSERT_EQ(0, ping(ep, 1000, false));
 		l3l2q_ep_stats(ep[i], &b);
 		EXPECT_EQ(a.syscalls, b.syscalls);
 		EXPECT_EQ(a.kicks, b.kicks);
@@ -1110,13 +1111,13 @@ TEST(no_system_call_while_busy_says_seccomp)
 		if (!pid) {
 			struct l3l2q_ep *ep[2];
 
-			if (make_pair(ep, &small) || ping(ep, 10) ||
+			if (make_pair(ep, &small) || ping(ep, 10, false) ||
 			    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
 			    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog))
 				_exit(1);
 			if (i)
 				syscall(SYS_getppid);
-			_exit(ping(ep, 1000) ? 2 : 0);
+			_exit(ping(ep, 1000, false) ? 2 : 0);
 		}
 		ASSERT_EQ(pid, waitpid(pid, &status, 0));
 		if (i)

@@ -1300,7 +1300,8 @@ static inline int l3l2q_consumer_look(struct l3l2q_consumer *c)
 		return 1;
 	news = l3l2q_load_counter(c->tail_counter) - (__u32)c->tail;
 	if (!news)
-		return l3l2q_ticks() < c->ask_at ? -EAGAIN : 0;
+		return l3l2q_ticks() < c->ask_at ||
+		       (c->core->flag_tells && !l3l2q_core_peer_aborted(c->core)) ? -EAGAIN : 0;
 	if (l3l2q_unlikely(news > c->mask + 1 - (c->tail - c->published)))
 		return 0;
 	c->tail += news;
