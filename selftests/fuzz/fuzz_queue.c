@@ -1185,7 +1185,7 @@ static void op_test(struct world *w, struct side *s)
 		if (w->tainted && set & RET_OK)
 			set |= RET_TIMEDOUT;
 		/* A counter says nothing of an error that is to be recorded. */
-		if (ret == -ECONNABORTED && set & RET_ABORTED && !s->error) {
+		if (ret == -ECONNABORTED && (w->tainted || set & RET_ABORTED) && !s->error) {
 			struct l3l2q_error error;
 
 			l3l2q_ep_error(s->ep, &error);
@@ -1760,11 +1760,10 @@ static void *vandal_main(void *arg)
 
 static void vandal_start(struct world *w)
 {
-	static int wanted = -1;
+	const char *wanted = getenv("L3L2Q_FUZZ_THREAD");
+	unsigned int b = take(&in);	/* also where it does not count: inputs stay what they are */
 
-	if (wanted < 0)
-		wanted = getenv("L3L2Q_FUZZ_THREAD") != NULL;
-	if (!wanted || take(&in) < 248)
+	if (!wanted || !*wanted || b < 248)
 		return;
 	fuzz_trace("a second thread corrupts");
 	w->tainted = true;
@@ -1795,6 +1794,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		step(w);
 	vandal_end();
 	check_whole_arena(w);
+	if (getenv("L3L2Q_FUZZ_TRACE"))
+		fuzz_trace_print();
 	l3l2q_close(w->side[size & 1].ep);
 	l3l2q_close(w->side[!(size & 1)].ep);
 	if (w->transport == EXTERNAL) {

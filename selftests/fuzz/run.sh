@@ -19,7 +19,7 @@ declare -A longest=([fuzz_queue]=700 [fuzz_attach]=300 [fuzz_npusim]=400)
 
 # Descriptors that one process hands to itself confuse the leak checker; leaks of
 # descriptors are looked for by the fuzzers.
-export ASAN_OPTIONS=detect_leaks=0:abort_on_error=0:handle_abort=0
+export ASAN_OPTIONS=detect_leaks=0:abort_on_error=0:handle_abort=0:quarantine_size_mb=32
 
 # fuzz NAME ARGUMENT...
 fuzz() {
@@ -50,7 +50,7 @@ short() {
 		fuzz "$name" -seed=1 -runs="${runs[$name]}" "$work/$name" "$here/corpus/$name" \
 			>"$work/log" 2>&1 || ok="not ok"
 		[ "$ok" = ok ] || { grep -v '^#' "$work/log" | tail -n 60; failed=1; }
-		sed -n '/cov: /h; ${x;s/^/# /p}' "$work/log"
+		grep "cov: " "$work/log" | tail -n 1 | sed "s/^/# /"
 		echo "$ok $((++n)) $name: ${runs[$name]} runs from a fixed seed"
 	done
 	return $failed
