@@ -29,9 +29,12 @@ npu_stream() {
 	stream "$@"
 }
 
-# rang WHAT...: L3 was told by interrupts, and never by the timer
+# rang: L3 was told by interrupts if it slept, and never by the timer. An interrupt counts
+# where it finds a sleeper, so there may be none in a run where L3 always had work.
 rang() {
-	[ "$(field interrupts)" -gt 0 ] || die 'no interrupt came'
+	case $name in
+	'one by one'*) [ "$(field interrupts)" -gt 0 ] || die 'no interrupt came' ;;
+	esac
 	[ "$(field doorbells)" -gt 0 ] || die 'the NPU was not rung'
 	[ "$(field timer_ticks)" = 0 ] || die 'the timer ran although the NPU rings'
 }
