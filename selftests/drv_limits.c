@@ -378,25 +378,27 @@ TEST_F(quota, does_not_bind_who_may_exceed_it)
 
 TEST_F(quota, of_window_memory_is_one_of_its_own)
 {
+	struct l3l2q_query_device window;
 	struct l3l2q_create create;
 	struct drv_child child;
 	int ctx = drv_open(), fds[4], ret, i;
 
 	NPU_REQUIRE(ctx, 1);
+	ASSERT_EQ(0, npu_query_device(ctx, 0, &window));
 	if (!drv_fork(_metadata, &child)) {
 		quota_user(_metadata, TEST_UID);
 		for (i = 0; i < 2; i++) {
-			npu_create_init_raw(&create, 0, MIB / 2 - 4096, 64);
+			npu_create_init_raw(&create, window.id, MIB / 2 - 4096, 64);
 			fds[i] = drv_create(ctx, &create);
 			EXPECT_LE(0, fds[i]);
 		}
-		npu_create_init_raw(&create, 0, 64, 64);
+		npu_create_init_raw(&create, window.id, 64, 64);
 		EXPECT_EQ(-EDQUOT, drv_create(ctx, &create));
 		/* where memory of the machine can still be had */
 		drv_create_init_raw(&create, MIB, 64);
 		EXPECT_LE(0, drv_create(ctx, &create));
 		close(fds[0]);
-		npu_create_init_raw(&create, 0, 64, 64);
+		npu_create_init_raw(&create, window.id, 64, 64);
 		fds[0] = drv_create(ctx, &create);
 		EXPECT_LE(0, fds[0]);
 		_exit(0);
@@ -404,7 +406,7 @@ TEST_F(quota, of_window_memory_is_one_of_its_own)
 	EXPECT_EQ(0, drv_reap(&child));
 	/* all of it came back, and root is not bound */
 	for (i = 0; i < 4; i++) {
-		npu_create_init_raw(&create, 0, MIB - 4096, 64);
+		npu_create_init_raw(&create, window.id, MIB - 4096, 64);
 		fds[i] = drv_create(ctx, &create);
 		EXPECT_LE(0, fds[i]);
 	}
