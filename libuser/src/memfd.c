@@ -257,7 +257,7 @@ int l3l2q_memfd_create(struct l3l2q_ep **out, const struct l3l2q_attr *attr,
 {
 	enum l3l2q_role role = (enum l3l2q_role)attr->role;
 	struct l3l2q_layout layout = { 0 };
-	struct l3l2q_parts parts;
+	struct l3l2q_parts parts = { 0 };
 	struct l3l2q_ep *ep;
 	int ret;
 
@@ -358,7 +358,7 @@ static int claim(int fd)
 /* All that can fail, and nothing that the other side could see. */
 static int prepare(struct l3l2q_ep *ep, const struct hello *hello, struct l3l2q_layout *layout)
 {
-	struct l3l2q_parts parts;
+	struct l3l2q_parts parts = { 0 };
 	int ret;
 
 	if (!l3l2q_wake_socket(ep->sock))
