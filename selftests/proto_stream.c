@@ -30,19 +30,10 @@ struct pair {
 	struct outside outside;
 };
 
-static int pair_external(struct pair *p, struct l3l2q_failure *why)
+static int pair_external(struct pair *p, enum l3l2q_role role, struct l3l2q_failure *why)
 {
-	struct l3l2q_external *ext = &p->outside.ext;
-	int ret = outside_make(&p->outside, &p->attr);
-
-	if (ret)
-		return ret;
-	ext->role = L3L2Q_ROLE_L2;
-	ret = l3l2q_attach_external(&p->ep[L3L2Q_ROLE_L2], ext, &p->attr, why);
-	if (ret)
-		return ret;
-	ext->role = L3L2Q_ROLE_L3;
-	return l3l2q_attach_external(&p->ep[L3L2Q_ROLE_L3], ext, &p->attr, why);
+	p->outside.ext.role = role;
+	return l3l2q_attach_external(&p->ep[role], &p->outside.ext, &p->attr, why);
 }
 
 /* Make a region; the creator has p->attr.role. */
@@ -53,7 +44,9 @@ static int pair_create(struct pair *p)
 
 	p->peer_fd = -1;
 	if (is_external()) {
-		ret = pair_external(p, &why);
+		ret = outside_make(&p->outside, &p->attr);
+		if (!ret)
+			ret = pair_external(p, (enum l3l2q_role)p->attr.role, &why);
 	} else {
 		ret = transport_create(&p->ep[p->attr.role], &p->attr, &why);
 		if (!ret) {
@@ -74,8 +67,9 @@ static int pair_attach(struct pair *p)
 	int ret;
 
 	if (is_external())
-		return 0;
-	ret = l3l2q_attach(&p->ep[peer], p->peer_fd, &p->attr, &why);
+		ret = pair_external(p, peer, &why);
+	else
+		ret = l3l2q_attach(&p->ep[peer], p->peer_fd, &p->attr, &why);
 	if (ret)
 		fprintf(stderr, "# attach: %s: %s\n", strerror(-ret), why.text);
 	else
@@ -446,6 +440,8 @@ TEST_F(stream, s5_both_ways)
 	pthread_t thread;
 	pid_t child = 0;
 
+	if (is_external())
+		ASSERT_EQ(0, pair_attach(&self->p));
 	if (variant->start) {
 		start_counters(self->p.ep[own], variant->start);
 		start_cursors(self->p.ep[own], variant->start);
