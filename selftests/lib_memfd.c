@@ -846,4 +846,69 @@ TEST(descriptors_of_a_queue)
 	EXPECT_EQ(fds, open_fds());
 }
 
+/* ---- forked children, and memory of the caller's ---------------------------- */
+
+/* A child that closes its copy of an endpoint ends neither side. */
+TEST(a_childs_close_ends_nothing)
+{
+	int status, i, fds = open_fds();
+	struct l3l2q_message m;
+	struct l3l2q_ep *ep[2];
+	pid_t pid;
+
+	ASSERT_EQ(0, make_pair(ep));
+	EXPECT_EQ(-ETIMEDOUT, l3l2q_wait(ep[0], L3L2Q_EVENT_IN, 0));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		for (i = 0; i < 2; i++)
+			l3l2q_close(ep[i]);
+		_exit(open_fds() == fds ? 0 : 1);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	for (i = 0; i < 2; i++) {
+		l3l2q_memfd_ask_peer(ep[i]);
+		EXPECT_EQ(0, ep[i]->gone);
+		EXPECT_EQ(-ETIMEDOUT, l3l2q_wait(ep[i], L3L2Q_EVENT_IN, 300000000));
+		ASSERT_EQ(0, l3l2q_try_enqueue(l3l2q_ep_producer(ep[i]), L3L2Q_OP_DATA, NULL, 0));
+		ASSERT_EQ(0, l3l2q_dequeue(l3l2q_ep_consumer(ep[!i]), &m, NULL, 0, LONG_NS));
+	}
+	close_pair(ep);
+}
+
+TEST(external_ranges)
+{
+	struct l3l2q_region_desc region = { .magic_version = L3L2Q_REGION_V2, .region_id = 1,
+		.payload_base = 1 << 20, .counter_base = 1 << 16 };
+	struct l3l2q_queue_desc queue = { .magic_version = L3L2Q_QUEUE_VERSION, .depth = 4,
+		.input_arena_bytes = 1024, .output_arena_bytes = 1024 };
+	struct l3l2q_attr attr = { .flags = L3L2Q_ATTR_NUMA };
+	struct l3l2q_external ext = { .role = L3L2Q_ROLE_L3 };
+	char *memory = aligned_alloc(4096, 16384);
+	struct l3l2q_layout layout;
+	struct l3l2q_ep *ep;
+
+	ASSERT_NE(NULL, memory);
+	memset(memory, 0, 16384);
+	ASSERT_EQ(0, l3l2q_layout_make(4, 1024, 1024, &layout));
+	region.payload_bytes = queue.payload_bytes = layout.payload_bytes;
+	region.counter_bytes = queue.counter_bytes = layout.counter_bytes;
+	memcpy(ext.scalars, &region, sizeof(region));
+	memcpy(ext.scalars + L3L2Q_REGION_SCALARS, &queue, sizeof(queue));
+	ext.payload = memory;
+	ext.counters = memory + 1024;
+	EXPECT_EQ(-EINVAL, l3l2q_attach_external(&ep, &ext, NULL, NULL));
+	ext.payload = memory + 4096;
+	ext.counters = memory + 4096 - 64;
+	EXPECT_EQ(-EINVAL, l3l2q_attach_external(&ep, &ext, NULL, NULL));
+	ext.counters = (void *)(UINTPTR_MAX - 63);
+	EXPECT_EQ(-EINVAL, l3l2q_attach_external(&ep, &ext, NULL, NULL));
+	ext.counters = memory;
+	EXPECT_EQ(-EINVAL, l3l2q_attach_external(&ep, &ext, &attr, NULL));
+	ASSERT_EQ(0, l3l2q_attach_external(&ep, &ext, NULL, NULL));
+	l3l2q_close(ep);
+	free(memory);
+}
+
 TEST_HARNESS_MAIN

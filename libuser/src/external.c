@@ -119,6 +119,20 @@ static int check_unused(const struct l3l2q_ep *ep, struct l3l2q_failure *why)
 	return 0;
 }
 
+/* Both ranges lie in the address space, and apart. */
+static bool ranges_fit(const struct l3l2q_external *ext, const struct l3l2q_region_desc *region)
+{
+	uint64_t payload = (uintptr_t)ext->payload, counters = (uintptr_t)ext->counters;
+	uint64_t payload_end, counters_end;
+
+	if (__builtin_add_overflow(payload, region->payload_bytes, &payload_end) ||
+	    __builtin_add_overflow(counters, region->counter_bytes, &counters_end))
+		return false;
+	if (payload_end > UINTPTR_MAX || counters_end > UINTPTR_MAX)
+		return false;
+	return payload_end <= counters || counters_end <= payload;
+}
+
 int l3l2q_external_attach(struct l3l2q_ep **out, const struct l3l2q_external *ext,
 			  const struct l3l2q_attr *attr, struct l3l2q_failure *why)
 {
@@ -132,6 +146,8 @@ int l3l2q_external_attach(struct l3l2q_ep **out, const struct l3l2q_external *ex
 		return l3l2q_why(why, -EINVAL, "payload or counters are not aligned");
 	if (ext->memory > L3L2Q_MEMORY_DEVICE)
 		return l3l2q_why(why, -EINVAL, "unknown memory type %u", ext->memory);
+	if (attr && attr->flags & L3L2Q_ATTR_NUMA)
+		return l3l2q_why(why, -EINVAL, "the memory is there: its node cannot be chosen");
 	ret = l3l2q_ep_alloc(&ep, &l3l2q_external);
 	if (ret)
 		return l3l2q_why(why, ret, "no memory for an endpoint");
@@ -139,6 +155,9 @@ int l3l2q_external_attach(struct l3l2q_ep **out, const struct l3l2q_external *ex
 	l3l2q_scalars_parse(scalars, L3L2Q_SCALARS, &ep->region, &ep->queue);
 	ep->memory = ext->memory;
 	ret = l3l2q_ep_start(ep, (enum l3l2q_role)ext->role, ext->payload, ext->counters, attr, why);
+	if (!ret && !ranges_fit(ext, &ep->region))
+		ret = l3l2q_why(why, -EINVAL,
+				"payload and counters overlap, or go beyond the address space");
 	if (!ret)
 		ret = check_unused(ep, why);
 	if (ret) {
