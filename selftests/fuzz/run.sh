@@ -12,9 +12,10 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here/../.." || exit 1
 
 what=${1:-short}
+work=
 fuzzers=(fuzz_queue fuzz_attach fuzz_npusim)
 # What the short run takes a minute for, and the longest inputs.
-declare -A runs=([fuzz_queue]=12000 [fuzz_attach]=6000 [fuzz_npusim]=1500)
+declare -A runs=([fuzz_queue]=2000 [fuzz_attach]=6000 [fuzz_npusim]=1500)
 declare -A longest=([fuzz_queue]=700 [fuzz_attach]=300 [fuzz_npusim]=400)
 
 # Descriptors that one process hands to itself confuse the leak checker; leaks of
@@ -30,7 +31,7 @@ fuzz() {
 }
 
 short() {
-	local name work ok n=0 failed=0
+	local name ok n=0 failed=0
 
 	if ! command -v clang >/dev/null; then
 		echo "1..0 # SKIP clang is not installed"
