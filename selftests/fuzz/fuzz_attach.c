@@ -87,7 +87,7 @@ static void use(struct l3l2q_ep *ep)
 
 #define PAYLOAD 2048u
 
-/* Sections 1 and 2, for a queue: are these what an L2 has to accept? */
+/* True if sections 1 and 2 make an L2 accept these scalars of a queue. */
 static bool scalars_good(const uint64_t *s)
 {
 	unsigned __int128 end_payload = (unsigned __int128)s[2] + s[3];

@@ -112,7 +112,7 @@ static void check_error(struct world *w, struct side *s)
 }
 
 /*
- * A call of a half has returned: is that allowed, and what follows from an error?
+ * Check that a half may return this, and record what follows from an error.
  * Interrupts: with a flag set, no progress becomes -EINTR; progress may.
  */
 static void check_result(struct world *w, struct side *s, enum half half, unsigned int set,
