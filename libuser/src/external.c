@@ -137,6 +137,7 @@ int l3l2q_external_attach(struct l3l2q_ep **out, const struct l3l2q_external *ex
 			  const struct l3l2q_attr *attr, struct l3l2q_failure *why)
 {
 	__u64 scalars[L3L2Q_SCALARS];
+	struct l3l2q_layout layout;
 	struct l3l2q_ep *ep;
 	int ret;
 
@@ -154,10 +155,14 @@ int l3l2q_external_attach(struct l3l2q_ep **out, const struct l3l2q_external *ex
 	memcpy(scalars, ext->scalars, sizeof(scalars));
 	l3l2q_scalars_parse(scalars, L3L2Q_SCALARS, &ep->region, &ep->queue);
 	ep->memory = ext->memory;
-	ret = l3l2q_ep_start(ep, (enum l3l2q_role)ext->role, ext->payload, ext->counters, attr, why);
-	if (!ret && !ranges_fit(ext, &ep->region))
+	/* Before any address is computed. Sizes that are wrong are for l3l2q_ep_start() to refuse. */
+	if (l3l2q_queue_check(&ep->region, &ep->queue, &layout) == L3L2Q_CHECK_OK &&
+	    !ranges_fit(ext, &ep->region))
 		ret = l3l2q_why(why, -EINVAL,
 				"payload and counters overlap, or go beyond the address space");
+	else
+		ret = l3l2q_ep_start(ep, (enum l3l2q_role)ext->role, ext->payload, ext->counters,
+				     attr, why);
 	if (!ret)
 		ret = check_unused(ep, why);
 	if (ret) {
