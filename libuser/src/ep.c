@@ -185,7 +185,7 @@ int l3l2q_ep_live(const struct l3l2q_ep *ep)
 		return -EPERM;
 	if (__atomic_load_n(&ep->core.error.kind, __ATOMIC_ACQUIRE) == KIND_DETACHED)
 		return -ESHUTDOWN;
-	return l3l2q_core_live(&ep->core);
+	return l3l2q_core_status(&ep->core);
 }
 
 /* A call failed: if it ended the endpoint, let the peer know, once. */
@@ -528,11 +528,12 @@ L3L2Q_API int l3l2q_ep_error_sized(const struct l3l2q_ep *ep, struct l3l2q_error
 				   size_t size)
 {
 	struct l3l2q_error error;
+	int ret;
 
-	if (!ep->ops)
-		return -EPERM;
+	/* Filled in also in a forked child: callers print it without looking at the result. */
 	get_error(ep, &error);
-	return copy_out(out, size, &error, sizeof(error));
+	ret = copy_out(out, size, &error, sizeof(error));
+	return ep->ops ? ret : -EPERM;
 }
 
 L3L2Q_API const char *l3l2q_error_name(uint32_t kind)
