@@ -130,7 +130,9 @@ static void check_result(struct world *w, struct side *s, enum half half, unsign
 		/* What memory says is anybody's guess; what the caller did wrong is not. */
 		if (set & (RET_OK | RET_AGAIN | RET_TIMEDOUT | RET_BADMSG | RET_ABORTED | RET_MSGSIZE | STOPPED))
 			set |= RET_AGAIN | RET_BADMSG | RET_ABORTED | (blocking ? RET_TIMEDOUT : 0);
-		if (set & (RET_OK | RET_AGAIN | RET_TIMEDOUT | RET_BADMSG | RET_ABORTED) && !ended(s))
+		/* Receives go on delivering after the peer's end. */
+		if (set & (RET_OK | RET_AGAIN | RET_TIMEDOUT | RET_BADMSG | RET_ABORTED) &&
+		    (!ended(s) || (half == RX && s->error == -ECONNABORTED && !s->detached)))
 			set |= RET_OK | RET_MSGSIZE;
 		if (set & RET_OWNERSHIP)
 			set |= RET_ABORTED;
@@ -268,18 +270,9 @@ static void sent(struct world *w, struct direction *d, uint32_t opcode, const vo
 static void not_sent(struct direction *d, int ret, uint64_t n)
 {
 	if (ret == -EAGAIN || ret == -ETIMEDOUT) {
+		/* A full ring is waited for first, whatever the size. */
 		d->refused = true;
-		d->refused_nbytes = n;
-	}
-}
-
-/* Memory was written over: the model of room does not hold, but must not overflow. */
-static void resync_tail(struct world *w, struct direction *d)
-{
-	if (w->tainted && d->tail - d->head >= d->depth) {
-		d->head = d->tail - d->depth + 1;
-		if (d->acquired < d->head)
-			d->acquired = d->head;
+		d->refused_nbytes = d->tail - d->head >= d->depth ? 0 : n;
 	}
 }
 
@@ -355,7 +348,6 @@ static void op_enqueue(struct world *w, struct side *s, bool gather)
 	check_result(w, s, TX, set, ret, blocking, "enqueue");
 	start = place(d, n);
 	if (!ret) {
-		resync_tail(w, d);
 		sent(w, d, opcode, body_buffer, n, start);
 	} else {
 		not_sent(d, ret, n);
@@ -469,7 +461,6 @@ static void op_commit(struct world *w, struct side *s)
 	check_result(w, s, TX, set, ret, false, "commit");
 	if (!ret) {
 		d->reserved = false;
-		resync_tail(w, d);
 		sent(w, d, opcode, w->payload_image + span.payload_offset, span.nbytes,
 		     place(d, span.nbytes));
 	}
@@ -521,7 +512,6 @@ static void op_stop(struct world *w, struct side *s)
 	}
 	check_result(w, s, TX, set, ret, blocking, "stop");
 	if (!ret) {
-		resync_tail(w, d);
 		sent(w, d, L3L2Q_OP_STOP, NULL, 0, d->cursor);
 	} else {
 		not_sent(d, ret, 0);
@@ -905,9 +895,8 @@ static void op_release_batch(struct world *w, struct side *s)
 	struct direction *d = &w->dir[!s->role];
 	int n = (int)take(&in) % 6 - 1, ret, i, j;
 	struct l3l2q_message m[5];
+	bool bad = false, dead = s->detached || (s->error && s->error != -ECONNABORTED);
 	unsigned int set = RET_OK;
-	bool bad = false;
-	uint32_t head;
 
 	if (busy[s->role][RX])
 		return;
@@ -920,7 +909,7 @@ static void op_release_batch(struct world *w, struct side *s)
 	fuzz_trace("%d: release_batch of %d%s", s->role, n, bad ? " (bad)" : "");
 	if (n < 0)
 		set = RET_INVAL | ended(s);
-	else if (s->detached || (s->error && s->error != -ECONNABORTED))
+	else if (dead)
 		set = ended(s);
 	else if (bad)
 		set = peer_has_aborted(w, s) || s->error ? aborted_instead(w, RET_OWNERSHIP) :
@@ -932,14 +921,10 @@ static void op_release_batch(struct world *w, struct side *s)
 	if (!ret) {
 		for (i = 0; i < n; i++)
 			released(w, d, &m[i]);
-	} else if (bad && !w->tainted && !(set & RET_INVAL)) {
-		/* Those before the bad one may have been given back. */
-		for (i = 0; i < n && held_message(d, &m[i]); i++) {
-			memcpy(&head, w->counters + d->head_offset, sizeof(head));
-			if (head == (uint32_t)d->head)
-				break;
+	} else if (bad && !dead && n > 0) {
+		/* Those before the bad one were given back. */
+		for (i = 0; i < n && held_message(d, &m[i]); i++)
 			released(w, d, &m[i]);
-		}
 	}
 	after(w, s);
 }
@@ -1444,7 +1429,8 @@ static void peer_release(struct world *w, enum l3l2q_role role)
 	for (; n && d->head < d->published; n--)
 		d->head++;
 	d->acquired = d->head;
-	d->refused = false;
+	if (has_room(d, d->refused_nbytes))
+		d->refused = false;
 	counter_set(w, d->head_offset, d->head);
 	store(w, d->head_offset);
 }

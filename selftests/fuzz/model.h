@@ -269,7 +269,8 @@ static inline void release_prefix(struct world *w, struct direction *d)
 		d->head++;
 	if (d->head != head) {
 		d->nothing = false;
-		d->refused = false;
+		if (has_room(d, d->refused_nbytes))
+			d->refused = false;
 	}
 	counter_set(w, d->head_offset, d->head);
 }
@@ -319,7 +320,7 @@ static inline unsigned int with_peer(const struct world *w, const struct side *s
 		if (set & (RET_OK | RET_AGAIN | RET_MSGSIZE | STOPPED))
 			set |= RET_ABORTED;
 	}
-	if (peer_has_detached(w, s) && set & (RET_OK | RET_AGAIN | RET_MSGSIZE | STOPPED))
+	if (peer_has_detached(w, s) && set & (RET_OK | RET_AGAIN | RET_MSGSIZE | RET_POISON | STOPPED))
 		set |= RET_PIPE;
 	return set;
 }
