@@ -189,7 +189,7 @@ static int fault_call_create_npu(FIXTURE_DATA(fault) *self)
 	struct l3l2q_create create;
 
 	if (npu_query_device(self->ctx, 0, &d))
-		return -ENODEV;
+		return -errno;
 	npu_create_init_raw(&create, d.id, 3 << 20, 4096);
 	return drv_create(self->ctx, &create);
 }
