@@ -142,7 +142,7 @@ static int stop_and_fail(struct side *l3, struct side *l2)
 	/* One side ends; the other finds out when its time is up. */
 	if (l3l2q_core_abort(&l2->core, L3L2Q_ERR_ENDPOINT_ERROR, "test", "over") != -EIO)
 		return 4;
-	if (l3l2q_core_live(&l2->core) != -EIO || l3l2q_core_peer_aborted(&l2->core))
+	if (l3l2q_core_status(&l2->core) != -EIO || l3l2q_core_peer_aborted(&l2->core))
 		return 5;
 	return l3l2q_core_peek(&l3->c, &m, 1000, tick, &now) == -ECONNABORTED ? 0 : 6;
 }

@@ -861,6 +861,11 @@ TEST(a_childs_close_ends_nothing)
 	pid = fork();
 	ASSERT_LE(0, pid);
 	if (!pid) {
+		struct l3l2q_error error = { .kind = 99 };
+
+		if (l3l2q_ep_error(ep[0], &error) != -EPERM || error.kind != L3L2Q_ERR_NONE ||
+		    !error.op || !error.message)
+			_exit(2);
 		for (i = 0; i < 2; i++)
 			l3l2q_close(ep[i]);
 		_exit(open_fds() == fds ? 0 : 1);

@@ -205,7 +205,7 @@ TEST_F(queue, s2_rejected_attach_sets_no_flag)
 		EXPECT_NE(NULL, core.error.op);
 		ASSERT_NE(NULL, core.error.message);
 		EXPECT_NE(0, strlen(core.error.message));
-		EXPECT_EQ(-EPROTO, l3l2q_core_live(&core));
+		EXPECT_EQ(-EPROTO, l3l2q_core_status(&core));
 	}
 	EXPECT_EQ(0, memcmp(before, w->payload, w->l.payload_bytes));
 	EXPECT_EQ(0, memcmp(zero, w->counters, sizeof(zero)));
@@ -1742,7 +1742,7 @@ TEST_F(queue, s6_first_error_wins)
 	EXPECT_EQ(L3L2Q_ERR_OWNERSHIP, core->error.kind);
 	EXPECT_STREQ("first", core->error.op);
 	EXPECT_STREQ("one", core->error.message);
-	EXPECT_EQ(-ESTALE, l3l2q_core_live(core));
+	EXPECT_EQ(-ESTALE, l3l2q_core_status(core));
 }
 
 TEST_F(queue, s6_producer_error_ends_the_consumer)

@@ -306,7 +306,7 @@ static inline void cursors_set(struct l3l2q_producer *p, struct l3l2q_consumer *
 {
 	p->tail = p->published = p->head = p->oldest = at;
 	c->tail = c->acquired = c->head = c->published = c->oldest = at;
-	l3l2q_consumer_note(c);
+	l3l2q_consumer_update_readiness(c);
 }
 
 static inline void world_start_at(struct world *w, uint64_t at)

@@ -193,8 +193,8 @@ void l3l2q_close_received(struct l3l2q_received *got);
 int l3l2q_recv_fds(int sock, void *data, size_t size, int *fds, int n, int flags);
 
 /* queue.c, for inline.h */
-int l3l2q_producer_settle(struct l3l2q_producer *p, int ret);
-int l3l2q_consumer_settle(struct l3l2q_consumer *c, int ret);
+int l3l2q_producer_finish(struct l3l2q_producer *p, int ret);
+int l3l2q_consumer_finish(struct l3l2q_consumer *c, int ret);
 
 /* ep.c */
 int l3l2q_ep_alloc(struct l3l2q_ep **out, const struct l3l2q_transport *ops);
@@ -262,7 +262,7 @@ static inline void l3l2q_half_count(struct l3l2q_ep *ep, struct l3l2q_half *half
 	if (half == &ep->any_half)
 		__atomic_fetch_add(count, 1, __ATOMIC_RELAXED);
 	else
-		l3l2q_core_count((__u64 *)count, 1);
+		l3l2q_core_add_count((__u64 *)count, 1);
 }
 
 #endif /* L3L2Q_INTERNAL_H */

@@ -13,7 +13,7 @@ static struct l3l2q_ep *rx_ep(struct l3l2q_consumer *c)
 }
 
 /* After a call on the producer: wake the peer, or tell it of our end. */
-L3L2Q_API int l3l2q_producer_settle(struct l3l2q_producer *p, int ret)
+L3L2Q_API int l3l2q_producer_finish(struct l3l2q_producer *p, int ret)
 {
 	struct l3l2q_ep *ep = tx_ep(p);
 
@@ -31,10 +31,10 @@ L3L2Q_API int l3l2q_producer_settle(struct l3l2q_producer *p, int ret)
 static inline int tx_done(struct l3l2q_producer *p, int ret)
 {
 	return l3l2q_likely(!(p->kick | p->self_kick) && (ret >= 0 || ret == -EAGAIN))
-	       ? ret : l3l2q_producer_settle(p, ret);
+	       ? ret : l3l2q_producer_finish(p, ret);
 }
 
-L3L2Q_API int l3l2q_consumer_settle(struct l3l2q_consumer *c, int ret)
+L3L2Q_API int l3l2q_consumer_finish(struct l3l2q_consumer *c, int ret)
 {
 	struct l3l2q_ep *ep = rx_ep(c);
 
@@ -68,7 +68,7 @@ static inline bool rx_asked(struct l3l2q_consumer *c, int ret)
 static inline int rx_done(struct l3l2q_consumer *c, int ret)
 {
 	return l3l2q_likely(!(c->kick | c->self_kick) && (ret >= 0 || ret == -EAGAIN))
-	       ? ret : l3l2q_consumer_settle(c, ret);
+	       ? ret : l3l2q_consumer_finish(c, ret);
 }
 
 /* Before sleeping for room: what a batch holds back may be what takes it. */
@@ -290,7 +290,7 @@ L3L2Q_API int l3l2q_batch_publish(struct l3l2q_producer *p)
 		return ret;
 	if (!p->batching)
 		return -EINVAL;
-	ret = l3l2q_core_ended(p->core, l3l2q_core_gone_word(p->core), "batch_publish");
+	ret = l3l2q_core_check_peer(p->core, l3l2q_core_gone_word(p->core), "batch_publish");
 	if (ret)
 		return tx_done(p, ret);
 	__atomic_store_n(&p->batching, 0, __ATOMIC_RELAXED);
@@ -313,7 +313,7 @@ void l3l2q_publish_batch(struct l3l2q_ep *ep)
 /* 0 and all that is known of the peer's releases, or the reason why nothing can be sent. */
 static int refresh_room(struct l3l2q_producer *p, const char *op)
 {
-	int ret = l3l2q_core_live(p->core);
+	int ret = l3l2q_core_status(p->core);
 
 	if (!ret && p->stopped)
 		ret = -ESHUTDOWN;
@@ -427,7 +427,7 @@ L3L2Q_API int l3l2q_try_peek_batch(struct l3l2q_consumer *c, struct l3l2q_messag
 	if (rx_asked(c, ret))
 		ret = l3l2q_core_peek_batch(c, m, max);
 	/* What poisoned behind a good message is for the next call, but for the peer now. */
-	if (ret > 0 && l3l2q_unlikely(l3l2q_core_live(c->core)))
+	if (ret > 0 && l3l2q_unlikely(l3l2q_core_status(c->core)))
 		l3l2q_ep_failed(rx_ep(c), 0);
 	return rx_done(c, ret);
 }
@@ -452,7 +452,7 @@ L3L2Q_API int l3l2q_peek_batch(struct l3l2q_consumer *c, struct l3l2q_message *m
 L3L2Q_API int64_t l3l2q_pending(struct l3l2q_consumer *c)
 {
 	__u64 known, room;
-	int ret = l3l2q_core_can_receive(c->core);
+	int ret = l3l2q_core_check_receive(c->core);
 
 	if (!ret)
 		ret = l3l2q_consumer_refresh(c);

@@ -380,7 +380,7 @@ static int ready_now(struct l3l2q_ep *ep, uint32_t events)
 	int ret = l3l2q_ep_live(ep);
 	uint32_t ready;
 
-	if (ret && (ret != -ECONNABORTED || l3l2q_core_can_receive(&ep->core)))
+	if (ret && (ret != -ECONNABORTED || l3l2q_core_check_receive(&ep->core)))
 		return ret;
 	ready = l3l2q_ready(ep, events);
 	return ret && !(ready & L3L2Q_EVENT_IN) ? ret : (int)ready;

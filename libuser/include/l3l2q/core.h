@@ -18,7 +18,7 @@
  * and, from then on always, the endpoint's first error:
  *   -EPROTO        BAD_DESCRIPTOR: the scalars were refused
  *   -EBADMSG       INVALID_DESCRIPTOR: the peer broke the protocol
- *   -ESTALE        OWNERSHIP: this side broke it
+ *   -ESTALE        OWNERSHIP: this side used a handle or a reservation that it does not own
  *   -ECONNABORTED  REMOTE_ABORTED: the peer aborted, died or was removed
  *   -EIO           ENDPOINT_ERROR
  */
@@ -32,7 +32,7 @@
 
 #define L3L2Q_CACHE_LINE 64
 #define L3L2Q_ALIGNED __attribute__((aligned(L3L2Q_CACHE_LINE)))
-/* Out of the way of what most messages take. */
+/* A slow path: kept out of line so that the fast paths stay short. */
 #define L3L2Q_SLOW static __attribute__((noinline, unused))
 #define l3l2q_likely(x) ((int)__builtin_expect(!!(x), 1))
 #define l3l2q_unlikely(x) ((int)__builtin_expect(!!(x), 0))
@@ -41,8 +41,8 @@
 
 /*
  * A counter store publishes all writes before it; a counter load orders all
- * reads after it. Each pairs with the other on the far side. These are for cached
- * memory; l3l2q_core_store() and l3l2q_core_load() are for any.
+ * reads after it. A store on one side pairs with a load on the other. These two are for
+ * cached memory; l3l2q_core_store() and l3l2q_core_load() work on every memory type.
  */
 static inline void l3l2q_store_counter(__s32 *counter, __u32 value)
 {
@@ -78,8 +78,8 @@ static inline void l3l2q_relax(void)
 }
 
 /*
- * A counter that runs at a steady rate, to ask the kernel rarely without reading a
- * clock. Where there is none, the largest value but one: every call may ask then.
+ * A time stamp that is cheaper than a clock; it limits how often the kernel is asked.
+ * Where the processor has none, a constant below L3L2Q_ASK_NEVER: every call may ask.
  */
 static inline __u64 l3l2q_ticks(void)
 {
@@ -104,21 +104,21 @@ static inline __u64 l3l2q_ticks(void)
  * @payload: first byte of the payload range
  * @counters: first byte of the counter range, 64-byte aligned
  * @removed: word that is non-zero once the memory is gone, or NULL
- * @gone: word of L3L2Q_GONE_* that is non-zero once the other side has ended; where
- *	nothing but the abort flag tells, @never_gone
- * @control: own readiness words, or NULL where nobody sleeps. Private memory where
- *	the peer could write the shared ones
- * @armed: own armed word, which the peer reads and clears; NULL where nobody sleeps
- * @peer_armed: the peer's armed word, or NULL; a word of ones for a peer that is
- *	to be told always
- * @layout: where things lie
+ * @gone: word of L3L2Q_GONE_* that becomes non-zero when the peer ends; points to
+ *	@never_gone if only the abort flag reports that
+ * @control: own readiness words, or NULL on polled memory. Private memory if the
+ *	peer can write the shared words
+ * @armed: own armed word, which the peer reads and clears; NULL on polled memory
+ * @peer_armed: the peer's armed word, or NULL; a word of ones if the peer is kicked
+ *	after every store
+ * @layout: offsets of rings and arenas
  * @role: enum l3l2q_role
  * @memory: enum l3l2q_memory of payload and counters
  * @path: enum l3l2q_path
- * @flag_tells: only the peer's abort flag tells of its end: receiving calls that
- *	find nothing look at it
+ * @flag_tells: only the peer's abort flag reports its end; receiving calls that
+ *	find no message read it
  * @never_gone: 0
- * @failing: claimed by whoever records the first error
+ * @failing: set by the thread that records the first error
  * @error: the first error; its kind is stored last
  */
 struct l3l2q_core {
@@ -197,7 +197,7 @@ static inline int l3l2q_core_errno(__u32 kind)
  * 0 while the endpoint has no error, else its first one; -EPERM if there is no endpoint:
  * the library's are all zero in a forked child.
  */
-static inline int l3l2q_core_live(const struct l3l2q_core *core)
+static inline int l3l2q_core_status(const struct l3l2q_core *core)
 {
 	__u32 kind;
 
@@ -209,26 +209,26 @@ static inline int l3l2q_core_live(const struct l3l2q_core *core)
 	return l3l2q_core_errno(kind);
 }
 
-/* True if neither this side nor the other one has ended: the fast paths may be taken. */
-static inline int l3l2q_core_sound(const struct l3l2q_core *core)
+/* True if neither side has ended, so that the fast paths may be taken. */
+static inline int l3l2q_core_is_live(const struct l3l2q_core *core)
 {
 	return l3l2q_likely(!(__atomic_load_n(&core->error.kind, __ATOMIC_ACQUIRE) |
 			      __atomic_load_n(core->gone, __ATOMIC_ACQUIRE)));
 }
 
-/* Is the memory such that loads, stores and memcpy are all there is to it? */
-static inline int l3l2q_core_plain(const struct l3l2q_core *core)
+/* True if the memory is cached and cannot be removed. */
+static inline int l3l2q_core_is_plain(const struct l3l2q_core *core)
 {
 	return core->memory == L3L2Q_MEMORY_CACHED && !core->removed;
 }
 
 /* A count that one thread writes and others may read. */
-static inline void l3l2q_core_count(__u64 *count, __u64 n)
+static inline void l3l2q_core_add_count(__u64 *count, __u64 n)
 {
 	__atomic_store_n(count, *count + n, __ATOMIC_RELAXED);
 }
 
-/* Is the memory gone? What was read of it before this may have been stand-ins. */
+/* True if the memory was removed: bytes read before this call may be stand-ins. */
 static inline int l3l2q_core_removed(const struct l3l2q_core *core)
 {
 	if (!core->removed)
@@ -241,12 +241,12 @@ static inline int l3l2q_core_removed(const struct l3l2q_core *core)
 }
 
 /*
- * 0 if messages can still be delivered: the peer's end does not take back what it
- * published before, unless the memory went with it.
+ * 0 if messages can still be delivered. What the peer published before its end stays
+ * deliverable unless the memory was removed.
  */
-static inline int l3l2q_core_can_receive(const struct l3l2q_core *core)
+static inline int l3l2q_core_check_receive(const struct l3l2q_core *core)
 {
-	int ret = l3l2q_core_live(core);
+	int ret = l3l2q_core_status(core);
 
 	return ret == -ECONNABORTED && !l3l2q_core_removed(core) ? 0 : ret;
 }
@@ -264,8 +264,8 @@ static inline int l3l2q_core_peer_aborted(const struct l3l2q_core *core)
 }
 
 /*
- * Has the memory or the peer ended, whatever else seems wrong? A device that no
- * longer answers reads as all ones, which nobody stores in a flag.
+ * True if the peer aborted or the memory was removed. A device that no longer answers
+ * reads as all ones, a value that no endpoint stores in a flag.
  */
 static inline int l3l2q_core_peer_gone(const struct l3l2q_core *core)
 {
@@ -275,7 +275,7 @@ static inline int l3l2q_core_peer_gone(const struct l3l2q_core *core)
 	       (core->memory != L3L2Q_MEMORY_CACHED && flag == -1);
 }
 
-/* May this caller record the first error? Later ones are lost. */
+/* True if the caller is the first to record an error. Later errors are dropped. */
 static inline int l3l2q_core_claim_error(struct l3l2q_core *core, const char *op,
 					 const char *message)
 {
@@ -295,8 +295,8 @@ static inline int l3l2q_core_set_error(struct l3l2q_core *core, __u32 kind,
 }
 
 /*
- * End this side with its abort flag set. The flag is stored before the error can
- * be seen: whoever sees the error tells the peer to look at the flag.
+ * End this side with its abort flag set. The flag is stored before the error becomes
+ * visible: a thread that sees the error kicks the peer, which then reads the flag.
  */
 static inline int l3l2q_core_abort(struct l3l2q_core *core, __u32 kind,
 				   const char *op, const char *message)
@@ -318,23 +318,23 @@ static inline int l3l2q_core_remote_abort(struct l3l2q_core *core, const char *o
 }
 
 /*
- * 0 while the other side lives, else how it ended: -ECONNABORTED, which is recorded,
- * or -EPIPE. @gone is what was read of the word before the last look at the queue.
+ * 0 while the peer lives; -ECONNABORTED, which is recorded, or -EPIPE after its end.
+ * @gone is the value that core->gone had before the queue was last read.
  */
-static inline int l3l2q_core_ended(struct l3l2q_core *core, __u32 gone, const char *op)
+static inline int l3l2q_core_check_peer(struct l3l2q_core *core, __u32 gone, const char *op)
 {
 	if (gone & (L3L2Q_GONE_ABORTED | L3L2Q_GONE_REMOVED))
 		return l3l2q_core_remote_abort(core, op);
 	return gone ? -EPIPE : 0;
 }
 
-/* L3L2Q_GONE_* as far as memory tells by a word. */
+/* The current value of core->gone. */
 static inline __u32 l3l2q_core_gone_word(const struct l3l2q_core *core)
 {
 	return __atomic_load_n(core->gone, __ATOMIC_ACQUIRE);
 }
 
-/* What tells of the other side's end, for a receiving call. */
+/* The same for a receiving call, which also reads the abort flag where only it tells. */
 static inline __u32 l3l2q_core_gone(const struct l3l2q_core *core)
 {
 	__u32 gone = l3l2q_core_gone_word(core);
@@ -345,22 +345,22 @@ static inline __u32 l3l2q_core_gone(const struct l3l2q_core *core)
 }
 
 /*
- * An error after shared state was at stake: set our abort flag, unless it is
- * but the consequence of the peer's end.
+ * Record an error that shared state depends on and set our abort flag. If the peer has
+ * ended, the error is a consequence of that and becomes a remote abort.
  */
 static inline int l3l2q_core_poison(struct l3l2q_core *core, __u32 kind,
 				    const char *op, const char *message)
 {
-	int ret = l3l2q_core_live(core);
+	int ret = l3l2q_core_status(core);
 
-	if (ret) /* an earlier end is the cause */
+	if (ret)
 		return ret;
 	if (l3l2q_core_peer_gone(core))
 		return l3l2q_core_remote_abort(core, op);
 	return l3l2q_core_abort(core, kind, op, message);
 }
 
-/* A blocking form is out of time, which may be because the peer aborted. */
+/* The result of a blocking form whose time is over: the peer may have aborted. */
 static inline int l3l2q_core_timed_out(struct l3l2q_core *core, const char *op)
 {
 	if (l3l2q_core_removed(core) || l3l2q_core_peer_aborted(core))
@@ -369,22 +369,22 @@ static inline int l3l2q_core_timed_out(struct l3l2q_core *core, const char *op)
 }
 
 /*
- * After a counter store: has the peer armed for it? The barrier pairs with the
- * one between arming and the last look.
+ * After a counter store: the bits of @mask that the peer has armed. The barrier pairs
+ * with the barrier between arming and the last look.
  */
 static inline __u32 l3l2q_core_wants_kick(const struct l3l2q_core *core, __u32 mask)
 {
 	const __u32 *armed = __atomic_load_n(&core->peer_armed, __ATOMIC_RELAXED);
 
-	if (!armed) /* nor does anybody sleep on our side */
+	if (!armed) /* polled memory: nobody sleeps */
 		return 0;
 	l3l2q_full_barrier();
 	return __atomic_load_n(armed, __ATOMIC_RELAXED) & mask;
 }
 
 /*
- * After a store to the own control page that makes readiness rise without a store
- * of the peer's, and a full barrier: does another thread of ours sleep for it?
+ * After a store to the own control page that raises readiness, and a full barrier: the
+ * bits of @events that another thread of this side has armed.
  */
 static inline __u32 l3l2q_core_wants_self_kick(const struct l3l2q_core *core, __u32 events)
 {
@@ -394,7 +394,7 @@ static inline __u32 l3l2q_core_wants_self_kick(const struct l3l2q_core *core, __
 }
 
 /**
- * l3l2q_core_init() - take part in a queue that exists
+ * l3l2q_core_init() - make an endpoint of an existing queue
  * @core: to fill in
  * @role: own role
  * @region: the region's scalars, as handed over
@@ -438,14 +438,14 @@ static inline int l3l2q_core_init(struct l3l2q_core *core, enum l3l2q_role role,
 }
 
 /**
- * l3l2q_core_set_memory() - say how the mapping behaves, if it is not cached
+ * l3l2q_core_set_memory() - set the memory type, if it is not cached
  * @core: initialised, its producer and consumer not yet
  * @memory: enum l3l2q_memory
  *
  * A program on the AICPU maps GM cached; it cleans and invalidates its cache itself.
  *
- * Return: 0, or -EINVAL: with a depth of 1 both rings share a line, and whoever
- * writes back the one overwrites the other.
+ * Return: 0, or -EINVAL: with a depth of 1 both rings share a cache line, and writing
+ * one of them back overwrites the other.
  */
 static inline int l3l2q_core_set_memory(struct l3l2q_core *core, __u32 memory)
 {
@@ -474,24 +474,24 @@ static inline int l3l2q_core_set_memory(struct l3l2q_core *core, __u32 memory)
  * @tail: messages placed
  * @head: messages the peer was last seen to have released
  * @cursor: virtual byte cursor
- * @base: with @cursor, modulo 2^64: where it stands in the payload range
- * @bound: a body that ends below it goes to @cursor with no further thought. Not
- *	above @cursor: not even a message without one. l3l2q_producer_measure()
+ * @base: @base + @cursor, modulo 2^64, is the cursor's offset in the payload range
+ * @bound: a body that ends below it is placed at @cursor without further checks. Equal to
+ *	@cursor if every message takes the slow path. l3l2q_producer_update_bound()
  * @published: messages the peer can see; behind @tail within a batch
  * @span_bytes: size of the active reservation
  * @kick: the peer sleeps for what was published; the caller's to clear
  * @batching: publish waits for batch_publish
  * @stopped: STOP was placed
  * @reserved: a reservation is active
- * @needing: the control page says so
+ * @blocked: @need_head and @need_bytes are valid and @need_head is in the control page
  * @head_counter: shared, the peer's
  * @bytes: in bodies placed
  * @published_bytes: in bodies that the peer can see
- * @ask_at: l3l2q_ticks() from which on a full queue is a reason to ask the kernel
+ * @ask_at: l3l2q_ticks() from which on a full queue makes the library ask the kernel
  *	whether the peer lives
  * @oldest: first message not released that may have a body
- * @need_head: with @need_bytes: no use trying before the head is here
- * @need_bytes: size that was refused last, 0 for none
+ * @need_head: a body of @need_bytes or more does not fit before the head is here
+ * @need_bytes: the size that was refused; 0 if the ring was full
  * @self_kick: another thread of ours sleeps for room; the caller's to clear
  *
  * In the first line what never changes, in the second what each message changes.
@@ -517,7 +517,7 @@ struct l3l2q_producer {
 	__u8 batching;
 	__u8 stopped;
 	__u8 reserved;
-	__u8 needing;
+	__u8 blocked;
 
 	const __s32 *head_counter;
 	__u64 bytes;
@@ -557,50 +557,51 @@ static inline void l3l2q_core_producer_init(struct l3l2q_producer *p,
 	p->ask_at = L3L2Q_ASK_NEVER;
 }
 
-/* ---- producer: what most messages take --------------------------------- */
+/* ---- producer: fast paths ---------------------------------------------- */
 
 /*
- * Can a body of nbytes be placed at the cursor, as things were when the peer was last
- * looked at?
+ * True if a body of @nbytes fits at the cursor, by the head that was read last and
+ * without a check that only the slow path makes.
  */
-static inline int l3l2q_producer_can(const struct l3l2q_producer *p, __u64 nbytes)
+static inline int l3l2q_producer_fits_fast(const struct l3l2q_producer *p, __u64 nbytes)
 {
 	return l3l2q_likely(nbytes < p->bound - p->cursor && p->tail - p->head <= p->mask &&
-			    !p->reserved && l3l2q_core_sound(p->core));
+			    !p->reserved && l3l2q_core_is_live(p->core));
 }
 
 /*
- * Is it clear that it still cannot: was as much refused, was what it waits for not
- * seen since, and has the peer released nothing?
+ * True if an earlier refusal still stands: an equal or smaller body was refused and the
+ * peer has released nothing since.
  */
-static inline int l3l2q_producer_stuck(const struct l3l2q_producer *p, __u64 nbytes)
+static inline int l3l2q_producer_still_blocked(const struct l3l2q_producer *p, __u64 nbytes)
 {
-	return p->needing && p->head < p->need_head && nbytes >= p->need_bytes &&
-	       nbytes <= p->arena_end - p->arena_offset && !p->reserved && l3l2q_core_plain(p->core) && l3l2q_core_sound(p->core) &&
+	return p->blocked && p->head < p->need_head && nbytes >= p->need_bytes &&
+	       nbytes <= p->arena_end - p->arena_offset && !p->reserved &&
+	       l3l2q_core_is_plain(p->core) && l3l2q_core_is_live(p->core) &&
 	       l3l2q_load_counter(p->head_counter) == (__u32)p->head && l3l2q_ticks() < p->ask_at;
 }
 
-/* Where a body at the cursor lies in the payload range; 0 without a body. */
+/* The payload offset of a body at the cursor; 0 without a body. */
 static inline __u64 l3l2q_producer_offset(const struct l3l2q_producer *p, __u64 nbytes)
 {
 	return nbytes ? p->base + p->cursor : 0;
 }
 
-/* The same as an address, or NULL. */
+/* The address of a body at the cursor, or NULL. */
 static inline void *l3l2q_producer_body(const struct l3l2q_producer *p, __u64 nbytes)
 {
 	return nbytes ? p->payload + (p->base + p->cursor) : 0;
 }
 
-/* May any side send it at any time? */
-static inline int l3l2q_opcode_ordinary(__u64 opcode)
+/* True for the opcodes that both sides may send at any time. */
+static inline int l3l2q_opcode_is_message(__u64 opcode)
 {
 	return l3l2q_likely(opcode == L3L2Q_OP_DATA || opcode == L3L2Q_OP_ERROR);
 }
 
 /* Write a descriptor, seq last. */
-static inline void l3l2q_producer_describe(struct l3l2q_producer *p, __u32 opcode,
-					   __u64 offset, __u64 nbytes)
+static inline void l3l2q_producer_write_desc(struct l3l2q_producer *p, __u32 opcode,
+					     __u64 offset, __u64 nbytes)
 {
 	struct l3l2q_desc *slot = &p->ring[p->tail & p->mask];
 
@@ -610,8 +611,8 @@ static inline void l3l2q_producer_describe(struct l3l2q_producer *p, __u32 opcod
 	__atomic_store_n(&slot->seq, p->tail + 1, __ATOMIC_RELEASE);
 }
 
-/* Move on behind a message whose descriptor is written. */
-static inline void l3l2q_producer_pass(struct l3l2q_producer *p, __u64 nbytes)
+/* Account for a message whose descriptor is written. */
+static inline void l3l2q_producer_account(struct l3l2q_producer *p, __u64 nbytes)
 {
 	p->starts[p->tail & p->mask] = nbytes ? p->cursor : L3L2Q_NO_BODY;
 	p->cursor += nbytes;
@@ -619,11 +620,11 @@ static inline void l3l2q_producer_pass(struct l3l2q_producer *p, __u64 nbytes)
 	p->bytes += nbytes;
 }
 
-/* Place a message at the cursor, whose body is written. */
-static inline void l3l2q_producer_put(struct l3l2q_producer *p, __u32 opcode, __u64 nbytes)
+/* Append a message whose body is written at the cursor. */
+static inline void l3l2q_producer_append(struct l3l2q_producer *p, __u32 opcode, __u64 nbytes)
 {
-	l3l2q_producer_describe(p, opcode, l3l2q_producer_offset(p, nbytes), nbytes);
-	l3l2q_producer_pass(p, nbytes);
+	l3l2q_producer_write_desc(p, opcode, l3l2q_producer_offset(p, nbytes), nbytes);
+	l3l2q_producer_account(p, nbytes);
 }
 
 static inline void l3l2q_core_publish(struct l3l2q_producer *p)
@@ -637,15 +638,15 @@ static inline void l3l2q_core_publish(struct l3l2q_producer *p)
 	p->kick |= l3l2q_core_wants_kick(p->core, L3L2Q_ARM_TAIL);
 }
 
-static inline void l3l2q_producer_placed(struct l3l2q_producer *p)
+static inline void l3l2q_producer_publish_unless_batching(struct l3l2q_producer *p)
 {
 	if (!p->batching)
 		l3l2q_core_publish(p);
 }
 
-/* ---- producer: all the rest -------------------------------------------- */
+/* ---- producer: slow paths ---------------------------------------------- */
 
-/* Learn what the peer has released. */
+/* Read the peer's head counter. */
 static inline int l3l2q_producer_refresh(struct l3l2q_producer *p, const char *op)
 {
 	__u64 head = p->head;
@@ -671,7 +672,7 @@ static inline __u64 l3l2q_producer_pos(const struct l3l2q_producer *p)
 	return offset == p->arena_end ? 0 : offset - p->arena_offset;
 }
 
-/* Where a body of nbytes starts, as a virtual cursor. */
+/* The virtual cursor at which a body of @nbytes starts. */
 static inline __u64 l3l2q_producer_start(const struct l3l2q_producer *p, __u64 nbytes)
 {
 	__u64 pos = l3l2q_producer_pos(p), arena = l3l2q_producer_arena(p);
@@ -681,14 +682,14 @@ static inline __u64 l3l2q_producer_start(const struct l3l2q_producer *p, __u64 n
 	return pos + nbytes > arena ? p->cursor + (arena - pos) : p->cursor;
 }
 
-/* Where a body that starts at this cursor lies. */
-static inline unsigned char *l3l2q_producer_at(const struct l3l2q_producer *p, __u64 start)
+/* The address of a body that starts at virtual cursor @start. */
+static inline unsigned char *l3l2q_producer_address(const struct l3l2q_producer *p, __u64 start)
 {
 	return p->payload + p->arena_offset + (start == p->cursor ? l3l2q_producer_pos(p) : 0);
 }
 
-/* The cursor moves to where a body starts. */
-static inline void l3l2q_producer_go(struct l3l2q_producer *p, __u64 start)
+/* Move the cursor to the start of a body. */
+static inline void l3l2q_producer_advance_cursor(struct l3l2q_producer *p, __u64 start)
 {
 	if (start == L3L2Q_NO_BODY)
 		return;
@@ -697,8 +698,8 @@ static inline void l3l2q_producer_go(struct l3l2q_producer *p, __u64 start)
 	p->cursor = start;
 }
 
-/* Is a body in flight, given what is known to be released? Finds the oldest. */
-static inline int l3l2q_producer_in_flight(struct l3l2q_producer *p)
+/* True if a body is in flight, by the head that was read last. Updates @oldest. */
+static inline int l3l2q_producer_has_body_in_flight(struct l3l2q_producer *p)
 {
 	if (p->oldest < p->head)
 		p->oldest = p->head;
@@ -707,19 +708,19 @@ static inline int l3l2q_producer_in_flight(struct l3l2q_producer *p)
 	return p->oldest < p->tail;
 }
 
-/* Does a body ending at this cursor fit? */
-static inline int l3l2q_producer_fits(struct l3l2q_producer *p, __u64 end)
+/* True if there is space for a body that ends at virtual cursor @end. */
+static inline int l3l2q_producer_has_space(struct l3l2q_producer *p, __u64 end)
 {
-	return !l3l2q_producer_in_flight(p) ||
+	return !l3l2q_producer_has_body_in_flight(p) ||
 	       end - p->starts[p->oldest & p->mask] <= l3l2q_producer_arena(p);
 }
 
-/* The largest body that fits now, as far as is known of what the peer has released. */
+/* The largest body that fits now, by the head that was read last. */
 static inline __u64 l3l2q_producer_largest(struct l3l2q_producer *p)
 {
 	__u64 arena = l3l2q_producer_arena(p), free, straight;
 
-	if (!l3l2q_producer_in_flight(p))
+	if (!l3l2q_producer_has_body_in_flight(p))
 		return arena;
 	free = arena - (p->cursor - p->starts[p->oldest & p->mask]);
 	straight = arena - l3l2q_producer_pos(p);
@@ -730,33 +731,34 @@ static inline __u64 l3l2q_producer_largest(struct l3l2q_producer *p)
 }
 
 /*
- * How far from here do bodies need no thought? Where none is in flight, the first one
- * decides. Memory that is not cached or can be removed always needs some.
+ * Compute how many bytes can be placed contiguously at the cursor without wrapping or
+ * checking for space. With no body in flight the first one takes the slow path, as
+ * every message does in memory that is not cached or can be removed.
  */
-static inline void l3l2q_producer_measure(struct l3l2q_producer *p)
+static inline void l3l2q_producer_update_bound(struct l3l2q_producer *p)
 {
 	__u64 straight = p->arena_end - (p->base + p->cursor), free;
 
 	p->bound = p->cursor;
-	if (p->stopped || p->needing || !l3l2q_core_plain(p->core))
+	if (p->stopped || p->blocked || !l3l2q_core_is_plain(p->core))
 		return;
 	p->bound++;
-	if (!l3l2q_producer_in_flight(p))
+	if (!l3l2q_producer_has_body_in_flight(p))
 		return;
 	free = l3l2q_producer_arena(p) - (p->cursor - p->starts[p->oldest & p->mask]);
 	p->bound += free < straight ? free : straight;
 }
 
-/* Say which head we wait for, so that nobody wakes us before. */
-static inline void l3l2q_producer_need(struct l3l2q_producer *p, __u64 nbytes, __u64 head)
+/* Store the head that the producer waits for: it is not woken before. */
+static inline void l3l2q_producer_set_blocked(struct l3l2q_producer *p, __u64 nbytes, __u64 head)
 {
 	struct l3l2q_control *control = p->core->control;
 
-	if (p->needing && p->need_head == head && p->need_bytes == nbytes)
+	if (p->blocked && p->need_head == head && p->need_bytes == nbytes)
 		return;
 	p->need_head = head;
 	p->need_bytes = nbytes;
-	p->needing = 1;
+	p->blocked = 1;
 	p->bound = p->cursor;
 	if (!control)
 		return;
@@ -764,9 +766,9 @@ static inline void l3l2q_producer_need(struct l3l2q_producer *p, __u64 nbytes, _
 	__atomic_store_n(&control->producer_flags, L3L2Q_PRODUCER_NEED, __ATOMIC_RELEASE);
 }
 
-static inline void l3l2q_producer_need_nothing(struct l3l2q_producer *p)
+static inline void l3l2q_producer_clear_blocked(struct l3l2q_producer *p)
 {
-	p->needing = 0;
+	p->blocked = 0;
 	if (!p->core->control)
 		return;
 	__atomic_store_n(&p->core->control->producer_flags, 0, __ATOMIC_RELAXED);
@@ -775,10 +777,10 @@ static inline void l3l2q_producer_need_nothing(struct l3l2q_producer *p)
 }
 
 /*
- * The body does not fit: which message has to be released first? The last body
- * in the way, not the messages without one behind it: they may be held for long.
+ * A body does not fit: wait for the release of the last body in its way. Messages
+ * without a body behind that one do not matter, and may be held for long.
  */
-static inline int l3l2q_producer_no_space(struct l3l2q_producer *p, __u64 nbytes, __u64 end)
+static inline int l3l2q_producer_block_on_body(struct l3l2q_producer *p, __u64 nbytes, __u64 end)
 {
 	__u64 need = p->oldest;
 	__u64 i;
@@ -790,24 +792,24 @@ static inline int l3l2q_producer_no_space(struct l3l2q_producer *p, __u64 nbytes
 			break;
 		need = i + 1;
 	}
-	l3l2q_producer_need(p, nbytes, need);
+	l3l2q_producer_set_blocked(p, nbytes, need);
 	return -EAGAIN;
 }
 
 /*
- * Can a message of nbytes go out now, and where? Changes nothing but what is
- * known of the peer.
+ * Find the place for a message of @nbytes. Changes nothing but the cached head and
+ * the readiness words.
  */
-static inline int l3l2q_producer_probe(struct l3l2q_producer *p, __u64 nbytes,
-				       const char *op, __u64 *start)
+static inline int l3l2q_producer_find_room(struct l3l2q_producer *p, __u64 nbytes,
+					   const char *op, __u64 *start)
 {
-	int ret = l3l2q_core_live(p->core);
+	int ret = l3l2q_core_status(p->core);
 
 	if (l3l2q_unlikely(ret))
 		return ret;
 	if (l3l2q_unlikely(p->stopped))
 		return -ESHUTDOWN;
-	ret = l3l2q_core_ended(p->core, l3l2q_core_gone_word(p->core), op);
+	ret = l3l2q_core_check_peer(p->core, l3l2q_core_gone_word(p->core), op);
 	if (l3l2q_unlikely(ret))
 		return ret;
 	if (l3l2q_unlikely(p->reserved))
@@ -821,31 +823,32 @@ static inline int l3l2q_producer_probe(struct l3l2q_producer *p, __u64 nbytes,
 		if (ret)
 			return ret;
 		if (p->tail - p->head > p->mask) {
-			l3l2q_producer_need(p, 0, p->tail - p->mask);
+			l3l2q_producer_set_blocked(p, 0, p->tail - p->mask);
 			return -EAGAIN;
 		}
 	}
 	*start = l3l2q_producer_start(p, nbytes);
 	if (nbytes) {
-		if (!l3l2q_producer_fits(p, *start + nbytes)) {
+		if (!l3l2q_producer_has_space(p, *start + nbytes)) {
 			ret = l3l2q_producer_refresh(p, op);
 			if (ret)
 				return ret;
-			if (p->needing && nbytes >= p->need_bytes && p->need_bytes &&
+			if (p->blocked && nbytes >= p->need_bytes && p->need_bytes &&
 			    p->head < p->need_head)
 				return -EAGAIN;
-			if (!l3l2q_producer_fits(p, *start + nbytes))
-				return l3l2q_producer_no_space(p, nbytes, *start + nbytes);
+			if (!l3l2q_producer_has_space(p, *start + nbytes))
+				return l3l2q_producer_block_on_body(p, nbytes, *start + nbytes);
 		}
 	}
 	return 0;
 }
 
 /*
- * Place a message that was probed for. In memory that is not cached the descriptor
- * goes out in one burst: the drain before the tail is what orders all of it.
+ * Append a message for which room was found. In memory that is not cached the
+ * descriptor is written in one burst: the drain before the tail store orders all of it.
  */
-static inline void l3l2q_producer_place(struct l3l2q_producer *p, __u32 opcode, __u64 nbytes)
+static inline void l3l2q_producer_append_slow(struct l3l2q_producer *p, __u32 opcode,
+					      __u64 nbytes)
 {
 	if (p->core->memory != L3L2Q_MEMORY_CACHED) {
 		struct l3l2q_desc desc = {
@@ -853,27 +856,27 @@ static inline void l3l2q_producer_place(struct l3l2q_producer *p, __u32 opcode, 
 		};
 
 		l3l2q_copy_to(p->core->path, &p->ring[p->tail & p->mask], &desc, sizeof(desc));
-		l3l2q_producer_pass(p, nbytes);
+		l3l2q_producer_account(p, nbytes);
 	} else {
-		l3l2q_producer_put(p, opcode, nbytes);
+		l3l2q_producer_append(p, opcode, nbytes);
 	}
 	if (opcode == L3L2Q_OP_STOP)
 		p->stopped = 1;
-	if (p->needing)
-		l3l2q_producer_need_nothing(p);
-	l3l2q_producer_measure(p);
-	l3l2q_producer_placed(p);
+	if (p->blocked)
+		l3l2q_producer_clear_blocked(p);
+	l3l2q_producer_update_bound(p);
+	l3l2q_producer_publish_unless_batching(p);
 }
 
-/* May this side send such a message? */
-static inline int l3l2q_producer_opcode(struct l3l2q_producer *p, __u32 opcode,
-					__u64 nbytes, const char *op)
+/* 0 if this side may send such a message. */
+static inline int l3l2q_producer_check_opcode(struct l3l2q_producer *p, __u32 opcode,
+					      __u64 nbytes, const char *op)
 {
 	int ret;
 
-	if (l3l2q_opcode_ordinary(opcode))
+	if (l3l2q_opcode_is_message(opcode))
 		return 0;
-	ret = l3l2q_core_live(p->core);
+	ret = l3l2q_core_status(p->core);
 	if (ret)
 		return ret;
 	if (p->core->role == L3L2Q_ROLE_L2) {
@@ -883,7 +886,7 @@ static inline int l3l2q_producer_opcode(struct l3l2q_producer *p, __u32 opcode,
 	return opcode == L3L2Q_OP_STOP && !nbytes ? 0 : -EINVAL;
 }
 
-/* Writes a body. */
+/* A function that writes a body. */
 typedef void (*l3l2q_copy_fn)(const struct l3l2q_core *core, void *to, const void *arg,
 			      __u64 nbytes);
 
@@ -891,49 +894,49 @@ L3L2Q_SLOW int l3l2q_producer_enqueue(struct l3l2q_producer *p, __u32 opcode,
 				      l3l2q_copy_fn copy, const void *arg, __u64 nbytes)
 {
 	__u64 start = 0;
-	int ret = l3l2q_producer_opcode(p, opcode, nbytes, "enqueue");
+	int ret = l3l2q_producer_check_opcode(p, opcode, nbytes, "enqueue");
 
 	if (ret)
 		return ret;
-	ret = l3l2q_producer_probe(p, nbytes, "enqueue", &start);
+	ret = l3l2q_producer_find_room(p, nbytes, "enqueue", &start);
 	if (ret)
 		return ret;
 	if (nbytes)
-		copy(p->core, l3l2q_producer_at(p, start), arg, nbytes);
+		copy(p->core, l3l2q_producer_address(p, start), arg, nbytes);
 	if (l3l2q_unlikely(l3l2q_core_removed(p->core)))
 		return l3l2q_core_remote_abort(p->core, "enqueue");
-	l3l2q_producer_go(p, start);
-	l3l2q_producer_place(p, opcode, nbytes);
+	l3l2q_producer_advance_cursor(p, start);
+	l3l2q_producer_append_slow(p, opcode, nbytes);
 	return 0;
 }
 
 /**
- * l3l2q_core_try_enqueue() - send a message gathered from several buffers
+ * l3l2q_core_try_enqueue() - send a message
  * @p: the producer
  * @opcode: L3L2Q_OP_DATA or L3L2Q_OP_ERROR; on input also L3L2Q_OP_STOP
- * @copy: writes the body: called at most once, when nothing can fail any more but
- *	for the memory's removal; for one buffer l3l2q_core_copy()
+ * @copy: writes the body; called at most once, when only the memory's removal can still
+ *	make the call fail. l3l2q_core_copy() for one buffer
  * @arg: for @copy
  * @nbytes: length of the body
  */
 static inline int l3l2q_core_try_enqueue(struct l3l2q_producer *p, __u32 opcode,
 					 l3l2q_copy_fn copy, const void *arg, __u64 nbytes)
 {
-	if (l3l2q_unlikely(!l3l2q_opcode_ordinary(opcode)))
+	if (l3l2q_unlikely(!l3l2q_opcode_is_message(opcode)))
 		return l3l2q_producer_enqueue(p, opcode, copy, arg, nbytes);
-	if (!l3l2q_producer_can(p, nbytes))
-		return l3l2q_producer_stuck(p, nbytes) ? -EAGAIN :
+	if (!l3l2q_producer_fits_fast(p, nbytes))
+		return l3l2q_producer_still_blocked(p, nbytes) ? -EAGAIN :
 		       l3l2q_producer_enqueue(p, opcode, copy, arg, nbytes);
 	if (nbytes)
 		copy(p->core, l3l2q_producer_body(p, nbytes), arg, nbytes);
-	l3l2q_producer_put(p, opcode, nbytes);
-	l3l2q_producer_placed(p);
+	l3l2q_producer_append(p, opcode, nbytes);
+	l3l2q_producer_publish_unless_batching(p);
 	return 0;
 }
 
-/* Is it the span that was handed out, of a body that lies here? */
-static inline int l3l2q_producer_span(const struct l3l2q_producer *p,
-				      const struct l3l2q_reservation *span, const void *body)
+/* True if @span is the active reservation and its body lies at @body. */
+static inline int l3l2q_producer_is_span(const struct l3l2q_producer *p,
+					 const struct l3l2q_reservation *span, const void *body)
 {
 	const unsigned char *at = (const unsigned char *)body;
 
@@ -942,8 +945,8 @@ static inline int l3l2q_producer_span(const struct l3l2q_producer *p,
 			    span->payload_offset == (body ? (__u64)(at - p->payload) : 0));
 }
 
-static inline void l3l2q_producer_hand_out(struct l3l2q_producer *p, __u64 nbytes, void *body,
-					   struct l3l2q_reservation *span)
+static inline void l3l2q_producer_grant(struct l3l2q_producer *p, __u64 nbytes, void *body,
+					struct l3l2q_reservation *span)
 {
 	span->seq = p->tail + 1;
 	span->payload_offset = body ? (__u64)((unsigned char *)body - p->payload) : 0;
@@ -957,39 +960,39 @@ L3L2Q_SLOW int l3l2q_producer_reserve(struct l3l2q_producer *p, __u64 nbytes,
 				      struct l3l2q_reservation *span)
 {
 	__u64 start = 0;
-	int ret = l3l2q_producer_probe(p, nbytes, "reserve", &start);
+	int ret = l3l2q_producer_find_room(p, nbytes, "reserve", &start);
 
 	if (!ret)
-		l3l2q_producer_hand_out(p, nbytes, nbytes ? l3l2q_producer_at(p, start) : 0, span);
+		l3l2q_producer_grant(p, nbytes, nbytes ? l3l2q_producer_address(p, start) : 0, span);
 	return ret;
 }
 
 /*
- * Reserve nbytes of the arena, to be written in place. In write-combining and device
- * memory by plain aligned stores only; commit sees them off.
+ * Reserve @nbytes of the arena, to be written in place. In write-combining and device
+ * memory use plain aligned stores only; commit drains them.
  */
 static inline int l3l2q_core_try_reserve(struct l3l2q_producer *p, __u64 nbytes,
 					 struct l3l2q_reservation *span)
 {
-	if (!l3l2q_producer_can(p, nbytes))
-		return l3l2q_producer_stuck(p, nbytes) ? -EAGAIN :
+	if (!l3l2q_producer_fits_fast(p, nbytes))
+		return l3l2q_producer_still_blocked(p, nbytes) ? -EAGAIN :
 		       l3l2q_producer_reserve(p, nbytes, span);
-	l3l2q_producer_hand_out(p, nbytes, l3l2q_producer_body(p, nbytes), span);
+	l3l2q_producer_grant(p, nbytes, l3l2q_producer_body(p, nbytes), span);
 	return 0;
 }
 
-/* 0 and where the active reservation's body starts, if @span is it. */
-static inline int l3l2q_producer_owns(struct l3l2q_producer *p,
-				      const struct l3l2q_reservation *span, const char *op,
-				      __u64 *start)
+/* 0 and the start of the body in @start if @span is the active reservation. */
+static inline int l3l2q_producer_check_span(struct l3l2q_producer *p,
+					    const struct l3l2q_reservation *span, const char *op,
+					    __u64 *start)
 {
 	__u64 nbytes = p->span_bytes;
-	int ret = l3l2q_core_live(p->core);
+	int ret = l3l2q_core_status(p->core);
 
 	if (ret)
 		return ret;
 	*start = l3l2q_producer_start(p, nbytes);
-	if (!l3l2q_producer_span(p, span, nbytes ? l3l2q_producer_at(p, *start) : 0))
+	if (!l3l2q_producer_is_span(p, span, nbytes ? l3l2q_producer_address(p, *start) : 0))
 		return l3l2q_core_poison(p->core, L3L2Q_ERR_OWNERSHIP, op,
 					 "not the active reservation");
 	return 0;
@@ -999,60 +1002,61 @@ L3L2Q_SLOW int l3l2q_producer_commit(struct l3l2q_producer *p,
 				     const struct l3l2q_reservation *span, __u32 opcode)
 {
 	__u64 start = 0;
-	int ret = l3l2q_producer_owns(p, span, "commit", &start);
+	int ret = l3l2q_producer_check_span(p, span, "commit", &start);
 
 	if (ret)
 		return ret;
-	ret = l3l2q_producer_opcode(p, opcode, p->span_bytes, "commit");
+	ret = l3l2q_producer_check_opcode(p, opcode, p->span_bytes, "commit");
 	if (ret)
 		return ret;
-	/* STOP is not a message that somebody wrote in place. */
+	/* STOP is sent by enqueue and stop only. */
 	if (opcode == L3L2Q_OP_STOP)
 		return -EINVAL;
-	ret = l3l2q_core_ended(p->core, l3l2q_core_gone_word(p->core), "commit");
+	ret = l3l2q_core_check_peer(p->core, l3l2q_core_gone_word(p->core), "commit");
 	if (ret)
 		return ret;
 	if (l3l2q_unlikely(l3l2q_core_removed(p->core)))
 		return l3l2q_core_remote_abort(p->core, "commit");
 	p->reserved = 0;
-	l3l2q_producer_go(p, start);
-	l3l2q_producer_place(p, opcode, p->span_bytes);
+	l3l2q_producer_advance_cursor(p, start);
+	l3l2q_producer_append_slow(p, opcode, p->span_bytes);
 	return 0;
 }
 
-/* Does a reservation become a message with no further thought? */
-static inline int l3l2q_producer_may_commit(const struct l3l2q_producer *p,
-					    const struct l3l2q_reservation *span, __u32 opcode)
+/* True if @span can be committed on the fast path. */
+static inline int l3l2q_producer_can_commit_fast(const struct l3l2q_producer *p,
+						 const struct l3l2q_reservation *span,
+						 __u32 opcode)
 {
-	return l3l2q_likely(span->nbytes < p->bound - p->cursor && l3l2q_opcode_ordinary(opcode) &&
-			    l3l2q_producer_span(p, span, l3l2q_producer_body(p, span->nbytes)) &&
-			    l3l2q_core_sound(p->core));
+	return l3l2q_likely(span->nbytes < p->bound - p->cursor && l3l2q_opcode_is_message(opcode) &&
+			    l3l2q_producer_is_span(p, span, l3l2q_producer_body(p, span->nbytes)) &&
+			    l3l2q_core_is_live(p->core));
 }
 
-static inline void l3l2q_producer_put_span(struct l3l2q_producer *p,
-					   const struct l3l2q_reservation *span, __u32 opcode)
+static inline void l3l2q_producer_append_span(struct l3l2q_producer *p,
+					      const struct l3l2q_reservation *span, __u32 opcode)
 {
 	p->reserved = 0;
-	l3l2q_producer_put(p, opcode, span->nbytes);
+	l3l2q_producer_append(p, opcode, span->nbytes);
 }
 
 /* Send the reserved span as a message. */
 static inline int l3l2q_core_commit(struct l3l2q_producer *p,
 				    const struct l3l2q_reservation *span, __u32 opcode)
 {
-	if (l3l2q_unlikely(!l3l2q_producer_may_commit(p, span, opcode)))
+	if (l3l2q_unlikely(!l3l2q_producer_can_commit_fast(p, span, opcode)))
 		return l3l2q_producer_commit(p, span, opcode);
-	l3l2q_producer_put_span(p, span, opcode);
-	l3l2q_producer_placed(p);
+	l3l2q_producer_append_span(p, span, opcode);
+	l3l2q_producer_publish_unless_batching(p);
 	return 0;
 }
 
-/* Give the reserved span back; the cursor is where it was. */
+/* Give the reserved span back; the cursor stays as it was before the reservation. */
 static inline int l3l2q_core_cancel(struct l3l2q_producer *p,
 				    const struct l3l2q_reservation *span)
 {
 	__u64 start;
-	int ret = l3l2q_producer_owns(p, span, "cancel", &start);
+	int ret = l3l2q_producer_check_span(p, span, "cancel", &start);
 
 	if (!ret)
 		p->reserved = 0;
@@ -1081,22 +1085,22 @@ struct l3l2q_held {
  * @mask: depth - 1
  * @payload: first byte of the payload range
  * @tail: messages the peer was last seen to have published
- * @acquired: messages handed out by peek
+ * @acquired: messages returned by peek
  * @head: messages physically released: the completed prefix
  * @cursor: virtual byte cursor of the next body
- * @base: with @cursor, modulo 2^64: where it stands in the payload range
+ * @base: @base + @cursor, modulo 2^64, is the cursor's offset in the payload range
  * @arena_end: of the peer's arena in the payload range
- * @published: what the head counter says
+ * @published: the value stored last in the head counter
  * @window: DATA and ERROR messages that may be held
  * @stopped: STOP was acquired
  * @drained: STOP was physically released
- * @quiet: the control page hides what may be there until a release
- * @odd: every message needs thought: STOP was acquired, or the memory is not cached
- *	or can be removed
+ * @window_full: messages may be there that are not reported as readable before a release
+ * @slow_path: every message takes the slow path: STOP was acquired, or the memory is
+ *	not cached or can be removed
  * @arena_offset: of the peer's arena in the payload range
  * @bytes: in bodies released
- * @ask_at: l3l2q_ticks() from which on an empty queue is a reason to look whether
- *	the peer lives
+ * @ask_at: l3l2q_ticks() from which on an empty queue makes the library ask whether the
+ *	peer lives
  * @oldest: first message not physically released that may have a body
  * @flags: as stored in the control page
  * @kick: the peer sleeps for what was released; the caller's to clear
@@ -1124,8 +1128,8 @@ struct l3l2q_consumer {
 	__u32 window;
 	__u8 stopped;
 	__u8 drained;
-	__u8 quiet;
-	__u8 odd;
+	__u8 window_full;
+	__u8 slow_path;
 
 	__u64 arena_offset;
 	__u64 bytes;
@@ -1152,8 +1156,8 @@ static inline __u64 l3l2q_consumer_memory(__u64 window)
 	return l3l2q_consumer_entries(window) * sizeof(struct l3l2q_held);
 }
 
-/* Publish the consumer's readiness for poll and WAIT. */
-static inline void l3l2q_consumer_tell(struct l3l2q_consumer *c, __u32 seen, __u32 flags)
+/* Store the words that say which messages poll and WAIT report. */
+static inline void l3l2q_consumer_store_readiness(struct l3l2q_consumer *c, __u32 seen, __u32 flags)
 {
 	struct l3l2q_control *control = c->core->control;
 
@@ -1199,41 +1203,41 @@ static inline int l3l2q_core_consumer_init(struct l3l2q_consumer *c,
 	c->arena_end = c->arena_offset + (input ? l->input_arena_bytes : l->output_arena_bytes);
 	c->base = c->arena_offset;
 	c->window = (__u32)window;
-	c->odd = !l3l2q_core_plain(core);
+	c->slow_path = !l3l2q_core_is_plain(core);
 	c->ask_at = core->flag_tells ? 0 : L3L2Q_ASK_NEVER;
-	/* From the start on what is readable is said here: the peer can write our counters. */
-	l3l2q_consumer_tell(c, 0, L3L2Q_CONSUMER_SEEN);
+	/* Never derive readiness from the own head counter: the peer may be able to write it. */
+	l3l2q_consumer_store_readiness(c, 0, L3L2Q_CONSUMER_SEEN);
 	return 0;
 }
 
-/* ---- consumer: what most messages take --------------------------------- */
+/* ---- consumer: fast paths ---------------------------------------------- */
 
-/* The window is full: what may still be there to acquire? STOP, beyond a window. */
-L3L2Q_SLOW void l3l2q_consumer_note_full(struct l3l2q_consumer *c)
+/* The window is full: only a STOP can still be acquired. */
+L3L2Q_SLOW void l3l2q_consumer_update_readiness_full(struct l3l2q_consumer *c)
 {
 	if (c->stopped || c->tail == c->acquired ||
 	    __atomic_load_n(&c->ring[c->acquired & c->mask].opcode, __ATOMIC_RELAXED) ==
 	    L3L2Q_OP_STOP) {
-		l3l2q_consumer_tell(c, (__u32)c->acquired, L3L2Q_CONSUMER_SEEN);
+		l3l2q_consumer_store_readiness(c, (__u32)c->acquired, L3L2Q_CONSUMER_SEEN);
 		return;
 	}
-	c->quiet = 1; /* a hint for who is woken: peek looks for itself */
-	l3l2q_consumer_tell(c, (__u32)c->tail, L3L2Q_CONSUMER_SEEN);
+	c->window_full = 1; /* decides who is woken only: peek reads the ring itself */
+	l3l2q_consumer_store_readiness(c, (__u32)c->tail, L3L2Q_CONSUMER_SEEN);
 }
 
-/* Tell whoever polls for us what there is to acquire. */
-static inline void l3l2q_consumer_note(struct l3l2q_consumer *c)
+/* Publish the consumer's readiness in the control page for poll and WAIT. */
+static inline void l3l2q_consumer_update_readiness(struct l3l2q_consumer *c)
 {
 	int full = c->acquired - c->head >= c->window;
 
-	c->quiet = full && c->window == 1;
-	if (c->quiet)
-		l3l2q_consumer_tell(c, (__u32)c->acquired,
-				    L3L2Q_CONSUMER_SEEN | L3L2Q_CONSUMER_HOLD);
+	c->window_full = full && c->window == 1;
+	if (c->window_full)
+		l3l2q_consumer_store_readiness(c, (__u32)c->acquired,
+					       L3L2Q_CONSUMER_SEEN | L3L2Q_CONSUMER_HOLD);
 	else if (l3l2q_unlikely(full))
-		l3l2q_consumer_note_full(c);
+		l3l2q_consumer_update_readiness_full(c);
 	else
-		l3l2q_consumer_tell(c, (__u32)c->acquired, L3L2Q_CONSUMER_SEEN);
+		l3l2q_consumer_store_readiness(c, (__u32)c->acquired, L3L2Q_CONSUMER_SEEN);
 }
 
 /* Copy a descriptor, once. */
@@ -1248,26 +1252,27 @@ static inline struct l3l2q_desc l3l2q_desc_copy(const struct l3l2q_desc *slot)
 	return desc;
 }
 
-/* That of the next message. */
-static inline struct l3l2q_desc l3l2q_consumer_copy(const struct l3l2q_consumer *c)
+/* Copy the descriptor of the next message. */
+static inline struct l3l2q_desc l3l2q_consumer_read_desc(const struct l3l2q_consumer *c)
 {
 	return l3l2q_desc_copy(&c->ring[c->acquired & c->mask]);
 }
 
-/* Is it message @seq, whose body lies at @at in one piece? */
-static inline int l3l2q_desc_expected(struct l3l2q_desc desc, __u64 seq, __u64 at, __u64 arena_end)
+/* True if @desc is message @seq with its body at @at, not wrapped. */
+static inline int l3l2q_desc_is_expected(struct l3l2q_desc desc, __u64 seq, __u64 at,
+					 __u64 arena_end)
 {
 	__u64 offset = desc.payload_nbytes ? at : 0;
 
-	return l3l2q_likely(desc.seq == seq && l3l2q_opcode_ordinary(desc.opcode) &&
+	return l3l2q_likely(desc.seq == seq && l3l2q_opcode_is_message(desc.opcode) &&
 			    desc.payload_offset == offset &&
 			    desc.payload_nbytes <= arena_end - offset);
 }
 
-/* Is it the next message, whose body lies at the cursor? */
-static inline int l3l2q_consumer_expects(const struct l3l2q_consumer *c, struct l3l2q_desc desc)
+/* True if @desc is the next message with its body at the cursor. */
+static inline int l3l2q_consumer_is_expected(const struct l3l2q_consumer *c, struct l3l2q_desc desc)
 {
-	return l3l2q_desc_expected(desc, c->acquired + 1, c->base + c->cursor, c->arena_end);
+	return l3l2q_desc_is_expected(desc, c->acquired + 1, c->base + c->cursor, c->arena_end);
 }
 
 /* The address of a body, or NULL. */
@@ -1277,7 +1282,7 @@ static inline const void *l3l2q_consumer_body(const struct l3l2q_consumer *c, __
 	return nbytes ? c->payload + offset : 0;
 }
 
-/* Something was released: tell the peer. */
+/* Publish the head, and find out whether the peer sleeps for it. */
 static inline void l3l2q_consumer_publish(struct l3l2q_consumer *c)
 {
 	__atomic_store_n(&c->published, c->head, __ATOMIC_RELAXED); /* statistics read it */
@@ -1286,15 +1291,15 @@ static inline void l3l2q_consumer_publish(struct l3l2q_consumer *c)
 }
 
 /*
- * 1 if a message can be handed out on the fast path; -EAGAIN if there is none; 0 if
- * only the slow path can tell.
+ * 1 if a message can be acquired on the fast path; -EAGAIN if there is none; 0 if the
+ * slow path has to decide.
  */
-static inline int l3l2q_consumer_look(struct l3l2q_consumer *c)
+static inline int l3l2q_consumer_refresh_fast(struct l3l2q_consumer *c)
 {
 	__u32 news;
 
-	if (l3l2q_unlikely(c->acquired - c->head >= c->window || c->odd ||
-			   !l3l2q_core_sound(c->core)))
+	if (l3l2q_unlikely(c->acquired - c->head >= c->window || c->slow_path ||
+			   !l3l2q_core_is_live(c->core)))
 		return 0;
 	if (c->acquired != c->tail)
 		return 1;
@@ -1308,7 +1313,7 @@ static inline int l3l2q_consumer_look(struct l3l2q_consumer *c)
 	return 1;
 }
 
-/* Keep a descriptor, and hand it out. */
+/* Fill in a handle and the private copy of its descriptor. */
 static inline void l3l2q_held_fill(struct l3l2q_held *held, struct l3l2q_desc desc, __u64 start,
 				   const unsigned char *payload, struct l3l2q_message *m)
 {
@@ -1324,26 +1329,28 @@ static inline void l3l2q_held_fill(struct l3l2q_held *held, struct l3l2q_desc de
 	m->opcode = (__u32)desc.opcode;
 }
 
-/* Acquire a message that is as expected; the caller notes. */
-static inline void l3l2q_consumer_take(struct l3l2q_consumer *c, struct l3l2q_desc desc,
-				       struct l3l2q_message *m)
+/* Acquire a message that is as expected; the caller updates the readiness. */
+static inline void l3l2q_consumer_acquire(struct l3l2q_consumer *c, struct l3l2q_desc desc,
+					  struct l3l2q_message *m)
 {
 	l3l2q_held_fill(&c->held[c->acquired & c->held_mask], desc, c->cursor, c->payload, m);
 	c->cursor += desc.payload_nbytes;
 	c->acquired++;
 }
 
-/* May it be copied out at once? */
-static inline int l3l2q_consumer_fits(const struct l3l2q_consumer *c, struct l3l2q_desc desc,
-				      const void *to, __u64 capacity)
+/* True if the message is as expected and its body fits the caller's buffer. */
+static inline int l3l2q_consumer_can_copy_fast(const struct l3l2q_consumer *c,
+					       struct l3l2q_desc desc, const void *to,
+					       __u64 capacity)
 {
-	return l3l2q_likely(l3l2q_consumer_expects(c, desc) && desc.payload_nbytes <= capacity &&
+	return l3l2q_likely(l3l2q_consumer_is_expected(c, desc) && desc.payload_nbytes <= capacity &&
 			    (to || !desc.payload_nbytes));
 }
 
-/* Copy a message out that is as expected, and release it. */
-static inline void l3l2q_consumer_move(struct l3l2q_consumer *c, struct l3l2q_desc desc,
-				       struct l3l2q_message *m, void *to)
+/* Copy out a message that is as expected, and release it. */
+static inline void l3l2q_consumer_copy_and_release(struct l3l2q_consumer *c,
+						   struct l3l2q_desc desc,
+						   struct l3l2q_message *m, void *to)
 {
 	if (to && desc.payload_nbytes)
 		__builtin_memcpy(to, c->payload + desc.payload_offset, desc.payload_nbytes);
@@ -1354,14 +1361,14 @@ static inline void l3l2q_consumer_move(struct l3l2q_consumer *c, struct l3l2q_de
 	m->nbytes = desc.payload_nbytes;
 	m->data = 0;
 	m->opcode = (__u32)desc.opcode;
-	l3l2q_core_count(&c->bytes, desc.payload_nbytes);
-	l3l2q_consumer_note(c);
+	l3l2q_core_add_count(&c->bytes, desc.payload_nbytes);
+	l3l2q_consumer_update_readiness(c);
 	l3l2q_consumer_publish(c);
 }
 
-/* ---- consumer: all the rest -------------------------------------------- */
+/* ---- consumer: slow paths ---------------------------------------------- */
 
-/* Learn what the peer has published. */
+/* Read the peer's tail counter. */
 static inline int l3l2q_consumer_refresh(struct l3l2q_consumer *c)
 {
 	__u64 tail = c->tail;
@@ -1374,15 +1381,15 @@ static inline int l3l2q_consumer_refresh(struct l3l2q_consumer *c)
 	return 0;
 }
 
-static inline int l3l2q_consumer_bad(struct l3l2q_consumer *c, const char *message)
+static inline int l3l2q_consumer_reject(struct l3l2q_consumer *c, const char *message)
 {
 	return l3l2q_core_poison(c->core, L3L2Q_ERR_INVALID_DESCRIPTOR, "peek", message);
 }
 
 /*
- * Does the body lie where the cursor says? Moves the cursor to it. The L3 side also
- * takes a body that wraps early, as reference L2 producers send them, if it does
- * not run into one that is still held.
+ * Move the cursor to a body, or return -1 if the body is not where it belongs. L3 also
+ * accepts a body that wraps early, as reference L2 producers send them, unless it would
+ * overlap a body that is still held.
  */
 static inline int l3l2q_consumer_locate(struct l3l2q_consumer *c, __u64 offset, __u64 nbytes)
 {
@@ -1408,18 +1415,18 @@ static inline int l3l2q_consumer_locate(struct l3l2q_consumer *c, __u64 offset, 
 	return 0;
 }
 
-/* Nothing to hand out, or nothing that may be; @gone was read before the last look. */
-static inline int l3l2q_consumer_nothing(struct l3l2q_consumer *c, __u32 gone)
+/* No message, or none within the window; @gone was read before the tail. */
+static inline int l3l2q_consumer_no_progress(struct l3l2q_consumer *c, __u32 gone)
 {
-	int ret = l3l2q_core_live(c->core);
+	int ret = l3l2q_core_status(c->core);
 
-	l3l2q_consumer_note(c);
+	l3l2q_consumer_update_readiness(c);
 	if (!ret)
-		ret = l3l2q_core_ended(c->core, gone, "peek");
+		ret = l3l2q_core_check_peer(c->core, gone, "peek");
 	return ret ? ret : -EAGAIN;
 }
 
-/* STOP was acquired: nothing may follow. */
+/* A peek after STOP was acquired: nothing may follow it. */
 static inline int l3l2q_consumer_after_stop(struct l3l2q_consumer *c)
 {
 	__u32 gone = l3l2q_core_gone(c->core);
@@ -1428,12 +1435,12 @@ static inline int l3l2q_consumer_after_stop(struct l3l2q_consumer *c)
 	if (ret)
 		return ret;
 	if (c->tail != c->acquired)
-		return l3l2q_consumer_bad(c, "a descriptor follows STOP");
-	return l3l2q_consumer_nothing(c, gone);
+		return l3l2q_consumer_reject(c, "a descriptor follows STOP");
+	return l3l2q_consumer_no_progress(c, gone);
 }
 
-/* One handle is held and no window: L3 gets it again, L2 must not ask. */
-static inline int l3l2q_consumer_again(struct l3l2q_consumer *c, struct l3l2q_message *m)
+/* A peek with one handle held at window 1: L3 gets the same handle, L2 must not ask. */
+static inline int l3l2q_consumer_same_handle(struct l3l2q_consumer *c, struct l3l2q_message *m)
 {
 	const struct l3l2q_held *held = &c->held[c->head & c->held_mask];
 
@@ -1448,47 +1455,47 @@ static inline int l3l2q_consumer_again(struct l3l2q_consumer *c, struct l3l2q_me
 	return 0;
 }
 
-/* The verdict on a descriptor's copy; acquires the message if it is sound. */
-static inline int l3l2q_consumer_judge(struct l3l2q_consumer *c, struct l3l2q_desc desc,
-				       struct l3l2q_message *m)
+/* Check the copy of a descriptor in the order of section 5, and acquire the message. */
+static inline int l3l2q_consumer_validate_desc(struct l3l2q_consumer *c, struct l3l2q_desc desc,
+					       struct l3l2q_message *m)
 {
 	int stop = desc.opcode == L3L2Q_OP_STOP && c->core->role == L3L2Q_ROLE_L2, ret;
 	__u64 offset = desc.payload_offset, nbytes = desc.payload_nbytes;
 
 	if (desc.seq != c->acquired + 1)
-		return l3l2q_consumer_bad(c, "descriptor out of sequence");
-	if (!stop && !l3l2q_opcode_ordinary(desc.opcode))
-		return l3l2q_consumer_bad(c, "invalid opcode");
+		return l3l2q_consumer_reject(c, "descriptor out of sequence");
+	if (!stop && !l3l2q_opcode_is_message(desc.opcode))
+		return l3l2q_consumer_reject(c, "invalid opcode");
 	if (stop) {
 		if (offset || nbytes)
-			return l3l2q_consumer_bad(c, "STOP with a body");
+			return l3l2q_consumer_reject(c, "STOP with a body");
 		ret = l3l2q_consumer_refresh(c);
 		if (ret)
 			return ret;
 		if (c->tail != c->acquired + 1)
-			return l3l2q_consumer_bad(c, "a descriptor follows STOP");
+			return l3l2q_consumer_reject(c, "a descriptor follows STOP");
 	} else if (c->acquired - c->head >= c->window) {
-		/* The window is what is full: the peer's end is no reason yet. */
+		/* A full window is no progress, also after the peer's end. */
 		ret = l3l2q_consumer_refresh(c);
-		return ret ? ret : l3l2q_consumer_nothing(c, 0);
+		return ret ? ret : l3l2q_consumer_no_progress(c, 0);
 	}
 	if (!nbytes) {
 		if (offset)
-			return l3l2q_consumer_bad(c, "an offset without a body");
-		/* Or zeroes that took the place of a descriptor. */
+			return l3l2q_consumer_reject(c, "an offset without a body");
+		/* The zeroes may be those of stand-in pages. */
 		if (l3l2q_core_removed(c->core))
 			return l3l2q_core_remote_abort(c->core, "peek");
 	} else {
 		if (offset < c->arena_offset || offset > c->arena_end ||
 		    nbytes > c->arena_end - offset)
-			return l3l2q_consumer_bad(c, "body outside the arena");
+			return l3l2q_consumer_reject(c, "body outside the arena");
 		if (l3l2q_consumer_locate(c, offset, nbytes))
-			return l3l2q_consumer_bad(c, "body not where the cursor is");
+			return l3l2q_consumer_reject(c, "body not where the cursor is");
 	}
 	if (stop)
-		c->stopped = c->odd = 1;
-	l3l2q_consumer_take(c, desc, m);
-	l3l2q_consumer_note(c);
+		c->stopped = c->slow_path = 1;
+	l3l2q_consumer_acquire(c, desc, m);
+	l3l2q_consumer_update_readiness(c);
 	return 0;
 }
 
@@ -1496,35 +1503,35 @@ L3L2Q_SLOW int l3l2q_consumer_peek(struct l3l2q_consumer *c, struct l3l2q_messag
 {
 	struct l3l2q_desc desc;
 	__u32 gone;
-	int ret = l3l2q_core_can_receive(c->core);
+	int ret = l3l2q_core_check_receive(c->core);
 
 	if (l3l2q_unlikely(ret))
 		return ret;
 	if (c->window == 1 && c->acquired != c->head)
-		return l3l2q_consumer_again(c, m);
+		return l3l2q_consumer_same_handle(c, m);
 	if (l3l2q_unlikely(c->stopped))
 		return l3l2q_consumer_after_stop(c);
 	if (c->tail == c->acquired) {
-		/* First whether the peer has ended: what it published before is seen then. */
+		/* Read before the tail: what the peer published before its end is then seen. */
 		gone = l3l2q_core_gone(c->core);
 		ret = l3l2q_consumer_refresh(c);
 		if (l3l2q_unlikely(ret))
 			return ret;
 		if (c->tail == c->acquired)
-			return l3l2q_consumer_nothing(c, gone);
+			return l3l2q_consumer_no_progress(c, gone);
 	}
 	if (l3l2q_likely(c->core->memory == L3L2Q_MEMORY_CACHED))
-		desc = l3l2q_consumer_copy(c);
-	else /* by as few reads as can be: each is a trip to the device */
+		desc = l3l2q_consumer_read_desc(c);
+	else /* few wide reads: each one is a round trip to the device */
 		l3l2q_copy_from(c->core->path, &desc, &c->ring[c->acquired & c->mask],
 				sizeof(desc));
-	return l3l2q_consumer_judge(c, desc, m);
+	return l3l2q_consumer_validate_desc(c, desc, m);
 }
 
-L3L2Q_SLOW int l3l2q_consumer_unexpected(struct l3l2q_consumer *c,
-					 struct l3l2q_desc desc, struct l3l2q_message *m)
+L3L2Q_SLOW int l3l2q_consumer_validate_slow(struct l3l2q_consumer *c,
+					    struct l3l2q_desc desc, struct l3l2q_message *m)
 {
-	return l3l2q_consumer_judge(c, desc, m);
+	return l3l2q_consumer_validate_desc(c, desc, m);
 }
 
 /**
@@ -1534,18 +1541,18 @@ L3L2Q_SLOW int l3l2q_consumer_unexpected(struct l3l2q_consumer *c,
  */
 static inline int l3l2q_core_try_peek(struct l3l2q_consumer *c, struct l3l2q_message *m)
 {
-	int found = l3l2q_consumer_look(c);
+	int found = l3l2q_consumer_refresh_fast(c);
 	struct l3l2q_desc desc;
 
 	if (found == -EAGAIN)
 		return found;
 	if (l3l2q_unlikely(!found))
 		return l3l2q_consumer_peek(c, m);
-	desc = l3l2q_consumer_copy(c);
-	if (l3l2q_unlikely(!l3l2q_consumer_expects(c, desc)))
-		return l3l2q_consumer_unexpected(c, desc, m);
-	l3l2q_consumer_take(c, desc, m);
-	l3l2q_consumer_note(c);
+	desc = l3l2q_consumer_read_desc(c);
+	if (l3l2q_unlikely(!l3l2q_consumer_is_expected(c, desc)))
+		return l3l2q_consumer_validate_slow(c, desc, m);
+	l3l2q_consumer_acquire(c, desc, m);
+	l3l2q_consumer_update_readiness(c);
 	return 0;
 }
 
@@ -1562,11 +1569,11 @@ L3L2Q_SLOW int l3l2q_consumer_peek_each(struct l3l2q_consumer *c, struct l3l2q_m
 }
 
 /*
- * Acquire up to @max messages that are as expected and known to be there. In
- * variables of its own: what is written might else be what it goes by.
+ * Acquire up to @max messages that are published and as expected. Works on local copies,
+ * which stores through @m cannot alias.
  */
-static inline int l3l2q_consumer_take_run(struct l3l2q_consumer *c, struct l3l2q_message *m,
-					  int max)
+static inline int l3l2q_consumer_acquire_run(struct l3l2q_consumer *c, struct l3l2q_message *m,
+					     int max)
 {
 	const struct l3l2q_desc *ring = c->ring;
 	const unsigned char *payload = c->payload;
@@ -1579,7 +1586,7 @@ static inline int l3l2q_consumer_take_run(struct l3l2q_consumer *c, struct l3l2q
 	for (n = 0; n < max; n++, at++) {
 		struct l3l2q_desc desc = l3l2q_desc_copy(&ring[at & mask]);
 
-		if (l3l2q_unlikely(!l3l2q_desc_expected(desc, at + 1, base + cursor, arena_end)))
+		if (l3l2q_unlikely(!l3l2q_desc_is_expected(desc, at + 1, base + cursor, arena_end)))
 			break;
 		l3l2q_held_fill(&held[at & held_mask], desc, cursor, payload, m++);
 		cursor += desc.payload_nbytes;
@@ -1600,32 +1607,37 @@ static inline int l3l2q_consumer_take_run(struct l3l2q_consumer *c, struct l3l2q
 static inline int l3l2q_core_peek_batch(struct l3l2q_consumer *c, struct l3l2q_message *m,
 					int max)
 {
-	int n, ret = l3l2q_consumer_look(c);
-	__u64 known;
+	int n, ret = l3l2q_consumer_refresh_fast(c);
+	__u32 news;
 
 	if (ret == -EAGAIN)
 		return ret;
 	if (l3l2q_unlikely(!ret))
 		return l3l2q_consumer_peek_each(c, m, max);
-	known = c->tail - c->acquired;
-	if (known > c->window - (c->acquired - c->head))
-		known = c->window - (c->acquired - c->head);
-	if ((__u64)max > known)
-		max = (int)known;
+	if ((__u64)max > c->window - (c->acquired - c->head))
+		max = (int)(c->window - (c->acquired - c->head));
+	if (c->tail - c->acquired < (__u64)max) {
+		news = l3l2q_load_counter(c->tail_counter) - (__u32)c->tail;
+		if (l3l2q_unlikely(news > c->mask + 1 - (c->tail - c->published)))
+			return l3l2q_consumer_peek_each(c, m, max);
+		c->tail += news;
+		if (c->tail - c->acquired < (__u64)max)
+			max = (int)(c->tail - c->acquired);
+	}
 	for (n = 0;; n++) {
-		n += l3l2q_consumer_take_run(c, m + n, max - n);
+		n += l3l2q_consumer_acquire_run(c, m + n, max - n);
 		if (l3l2q_likely(n == max))
 			break;
-		/* one that is not as expected, by another copy */
+		/* The slow path decides, by another copy of the descriptor. */
 		ret = l3l2q_consumer_peek(c, m + n);
 		if (ret || c->stopped)
 			return ret ? n ? n : ret : n + 1;
 	}
-	l3l2q_consumer_note(c);
+	l3l2q_consumer_update_readiness(c);
 	return n;
 }
 
-/* Where the consumer is, to go back to. */
+/* The cursor before a peek. */
 struct l3l2q_bookmark {
 	__u64 cursor;
 	__u64 base;
@@ -1644,12 +1656,12 @@ static inline void l3l2q_core_unpeek(struct l3l2q_consumer *c, struct l3l2q_book
 	c->acquired--;
 	c->cursor = mark.cursor;
 	c->base = mark.base;
-	l3l2q_consumer_note(c);
+	l3l2q_consumer_update_readiness(c);
 	l3l2q_full_barrier();
 	c->self_kick |= l3l2q_core_wants_self_kick(c->core, L3L2Q_EVENT_IN);
 }
 
-/* Is the handle what was acquired, and not marked as done? */
+/* True if the handle equals the private copy and was not released yet. */
 static inline int l3l2q_consumer_matches(const struct l3l2q_consumer *c,
 					 const struct l3l2q_held *held,
 					 const struct l3l2q_message *m)
@@ -1661,7 +1673,7 @@ static inline int l3l2q_consumer_matches(const struct l3l2q_consumer *c,
 							   held->nbytes));
 }
 
-/* The cached copy that a handle stands for, or NULL. */
+/* The private copy that belongs to a handle, or NULL. */
 static inline struct l3l2q_held *l3l2q_consumer_find(struct l3l2q_consumer *c,
 						     const struct l3l2q_message *m)
 {
@@ -1676,24 +1688,24 @@ static inline struct l3l2q_held *l3l2q_consumer_find(struct l3l2q_consumer *c,
  * l3l2q_core_read_into() - copy a held message's body out
  * @c: the consumer
  * @m: the handle
- * @to: where to; NULL exactly if the message has no body
+ * @to: destination; NULL exactly if the message has no body
  * @capacity: bytes at @to
  *
- * Return: 0; -EINVAL for a stale handle or a NULL that should not be or the
- * reverse; -EMSGSIZE if @capacity is too small; none of them poisons.
+ * Return: 0; -EINVAL for a stale handle, for NULL with a body, or for a buffer without
+ * one; -EMSGSIZE if @capacity is too small. None of them poisons.
  */
 static inline int l3l2q_core_read_into(struct l3l2q_consumer *c,
 				       const struct l3l2q_message *m,
 				       void *to, __u64 capacity)
 {
 	const struct l3l2q_held *held;
-	int ret = l3l2q_core_can_receive(c->core);
+	int ret = l3l2q_core_check_receive(c->core);
 
 	if (l3l2q_unlikely(ret))
 		return ret;
 	held = l3l2q_consumer_find(c, m);
 	if (l3l2q_unlikely(!held || !to != !held->nbytes)) {
-		ret = l3l2q_core_live(c->core);
+		ret = l3l2q_core_status(c->core);
 		return ret ? ret : -EINVAL;
 	}
 	if (l3l2q_unlikely(capacity < held->nbytes))
@@ -1706,37 +1718,37 @@ static inline int l3l2q_core_read_into(struct l3l2q_consumer *c,
 	return 0;
 }
 
-L3L2Q_SLOW int l3l2q_consumer_refuse(struct l3l2q_consumer *c)
+L3L2Q_SLOW int l3l2q_consumer_reject_handle(struct l3l2q_consumer *c)
 {
-	int ret = l3l2q_core_can_receive(c->core);
+	int ret = l3l2q_core_check_receive(c->core);
 
 	return ret ? ret : l3l2q_core_poison(c->core, L3L2Q_ERR_OWNERSHIP, "release",
 					     "not a handle that is held");
 }
 
-/* Mark a message as done; l3l2q_core_retire() tells the peer. */
+/* Mark a message as released; l3l2q_core_retire() publishes the head. */
 static inline int l3l2q_core_complete(struct l3l2q_consumer *c, const struct l3l2q_message *m)
 {
 	struct l3l2q_held *held = l3l2q_consumer_find(c, m);
 
-	if (l3l2q_unlikely(!held || l3l2q_core_can_receive(c->core)))
-		return l3l2q_consumer_refuse(c);
-	if (l3l2q_unlikely(c->odd && l3l2q_core_removed(c->core)))
+	if (l3l2q_unlikely(!held || l3l2q_core_check_receive(c->core)))
+		return l3l2q_consumer_reject_handle(c);
+	if (l3l2q_unlikely(c->slow_path && l3l2q_core_removed(c->core)))
 		return l3l2q_core_remote_abort(c->core, "release");
 	held->released = 1;
-	l3l2q_core_count(&c->bytes, held->nbytes);
+	l3l2q_core_add_count(&c->bytes, held->nbytes);
 	return 0;
 }
 
-/* The head moved: tell the peer, and those of ours whom a full window kept waiting. */
-static inline void l3l2q_consumer_retired(struct l3l2q_consumer *c)
+/* Publish the head, and wake threads of this side that a full window kept waiting. */
+static inline void l3l2q_consumer_publish_head(struct l3l2q_consumer *c)
 {
-	int quiet = c->quiet;
+	int was_full = c->window_full;
 
-	if (quiet)
-		l3l2q_consumer_note(c);
+	if (was_full)
+		l3l2q_consumer_update_readiness(c);
 	l3l2q_consumer_publish(c);
-	if (quiet && !c->quiet)
+	if (was_full && !c->window_full)
 		c->self_kick |= l3l2q_core_wants_self_kick(c->core, L3L2Q_EVENT_IN);
 }
 
@@ -1750,27 +1762,27 @@ static inline void l3l2q_core_retire(struct l3l2q_consumer *c)
 	/* nothing is acquired after STOP */
 	if (l3l2q_unlikely(c->stopped && c->head == c->acquired))
 		c->drained = 1;
-	l3l2q_consumer_retired(c);
+	l3l2q_consumer_publish_head(c);
 }
 
-/* Is it the oldest that is held, and the only one that goes with its release? */
-static inline int l3l2q_consumer_may_release(const struct l3l2q_consumer *c,
-					     const struct l3l2q_message *m)
+/* True if the handle is the oldest one and its release moves the head by one. */
+static inline int l3l2q_consumer_can_release_fast(const struct l3l2q_consumer *c,
+						  const struct l3l2q_message *m)
 {
 	const struct l3l2q_held *held = &c->held[c->head & c->held_mask];
 	const struct l3l2q_held *next = &c->held[(c->head + 1) & c->held_mask];
 
 	return l3l2q_likely(m->seq == c->head + 1 && c->head != c->acquired &&
 			    l3l2q_consumer_matches(c, held, m) &&
-			    (c->head + 1 == c->acquired || !next->released) && !c->odd &&
-			    l3l2q_core_sound(c->core));
+			    (c->head + 1 == c->acquired || !next->released) && !c->slow_path &&
+			    l3l2q_core_is_live(c->core));
 }
 
 static inline void l3l2q_consumer_release_next(struct l3l2q_consumer *c)
 {
-	l3l2q_core_count(&c->bytes, c->held[c->head & c->held_mask].nbytes);
+	l3l2q_core_add_count(&c->bytes, c->held[c->head & c->held_mask].nbytes);
 	c->head++;
-	l3l2q_consumer_retired(c);
+	l3l2q_consumer_publish_head(c);
 }
 
 L3L2Q_SLOW int l3l2q_consumer_release(struct l3l2q_consumer *c, const struct l3l2q_message *m)
@@ -1785,7 +1797,7 @@ L3L2Q_SLOW int l3l2q_consumer_release(struct l3l2q_consumer *c, const struct l3l
 /* Release one message. */
 static inline int l3l2q_core_release(struct l3l2q_consumer *c, const struct l3l2q_message *m)
 {
-	if (l3l2q_unlikely(!l3l2q_consumer_may_release(c, m)))
+	if (l3l2q_unlikely(!l3l2q_consumer_can_release_fast(c, m)))
 		return l3l2q_consumer_release(c, m);
 	l3l2q_consumer_release_next(c);
 	return 0;
@@ -1806,35 +1818,35 @@ static inline int l3l2q_core_release_batch(struct l3l2q_consumer *c,
 	__u64 held_mask = c->held_mask, head = c->head, acquired = c->acquired, bytes = 0;
 	int i = 0, ret = 0;
 
-	if (l3l2q_likely(!c->odd && l3l2q_core_sound(c->core))) {
+	if (l3l2q_likely(!c->slow_path && l3l2q_core_is_live(c->core))) {
 		for (; i < n && head != acquired && m[i].seq == head + 1; i++, head++) {
 			if (!l3l2q_consumer_matches(c, &held[head & held_mask], &m[i]))
 				break;
 			bytes += m[i].nbytes;
 		}
 		c->head = head;
-		l3l2q_core_count(&c->bytes, bytes);
+		l3l2q_core_add_count(&c->bytes, bytes);
 	}
 	if (l3l2q_unlikely(!n))
-		return l3l2q_core_can_receive(c->core);
+		return l3l2q_core_check_receive(c->core);
 	for (; i < n && !ret; i++)
 		ret = l3l2q_core_complete(c, &m[i]);
 	l3l2q_core_retire(c);
 	return ret;
 }
 
-/* @desc: a copy of the descriptor, of which nothing is known, or NULL */
+/* @desc: an unchecked copy of the descriptor, or NULL to read it */
 static inline int l3l2q_consumer_dequeue(struct l3l2q_consumer *c, const struct l3l2q_desc *desc,
 					 struct l3l2q_message *m, void *to, __u64 capacity)
 {
 	struct l3l2q_bookmark mark = l3l2q_core_bookmark(c);
-	int ret = l3l2q_core_can_receive(c->core);
+	int ret = l3l2q_core_check_receive(c->core);
 	struct l3l2q_message next;
 
 	if (!ret && c->acquired != c->head)
 		ret = -EINVAL;
 	if (!ret)
-		ret = desc ? l3l2q_consumer_unexpected(c, *desc, &next)
+		ret = desc ? l3l2q_consumer_validate_slow(c, *desc, &next)
 			   : l3l2q_core_try_peek(c, &next);
 	if (ret)
 		return ret;
@@ -1870,7 +1882,7 @@ L3L2Q_SLOW int l3l2q_consumer_dequeue_this(struct l3l2q_consumer *c, struct l3l2
  * l3l2q_core_try_dequeue() - copy the next message out and release it
  * @c: the consumer
  * @m: result, its data NULL; on failure untouched, but for nbytes with -EMSGSIZE
- * @to: where to; not touched if the message has no body
+ * @to: destination; not touched if the message has no body
  * @capacity: bytes at @to
  *
  * Return: 0; -EMSGSIZE: the message stays first, and @m says how large it is;
@@ -1879,17 +1891,17 @@ L3L2Q_SLOW int l3l2q_consumer_dequeue_this(struct l3l2q_consumer *c, struct l3l2
 static inline int l3l2q_core_try_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m,
 					 void *to, __u64 capacity)
 {
-	int found = l3l2q_consumer_look(c);
+	int found = l3l2q_consumer_refresh_fast(c);
 	struct l3l2q_desc desc;
 
 	if (l3l2q_unlikely(!found || c->acquired != c->head))
 		return l3l2q_consumer_dequeue_any(c, m, to, capacity);
 	if (found == -EAGAIN)
 		return found;
-	desc = l3l2q_consumer_copy(c);
-	if (l3l2q_unlikely(!l3l2q_consumer_fits(c, desc, to, capacity)))
+	desc = l3l2q_consumer_read_desc(c);
+	if (l3l2q_unlikely(!l3l2q_consumer_can_copy_fast(c, desc, to, capacity)))
 		return l3l2q_consumer_dequeue_this(c, desc, m, to, capacity);
-	l3l2q_consumer_move(c, desc, m, to);
+	l3l2q_consumer_copy_and_release(c, desc, m, to);
 	return 0;
 }
 
@@ -1927,7 +1939,7 @@ static inline int l3l2q_spin_start(struct l3l2q_spin *s, const struct l3l2q_core
 	return 0;
 }
 
-/* Once round the loop: the clock is read every 1024 turns. */
+/* True if the time is over. The clock is read every 1024 turns. */
 static inline int l3l2q_spin_expired(struct l3l2q_spin *s)
 {
 	if (s->once)

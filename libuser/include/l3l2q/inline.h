@@ -57,91 +57,91 @@ int l3l2q_call_try_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m, vo
 #undef L3L2Q_STRING
 
 /* Wake the threads that sleep for what was done; @ret is passed through. */
-int l3l2q_producer_settle(struct l3l2q_producer *p, int ret);
-int l3l2q_consumer_settle(struct l3l2q_consumer *c, int ret);
+int l3l2q_producer_finish(struct l3l2q_producer *p, int ret);
+int l3l2q_consumer_finish(struct l3l2q_consumer *c, int ret);
 
 /* Publish what was appended, unless a batch is open. */
-static inline __attribute__((always_inline)) int l3l2q_inline_placed(struct l3l2q_producer *p)
+static inline __attribute__((always_inline)) int l3l2q_inline_publish(struct l3l2q_producer *p)
 {
 	if (p->batching)
 		return 0;
 	l3l2q_core_publish(p);
-	return l3l2q_likely(!p->kick) ? 0 : l3l2q_producer_settle(p, 0);
+	return l3l2q_likely(!p->kick) ? 0 : l3l2q_producer_finish(p, 0);
 }
 
 L3L2Q_INLINE int l3l2q_try_enqueue(struct l3l2q_producer *p, uint32_t opcode,
 				   const void *body, size_t nbytes)
 {
-	if (l3l2q_unlikely(!l3l2q_opcode_ordinary(opcode) || !body != !nbytes))
+	if (l3l2q_unlikely(!l3l2q_opcode_is_message(opcode) || !body != !nbytes))
 		return l3l2q_call_try_enqueue(p, opcode, body, nbytes);
-	if (!l3l2q_producer_can(p, nbytes))
-		return l3l2q_producer_stuck(p, nbytes) ? -EAGAIN :
+	if (!l3l2q_producer_fits_fast(p, nbytes))
+		return l3l2q_producer_still_blocked(p, nbytes) ? -EAGAIN :
 		       l3l2q_call_try_enqueue(p, opcode, body, nbytes);
 	if (nbytes)
 		__builtin_memcpy(l3l2q_producer_body(p, nbytes), body, nbytes);
-	l3l2q_producer_put(p, opcode, nbytes);
-	return l3l2q_inline_placed(p);
+	l3l2q_producer_append(p, opcode, nbytes);
+	return l3l2q_inline_publish(p);
 }
 
 L3L2Q_INLINE int l3l2q_try_reserve(struct l3l2q_producer *p, size_t nbytes,
 				   struct l3l2q_reservation *span)
 {
-	if (!l3l2q_producer_can(p, nbytes))
-		return l3l2q_producer_stuck(p, nbytes) ? -EAGAIN :
+	if (!l3l2q_producer_fits_fast(p, nbytes))
+		return l3l2q_producer_still_blocked(p, nbytes) ? -EAGAIN :
 		       l3l2q_call_try_reserve(p, nbytes, span);
-	l3l2q_producer_hand_out(p, nbytes, l3l2q_producer_body(p, nbytes), span);
+	l3l2q_producer_grant(p, nbytes, l3l2q_producer_body(p, nbytes), span);
 	return 0;
 }
 
 L3L2Q_INLINE int l3l2q_commit(struct l3l2q_producer *p,
 			      const struct l3l2q_reservation *span, uint32_t opcode)
 {
-	if (l3l2q_unlikely(!l3l2q_producer_may_commit(p, span, opcode)))
+	if (l3l2q_unlikely(!l3l2q_producer_can_commit_fast(p, span, opcode)))
 		return l3l2q_call_commit(p, span, opcode);
-	l3l2q_producer_put_span(p, span, opcode);
-	return l3l2q_inline_placed(p);
+	l3l2q_producer_append_span(p, span, opcode);
+	return l3l2q_inline_publish(p);
 }
 
 L3L2Q_INLINE int l3l2q_try_peek(struct l3l2q_consumer *c, struct l3l2q_message *m)
 {
-	int found = l3l2q_consumer_look(c);
+	int found = l3l2q_consumer_refresh_fast(c);
 	struct l3l2q_desc desc;
 
 	if (found == -EAGAIN)
 		return found;
 	if (l3l2q_unlikely(!found))
 		return l3l2q_call_try_peek(c, m);
-	desc = l3l2q_consumer_copy(c);
-	if (l3l2q_unlikely(!l3l2q_consumer_expects(c, desc)))
+	desc = l3l2q_consumer_read_desc(c);
+	if (l3l2q_unlikely(!l3l2q_consumer_is_expected(c, desc)))
 		return l3l2q_call_try_peek(c, m); /* it makes a copy of its own */
-	l3l2q_consumer_take(c, desc, m);
-	l3l2q_consumer_note(c);
+	l3l2q_consumer_acquire(c, desc, m);
+	l3l2q_consumer_update_readiness(c);
 	return 0;
 }
 
 L3L2Q_INLINE int l3l2q_release(struct l3l2q_consumer *c, const struct l3l2q_message *m)
 {
-	if (l3l2q_unlikely(!l3l2q_consumer_may_release(c, m)))
+	if (l3l2q_unlikely(!l3l2q_consumer_can_release_fast(c, m)))
 		return l3l2q_call_release(c, m);
 	l3l2q_consumer_release_next(c);
-	return l3l2q_likely(!(c->kick | c->self_kick)) ? 0 : l3l2q_consumer_settle(c, 0);
+	return l3l2q_likely(!(c->kick | c->self_kick)) ? 0 : l3l2q_consumer_finish(c, 0);
 }
 
 L3L2Q_INLINE int l3l2q_try_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m,
 				   void *body, size_t capacity)
 {
-	int found = l3l2q_consumer_look(c);
+	int found = l3l2q_consumer_refresh_fast(c);
 	struct l3l2q_desc desc;
 
 	if (l3l2q_unlikely(!found || c->acquired != c->head))
 		return l3l2q_call_try_dequeue(c, m, body, capacity);
 	if (found == -EAGAIN)
 		return found;
-	desc = l3l2q_consumer_copy(c);
-	if (l3l2q_unlikely(!l3l2q_consumer_fits(c, desc, body, capacity)))
+	desc = l3l2q_consumer_read_desc(c);
+	if (l3l2q_unlikely(!l3l2q_consumer_can_copy_fast(c, desc, body, capacity)))
 		return l3l2q_call_try_dequeue(c, m, body, capacity);
-	l3l2q_consumer_move(c, desc, m, body);
-	return l3l2q_likely(!c->kick) ? 0 : l3l2q_consumer_settle(c, 0);
+	l3l2q_consumer_copy_and_release(c, desc, m, body);
+	return l3l2q_likely(!c->kick) ? 0 : l3l2q_consumer_finish(c, 0);
 }
 
 #ifdef __cplusplus
