@@ -106,6 +106,8 @@ static inline __u64 l3l2q_ticks(void)
  * @removed: word that is non-zero once the memory is gone, or NULL
  * @gone: word of L3L2Q_GONE_* that becomes non-zero when the peer ends; points to
  *	@never_gone if only the abort flag reports that
+ * @tx_end: the producer's copy of @gone, which an error replaces by @failing; or NULL
+ * @rx_end: the consumer's
  * @control: own readiness words, or NULL on polled memory. Private memory if the
  *	peer can write the shared words
  * @armed: own armed word, which the peer reads and clears; NULL on polled memory
@@ -126,6 +128,8 @@ struct l3l2q_core {
 	unsigned char *counters;
 	const __u32 *removed;
 	const __u32 *gone;
+	const __u32 **tx_end;
+	const __u32 **rx_end;
 	struct l3l2q_control *control;
 	__u32 *armed;
 	const __u32 *peer_armed;
@@ -210,10 +214,10 @@ static inline int l3l2q_core_status(const struct l3l2q_core *core)
 }
 
 /* True if neither side has ended, so that the fast paths may be taken. */
-static inline int l3l2q_core_is_live(const struct l3l2q_core *core)
+static inline int l3l2q_end_is_clear(const __u32 *const *end)
 {
-	return l3l2q_likely(!(__atomic_load_n(&core->error.kind, __ATOMIC_ACQUIRE) |
-			      __atomic_load_n(core->gone, __ATOMIC_ACQUIRE)));
+	return l3l2q_likely(!__atomic_load_n(__atomic_load_n(end, __ATOMIC_ACQUIRE),
+					     __ATOMIC_ACQUIRE));
 }
 
 /* True if the memory is cached and cannot be removed. */
@@ -275,6 +279,16 @@ static inline int l3l2q_core_peer_gone(const struct l3l2q_core *core)
 	       (core->memory != L3L2Q_MEMORY_CACHED && flag == -1);
 }
 
+/* Make the first error visible, which its recorder has described. */
+static inline void l3l2q_core_show_error(struct l3l2q_core *core, __u32 kind)
+{
+	__atomic_store_n(&core->error.kind, kind, __ATOMIC_RELEASE);
+	if (core->tx_end)
+		__atomic_store_n(core->tx_end, &core->failing, __ATOMIC_RELEASE);
+	if (core->rx_end)
+		__atomic_store_n(core->rx_end, &core->failing, __ATOMIC_RELEASE);
+}
+
 /* True if the caller is the first to record an error. Later errors are dropped. */
 static inline int l3l2q_core_claim_error(struct l3l2q_core *core, const char *op,
 					 const char *message)
@@ -290,7 +304,7 @@ static inline int l3l2q_core_set_error(struct l3l2q_core *core, __u32 kind,
 				       const char *op, const char *message)
 {
 	if (l3l2q_core_claim_error(core, op, message))
-		__atomic_store_n(&core->error.kind, kind, __ATOMIC_RELEASE);
+		l3l2q_core_show_error(core, kind);
 	return l3l2q_core_errno(kind);
 }
 
@@ -306,7 +320,7 @@ static inline int l3l2q_core_abort(struct l3l2q_core *core, __u32 kind,
 
 	l3l2q_core_store(core, l3l2q_core_counter(core, flag), 1);
 	if (first)
-		__atomic_store_n(&core->error.kind, kind, __ATOMIC_RELEASE);
+		l3l2q_core_show_error(core, kind);
 	return l3l2q_core_errno(kind);
 }
 
@@ -468,8 +482,8 @@ static inline int l3l2q_core_set_memory(struct l3l2q_core *core, __u32 memory)
  * @tail_counter: shared, ours to write
  * @starts: for each slot in flight, the cursor its body starts at
  * @payload: first byte of the payload range
- * @arena_offset: of own arena in it
- * @arena_end: the same, of its end
+ * @arena_end: end of own arena in it
+ * @end: a word that is 0 until one of the sides ends
  * @mask: depth - 1
  * @tail: messages placed
  * @head: messages the peer was last seen to have released
@@ -485,6 +499,7 @@ static inline int l3l2q_core_set_memory(struct l3l2q_core *core, __u32 memory)
  * @reserved: a reservation is active
  * @blocked: @need_head and @need_bytes are valid and @need_head is in the control page
  * @head_counter: shared, the peer's
+ * @arena_offset: of own arena in the payload range
  * @bytes: in bodies placed
  * @published_bytes: in bodies that the peer can see
  * @ask_at: l3l2q_ticks() from which on a full queue makes the library ask the kernel
@@ -502,8 +517,8 @@ struct l3l2q_producer {
 	__s32 *tail_counter;
 	__u64 *starts;
 	unsigned char *payload;
-	__u64 arena_offset;
 	__u64 arena_end;
+	const __u32 *end;
 	__u64 mask;
 
 	__u64 tail;
@@ -520,6 +535,7 @@ struct l3l2q_producer {
 	__u8 blocked;
 
 	const __s32 *head_counter;
+	__u64 arena_offset;
 	__u64 bytes;
 	__u64 published_bytes;
 	__u64 ask_at;
@@ -555,6 +571,8 @@ static inline void l3l2q_core_producer_init(struct l3l2q_producer *p,
 	p->arena_end = p->arena_offset + (input ? l->input_arena_bytes : l->output_arena_bytes);
 	p->base = p->arena_offset;
 	p->ask_at = L3L2Q_ASK_NEVER;
+	p->end = core->failing ? &core->failing : core->gone;
+	core->tx_end = &p->end;
 }
 
 /* ---- producer: fast paths ---------------------------------------------- */
@@ -566,7 +584,7 @@ static inline void l3l2q_core_producer_init(struct l3l2q_producer *p,
 static inline int l3l2q_producer_fits_fast(const struct l3l2q_producer *p, __u64 nbytes)
 {
 	return l3l2q_likely(nbytes < p->bound - p->cursor && p->tail - p->head <= p->mask &&
-			    !p->reserved && l3l2q_core_is_live(p->core));
+			    !p->reserved && l3l2q_end_is_clear(&p->end));
 }
 
 /*
@@ -577,7 +595,7 @@ static inline int l3l2q_producer_still_blocked(const struct l3l2q_producer *p, _
 {
 	return p->blocked && p->head < p->need_head && nbytes >= p->need_bytes &&
 	       nbytes <= p->arena_end - p->arena_offset && !p->reserved &&
-	       l3l2q_core_is_plain(p->core) && l3l2q_core_is_live(p->core) &&
+	       l3l2q_core_is_plain(p->core) && l3l2q_end_is_clear(&p->end) &&
 	       l3l2q_load_counter(p->head_counter) == (__u32)p->head && l3l2q_ticks() < p->ask_at;
 }
 
@@ -1030,7 +1048,7 @@ static inline int l3l2q_producer_can_commit_fast(const struct l3l2q_producer *p,
 {
 	return l3l2q_likely(span->nbytes < p->bound - p->cursor && l3l2q_opcode_is_message(opcode) &&
 			    l3l2q_producer_is_span(p, span, l3l2q_producer_body(p, span->nbytes)) &&
-			    l3l2q_core_is_live(p->core));
+			    l3l2q_end_is_clear(&p->end));
 }
 
 static inline void l3l2q_producer_append_span(struct l3l2q_producer *p,
@@ -1097,6 +1115,7 @@ struct l3l2q_held {
  * @window_full: messages may be there that are not reported as readable before a release
  * @slow_path: every message takes the slow path: STOP was acquired, or the memory is
  *	not cached or can be removed
+ * @end: a word that is 0 until one of the sides ends
  * @arena_offset: of the peer's arena in the payload range
  * @bytes: in bodies released
  * @ask_at: l3l2q_ticks() from which on an empty queue makes the library ask whether the
@@ -1131,6 +1150,7 @@ struct l3l2q_consumer {
 	__u8 window_full;
 	__u8 slow_path;
 
+	const __u32 *end;
 	__u64 arena_offset;
 	__u64 bytes;
 	__u64 ask_at;
@@ -1205,6 +1225,8 @@ static inline int l3l2q_core_consumer_init(struct l3l2q_consumer *c,
 	c->window = (__u32)window;
 	c->slow_path = !l3l2q_core_is_plain(core);
 	c->ask_at = core->flag_tells ? 0 : L3L2Q_ASK_NEVER;
+	c->end = core->failing ? &core->failing : core->gone;
+	core->rx_end = &c->end;
 	/* Never derive readiness from the own head counter: the peer may be able to write it. */
 	l3l2q_consumer_store_readiness(c, 0, L3L2Q_CONSUMER_SEEN);
 	return 0;
@@ -1299,14 +1321,15 @@ static inline int l3l2q_consumer_refresh_fast(struct l3l2q_consumer *c)
 	__u32 news;
 
 	if (l3l2q_unlikely(c->acquired - c->head >= c->window || c->slow_path ||
-			   !l3l2q_core_is_live(c->core)))
+			   !l3l2q_end_is_clear(&c->end)))
 		return 0;
 	if (c->acquired != c->tail)
 		return 1;
 	news = l3l2q_load_counter(c->tail_counter) - (__u32)c->tail;
+	if (!news && l3l2q_likely(c->ask_at))
+		return l3l2q_ticks() < c->ask_at ? -EAGAIN : 0;
 	if (!news)
-		return l3l2q_ticks() < c->ask_at ||
-		       (c->core->flag_tells && !l3l2q_core_peer_aborted(c->core)) ? -EAGAIN : 0;
+		return c->core->flag_tells && !l3l2q_core_peer_aborted(c->core) ? -EAGAIN : 0;
 	if (l3l2q_unlikely(news > c->mask + 1 - (c->tail - c->published)))
 		return 0;
 	c->tail += news;
@@ -1775,7 +1798,7 @@ static inline int l3l2q_consumer_can_release_fast(const struct l3l2q_consumer *c
 	return l3l2q_likely(m->seq == c->head + 1 && c->head != c->acquired &&
 			    l3l2q_consumer_matches(c, held, m) &&
 			    (c->head + 1 == c->acquired || !next->released) && !c->slow_path &&
-			    l3l2q_core_is_live(c->core));
+			    l3l2q_end_is_clear(&c->end));
 }
 
 static inline void l3l2q_consumer_release_next(struct l3l2q_consumer *c)
@@ -1818,7 +1841,7 @@ static inline int l3l2q_core_release_batch(struct l3l2q_consumer *c,
 	__u64 held_mask = c->held_mask, head = c->head, acquired = c->acquired, bytes = 0;
 	int i = 0, ret = 0;
 
-	if (l3l2q_likely(!c->slow_path && l3l2q_core_is_live(c->core))) {
+	if (l3l2q_likely(!c->slow_path && l3l2q_end_is_clear(&c->end))) {
 		for (; i < n && head != acquired && m[i].seq == head + 1; i++, head++) {
 			if (!l3l2q_consumer_matches(c, &held[head & held_mask], &m[i]))
 				break;
