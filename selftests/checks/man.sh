@@ -268,7 +268,7 @@ mkdir "$tree/examples"
 run_examples() {
 	local source program level
 
-	env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES -u MAKELEVEL "${MAKE:-make}" -s lib || return
+	env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES -u MAKELEVEL "${MAKE:-make}" -s lib >/dev/null || return
 	for source in "$tree"/examples/*.c libuser/examples/*.c; do
 		program=$tree/examples/$(basename "$source" .c)
 		for level in -O0 -O2; do
