@@ -1509,4 +1509,24 @@ TEST(peek_batch_waits)
 	close_pair(ep);
 }
 
+/* Messages published since an earlier look belong to the batch. */
+TEST(peek_batch_takes_all_that_is_published)
+{
+	struct l3l2q_attr attr = small;
+	struct l3l2q_message m[4];
+	struct l3l2q_ep *ep[2];
+	int i;
+
+	attr.window = 4;
+	ASSERT_EQ(0, make_pair(ep, &attr));
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, l3l2q_try_enqueue(l3l2q_ep_producer(ep[0]), L3L2Q_OP_DATA, NULL, 0));
+	ASSERT_EQ(0, l3l2q_try_peek(l3l2q_ep_consumer(ep[1]), m));
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, l3l2q_try_enqueue(l3l2q_ep_producer(ep[0]), L3L2Q_OP_DATA, NULL, 0));
+	EXPECT_EQ(3, l3l2q_try_peek_batch(l3l2q_ep_consumer(ep[1]), m + 1, 4));
+	EXPECT_EQ(4, m[3].seq);
+	close_pair(ep);
+}
+
 TEST_HARNESS_MAIN

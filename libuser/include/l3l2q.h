@@ -8,12 +8,12 @@
  *	L3 producer --input-->  L2 consumer
  *	L3 consumer <--output-- L2 producer
  *
- * Return values: 0 (or a count where said) or -errno. Every call can also
+ * Return values: 0 (or a count, where documented) or -errno. Every call can also
  * return the endpoint's first error, which sticks (protocol.md, section 6):
  *
  *	-EPROTO		the region's description was refused
  *	-EBADMSG	the other side broke the protocol
- *	-ESTALE		this side broke it: a stale handle, a second reservation
+ *	-ESTALE		OWNERSHIP: a stale handle, a second reservation
  *	-ECONNABORTED	the other side aborted or died, or the memory was removed
  *	-EIO		this side aborted, or anything else that ends the endpoint
  *
@@ -134,12 +134,12 @@ struct l3l2q_attr {
 #define L3L2Q_ATTR_NUMA		(1u << 0)
 #define L3L2Q_ATTR_SILENT_PEER	(1u << 1)	/* the peer only loads and stores */
 /*
- * The caller knows that CPUs and device see each other's writes to cached memory.
+ * The caller guarantees that processors and device see each other's writes to cached memory.
  * Used by dmabuf, which needs it, and by ascend, which is mapped cached with it
  * and write-combining without; ignored elsewhere.
  */
 #define L3L2Q_ATTR_COHERENT	(1u << 2)
-/* The other end, too, may see device addresses in l3l2q_ep_scalars(). */
+/* Show device addresses to the other end too, see l3l2q_ep_scalars(). */
 #define L3L2Q_ATTR_SHARE_ADDRESSES (1u << 3)
 /* A signal with a handler ends a blocking call with -EINTR; create and attach. */
 #define L3L2Q_ATTR_INTERRUPTIBLE (1u << 4)
@@ -299,7 +299,10 @@ struct l3l2q_ep *l3l2q_consumer_ep(struct l3l2q_consumer *c);
 
 int l3l2q_ep_error_sized(const struct l3l2q_ep *ep, struct l3l2q_error *out, size_t size);
 
-/* Get the first error, or kind L3L2Q_ERR_NONE. Return: 0. */
+/*
+ * Get the first error, or kind L3L2Q_ERR_NONE. Return: 0; -EPERM in a forked child, with
+ * @out filled in as without an error.
+ */
 static inline int l3l2q_ep_error(const struct l3l2q_ep *ep, struct l3l2q_error *out)
 {
 	return l3l2q_ep_error_sized(ep, out, sizeof(*out));
@@ -351,7 +354,7 @@ struct l3l2q_ep_info {
 
 int l3l2q_ep_info_sized(const struct l3l2q_ep *ep, struct l3l2q_ep_info *out, size_t size);
 
-/* Get what an endpoint is. Return: 0. */
+/* Get what an endpoint is. Return: 0; -EPERM in a forked child. */
 static inline int l3l2q_ep_info(const struct l3l2q_ep *ep, struct l3l2q_ep_info *out)
 {
 	return l3l2q_ep_info_sized(ep, out, sizeof(*out));
@@ -390,18 +393,18 @@ struct l3l2q_ep_stats {
 
 int l3l2q_ep_stats_sized(const struct l3l2q_ep *ep, struct l3l2q_ep_stats *out, size_t size);
 
-/* Get the counts; any thread may. Return: 0. */
+/* Get the counts, from any thread. Return: 0; -EPERM in a forked child. */
 static inline int l3l2q_ep_stats(const struct l3l2q_ep *ep, struct l3l2q_ep_stats *out)
 {
 	return l3l2q_ep_stats_sized(ep, out, sizeof(*out));
 }
 
 /**
- * l3l2q_ep_dump() - the state of an endpoint in words, for people
+ * l3l2q_ep_dump() - describe the state of an endpoint in text
  * @text: buffer, always terminated if @size > 0
  *
- * Any thread may; the numbers are exact only while no other thread uses the endpoint.
- * Return: length it would have, as snprintf.
+ * From any thread; the numbers are exact only while no other thread uses the endpoint.
+ * Return: the length of the whole text, as snprintf.
  */
 int l3l2q_ep_dump(const struct l3l2q_ep *ep, char *text, size_t size);
 
@@ -409,7 +412,7 @@ int l3l2q_ep_dump(const struct l3l2q_ep *ep, char *text, size_t size);
 
 /**
  * l3l2q_enqueue() - send a message
- * @opcode: L3L2Q_OP_DATA or L3L2Q_OP_ERROR; STOP has a call of its own
+ * @opcode: L3L2Q_OP_DATA or L3L2Q_OP_ERROR; for STOP see l3l2q_stop()
  * @body: NULL exactly if @nbytes is 0
  *
  * The body is copied once, after it is certain that the message goes through.
@@ -431,8 +434,8 @@ int l3l2q_enqueuev(struct l3l2q_producer *p, uint32_t opcode,
  *
  * One at a time: while it is active, any other enqueue, STOP included, is
  * OWNERSHIP (-ESTALE) and ends the endpoint. In memory that is not cached, write the
- * span by plain aligned stores, no atomic operations; commit sees them off. If the
- * memory was removed meanwhile, commit is -ECONNABORTED.
+ * span by plain aligned stores, no atomic operations; commit drains them. If the
+ * memory was removed meanwhile, commit returns -ECONNABORTED.
  */
 int l3l2q_try_reserve(struct l3l2q_producer *p, size_t nbytes,
 		      struct l3l2q_reservation *span);
@@ -445,8 +448,8 @@ int l3l2q_cancel(struct l3l2q_producer *p, const struct l3l2q_reservation *span)
 /**
  * l3l2q_batch_begin() - hold back what is sent until l3l2q_batch_publish()
  *
- * Then one counter store makes all of it visible and at most one wake-up is
- * sent. A blocking call that finds no room publishes first, so that a batch
+ * Publishing makes all of it visible by one counter store and sends at most one
+ * wake-up. A blocking call that finds no room publishes first, so that a batch
  * larger than the ring goes through; so does l3l2q_wait() for OUT. -EINVAL if a batch
  * is open, or none is.
  */
@@ -461,13 +464,14 @@ int l3l2q_batch_publish(struct l3l2q_producer *p);
  */
 int64_t l3l2q_room(struct l3l2q_producer *p);
 
-/* The largest body that a try form would send now; 0 if none, or none with a body. */
+/* The largest body that a try form would send now; 0 if it would send none. */
 int64_t l3l2q_room_bytes(struct l3l2q_producer *p);
 
 /**
  * l3l2q_stop() - send STOP, the last message of the input
  *
- * Later sends are -ESHUTDOWN at once. L3 only; -EBADMSG, ending the endpoint, on L2.
+ * Later sends return -ESHUTDOWN at once. L3 only: on L2 it returns -EBADMSG and ends the
+ * endpoint.
  */
 int l3l2q_try_stop(struct l3l2q_producer *p);
 int l3l2q_stop(struct l3l2q_producer *p, int64_t timeout_ns);
@@ -496,14 +500,14 @@ int l3l2q_read_into(struct l3l2q_consumer *c, const struct l3l2q_message *m,
 
 /*
  * Give a held message back. A handle that is not held is OWNERSHIP (-ESTALE). Where
- * memory can be removed, what was read in place counts only once release returns 0:
- * if it is -ECONNABORTED, that may have been zeroes.
+ * memory can be removed, bytes that were read in place are valid only if release
+ * returns 0: after -ECONNABORTED they may have been zeroes.
  */
 int l3l2q_release(struct l3l2q_consumer *c, const struct l3l2q_message *m);
 
 /**
  * l3l2q_dequeue() - peek, read_into and release in one
- * @m: result, its data NULL: the body is in @body; m->nbytes of it. Untouched on
+ * @m: result; its data is NULL, the body is in the first m->nbytes of @body. Untouched on
  *	failure, but for m->nbytes with -EMSGSIZE
  *
  * If the body does not fit, or @body is NULL though there is one, -EMSGSIZE, and
@@ -520,7 +524,8 @@ int l3l2q_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m,
  * @m: results; those behind the ones returned are untouched
  * @max: at least 1; with a window of 1 no more than 1 is acquired
  *
- * Blocks until there is one, not until there are @max.
+ * Acquires what is published, up to @max and the window. Blocks while there is no
+ * message, not until there are @max.
  * Return: how many, at least 1, or an error with none acquired. An error behind a
  * good message ends the endpoint at once and is returned by the next call.
  */
@@ -536,7 +541,7 @@ int l3l2q_peek_batch(struct l3l2q_consumer *c, struct l3l2q_message *m, int max,
  */
 int64_t l3l2q_pending(struct l3l2q_consumer *c);
 
-/* Give several back with one counter store and at most one wake-up. */
+/* Give several back, with one counter store and at most one wake-up. */
 int l3l2q_release_batch(struct l3l2q_consumer *c, const struct l3l2q_message *m, int n);
 
 /* 1 once STOP has been released and everything before it, else 0. */
@@ -587,7 +592,7 @@ int l3l2q_eventfd(struct l3l2q_ep *ep, uint32_t kind, int fd);
 /* ---- raw regions, and counters in general ------------------------------ */
 
 /**
- * l3l2q_notify() - change a counter and wake whoever sleeps for it
+ * l3l2q_notify() - change a counter and wake the threads that sleep for it
  * @offset: of the counter in the counter range
  * @op: enum l3l2q_notify_op
  *
@@ -619,9 +624,9 @@ int l3l2q_wait_counter(struct l3l2q_ep *ep, uint64_t offset, uint32_t cmp,
 int l3l2q_payload_write(struct l3l2q_ep *ep, uint64_t offset, const void *from, size_t nbytes);
 int l3l2q_payload_read(struct l3l2q_ep *ep, uint64_t offset, void *to, size_t nbytes);
 
-/* ---- the system call, for those who need it ----------------------------- */
+/* ---- the system call ----------------------------------------------------- */
 
-/* ioctl() that goes on after EINTR and returns 0 or -errno. */
+/* ioctl() that restarts after EINTR and returns 0 or -errno. */
 int l3l2q_ioctl(int fd, unsigned long request, void *arg);
 
 /* The library's version, "MAJOR.MINOR.PATCH". */
