@@ -90,6 +90,59 @@ TEST_F(create, an_unknown_device_is_enodev)
 	EXPECT_EQ(-ENODEV, drv_ioctl(self->ctx, L3L2Q_IOC_QUERY_DEVICE, &device));
 }
 
+TEST_F(create, bad_names_are_refused)
+{
+	CREATE_FAILS(-EINVAL, c->region_version = 0x40000);
+	CREATE_FAILS(-EINVAL, c->region_version = 1);
+	CREATE_FAILS(-EINVAL, c->binding = L3L2Q_BINDING_SPSQ + 1);
+	CREATE_FAILS(-EINVAL, c->binding = UINT_MAX);
+	CREATE_FAILS(-EINVAL, c->identity[0] = 1);
+	CREATE_FAILS(-EINVAL, c->identity[1] = 1);
+	CREATE_FAILS(-EINVAL, c->tag[0] = '\n');
+	CREATE_FAILS(-EINVAL, c->tag[0] = 0x7f);
+	CREATE_FAILS(-EINVAL, c->tag[0] = 0x80);
+	CREATE_FAILS(-EINVAL, memset(c->tag, 'x', sizeof(c->tag)));
+	CREATE_FAILS(-EINVAL, c->tag[1] = 'x');
+	CREATE_FAILS(-EOPNOTSUPP, c->counter_source = 1);
+	CREATE_FAILS(-EOPNOTSUPP, c->counter_source_bytes = 4096);
+}
+
+/* True if fdinfo of @fd has the line. */
+static bool create_shows(int fd, const char *line)
+{
+	char path[64], all[4096];
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	return strstr(drv_read_file(path, all, sizeof(all)), line);
+}
+
+/* Both ends see what the creator said, the longest tag included. */
+TEST_F(create, names_are_shown_to_both_ends)
+{
+	static const char tag[] = "0123456789 abcdef ~!/ 0123456789";
+	struct l3l2q_info info;
+	int fd[2], i;
+
+	memcpy(self->c.tag, tag, L3L2Q_TAG_BYTES - 1);
+	self->c.region_version = 0x30000;
+	fd[0] = drv_create(self->ctx, &self->c);
+	ASSERT_LE(0, fd[0]);
+	fd[1] = drv_open_peer(fd[0]);
+	ASSERT_LE(0, fd[1]);
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, drv_info(fd[i], &info));
+		EXPECT_EQ(0, memcmp(info.tag, self->c.tag, sizeof(info.tag)));
+		EXPECT_EQ(0x30000, info.region_version);
+		EXPECT_EQ(L3L2Q_REGION_V3, info.region.magic_version);
+		EXPECT_EQ(L3L2Q_BINDING_L3Q2, info.binding);
+		EXPECT_EQ(0, info.identity[0] | info.identity[1]);
+		EXPECT_TRUE(create_shows(fd[i], "\nl3l2q-tag:\t0123456789 abcdef ~!/ 012345678\n"));
+		EXPECT_TRUE(create_shows(fd[i], "\nl3l2q-identity:\t0 0\n") ||
+			    create_shows(fd[i], "\nl3l2q-identity:\t0x0 0x0\n"));
+		close(fd[i]);
+	}
+}
+
 TEST_F(create, bad_depth_is_einval)
 {
 	CREATE_FAILS(-EINVAL, c->depth = 3);
