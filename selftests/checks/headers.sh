@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Every public header compiles alone: those of uapi/ in C11 for 64 and 32 bits
-# and in C++17, pedantically; the library's in C11 and C++17. The library
-# exports versioned l3l2q_ names and nothing else.
+# and in C++17, pedantically; the library's in C11 and C++17. A program that uses
+# them compiles at every level with the warnings that users choose, and runs under
+# UBSan. The library exports versioned l3l2q_ names and nothing else.
 
 set -uo pipefail
 
@@ -19,6 +20,10 @@ lib=()
 while read -r f; do
 	lib+=("$f")
 done < <(find libuser/include -name '*.h' 2>/dev/null | LC_ALL=C sort)
+
+levels=(-O0 -O1 -O2 -O3 -Os)
+c_warnings=(-Wconversion -Wsign-conversion -Wundef -Wshadow)
+cxx_warnings=(-Wshadow -Wold-style-cast -Wconversion -Wpedantic)
 
 verdict() {
 	n=$((n + 1))
@@ -41,7 +46,7 @@ try() {
 }
 
 echo 'TAP version 13'
-echo "1..$((${#uapi[@]} * 3 + 2 + ${#lib[@]} * 2 + 1))"
+echo "1..$((${#uapi[@]} * 3 + 2 + ${#lib[@]} * 2 + ${#levels[@]} * 2 + 3 + 1))"
 
 # -m32 without the 32-bit libc: the uapi needs the kernel's headers alone, and
 # those are the same files
@@ -58,6 +63,91 @@ for f in "${lib[@]}"; do
 	try 'C11' "${f#libuser/include/}" gcc -x c -std=c11
 	try 'C++17' "${f#libuser/include/}" g++ -x c++ -std=c++17
 done
+
+# A program in C and C++: arrays with commas as arguments, each inline call, and bodies
+# that wrap, so that a fast path computes addresses at both ends of the arena.
+cat >"$tmp/user.h" <<'EOF'
+#include <l3l2q.h>
+
+static int run(void)
+{
+	struct l3l2q_attr attr = {};
+	struct l3l2q_ep *l3, *l2;
+	struct l3l2q_message m;
+	struct l3l2q_reservation span;
+	char body[64];
+	int fd, i;
+
+	attr.transport = "memfd";
+	attr.depth = 8;
+	attr.input_arena_bytes = attr.output_arena_bytes = 256;
+	attr.window = 4;
+	if (l3l2q_create(&l3, &attr, 0))
+		return 2;
+	fd = l3l2q_open_peer(l3);
+	if (fd < 0 || l3l2q_attach(&l2, fd, &attr, 0))
+		return 3;
+	for (i = 0; i < 100; i++) {
+		if (SEND(l3l2q_ep_producer(l3)) ||
+		    l3l2q_try_reserve(l3l2q_ep_producer(l3), 40, &span) ||
+		    l3l2q_commit(l3l2q_ep_producer(l3), &span, L3L2Q_OP_DATA) ||
+		    l3l2q_try_dequeue(l3l2q_ep_consumer(l2), &m, body, sizeof(body)) ||
+		    l3l2q_try_peek(l3l2q_ep_consumer(l2), &m) ||
+		    l3l2q_release(l3l2q_ep_consumer(l2), &m))
+			return 4;
+	}
+	l3l2q_close(l2);
+	l3l2q_close(l3);
+	return 0;
+}
+
+int main(void)
+{
+	return run();
+}
+EOF
+{
+	echo '#define SEND(p) l3l2q_try_enqueue(p, L3L2Q_OP_DATA, (const char[]){ 1, 2, 3 }, 3)'
+	sed 's/= {};/= { 0 };/' "$tmp/user.h"
+} >"$tmp/user.c"
+{
+	echo 'static const char bytes[] = { 1, 2, 3 };'
+	echo '#define SEND(p) l3l2q_try_enqueue(p, L3L2Q_OP_DATA, bytes, sizeof(bytes))'
+	cat "$tmp/user.h"
+} >"$tmp/user.cc"
+
+# compile NAME COMPILER FLAGS...: of a program of a user's
+compile() {
+	local name=$1
+	shift
+
+	"$@" -Wall -Wextra -Werror -Iuapi -Ilibuser/include >"$tmp/err" 2>&1
+	verdict $? "a user's program: $name"
+}
+for level in "${levels[@]}"; do
+	compile "C11, $level" gcc -std=gnu11 "$level" "${c_warnings[@]}" -c -o "$tmp/user.o" "$tmp/user.c"
+	compile "C++17, $level" g++ -std=c++17 "$level" "${cxx_warnings[@]}" -Wuseless-cast -c -o "$tmp/user.o" \
+		"$tmp/user.cc"
+done
+# sanitized NAME COMPILER FLAGS...: compiled, and run over memfd
+sanitized() {
+	local name=$1
+	shift
+
+	if ! command -v "$1" >/dev/null; then
+		n=$((n + 1))
+		echo "ok $n a user's program under UBSan: $name # SKIP $1 is not installed"
+		return
+	fi
+	{
+		"$@" -O2 -fsanitize=undefined -fno-sanitize-recover=all -Wall -Wextra -Werror -Iuapi -Ilibuser/include \
+			-o "$tmp/user" build/lib/libl3l2q.a -lpthread && timeout 60 "$tmp/user"
+	} >"$tmp/err" 2>&1
+	verdict $? "a user's program under UBSan: $name"
+}
+sanitized 'C11, gcc' gcc -std=gnu11 "${c_warnings[@]}" "$tmp/user.c"
+sanitized 'C11, clang' clang -std=gnu11 "${c_warnings[@]}" "$tmp/user.c"
+sanitized 'C++17, clang' clang++ -std=c++17 "${cxx_warnings[@]}" "$tmp/user.cc"
 
 so=build/lib/libl3l2q.so.1
 if [ -e $so ]; then
