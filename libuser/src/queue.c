@@ -474,3 +474,15 @@ L3L2Q_API int l3l2q_drained(const struct l3l2q_consumer *c)
 {
 	return c->drained;
 }
+
+/* ---- for inline.h ------------------------------------------------------- */
+
+#define FOR_INLINE(name) \
+	extern __typeof__(name) name##_slow __attribute__((alias(#name), visibility("default")))
+
+FOR_INLINE(l3l2q_try_enqueue);
+FOR_INLINE(l3l2q_try_reserve);
+FOR_INLINE(l3l2q_commit);
+FOR_INLINE(l3l2q_try_peek);
+FOR_INLINE(l3l2q_release);
+FOR_INLINE(l3l2q_try_dequeue);

@@ -34,27 +34,20 @@ extern const unsigned char l3l2q_layout_1;
 static const unsigned char *const l3l2q_layout_needed __attribute__((used)) = &l3l2q_layout_1;
 
 /*
- * The library's functions by names of their own, since the names in l3l2q.h are
- * defined below.
+ * The library's functions by names of their own, since the names in l3l2q.h are defined
+ * below. Clang does not inline a function that calls itself by another name, so these
+ * are symbols, not labels.
  */
-#define L3L2Q_LIBRARY(name) __asm__(L3L2Q_PREFIX(__USER_LABEL_PREFIX__) #name)
-#define L3L2Q_PREFIX(prefix) L3L2Q_STRING(prefix)
-#define L3L2Q_STRING(x) #x
-int l3l2q_call_try_enqueue(struct l3l2q_producer *p, uint32_t opcode, const void *body,
-			   size_t nbytes) L3L2Q_LIBRARY(l3l2q_try_enqueue);
-int l3l2q_call_try_reserve(struct l3l2q_producer *p, size_t nbytes,
-			   struct l3l2q_reservation *span) L3L2Q_LIBRARY(l3l2q_try_reserve);
-int l3l2q_call_commit(struct l3l2q_producer *p, const struct l3l2q_reservation *span,
-		      uint32_t opcode) L3L2Q_LIBRARY(l3l2q_commit);
-int l3l2q_call_try_peek(struct l3l2q_consumer *c, struct l3l2q_message *m)
-			L3L2Q_LIBRARY(l3l2q_try_peek);
-int l3l2q_call_release(struct l3l2q_consumer *c, const struct l3l2q_message *m)
-		       L3L2Q_LIBRARY(l3l2q_release);
-int l3l2q_call_try_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m, void *body,
-			   size_t capacity) L3L2Q_LIBRARY(l3l2q_try_dequeue);
-#undef L3L2Q_LIBRARY
-#undef L3L2Q_PREFIX
-#undef L3L2Q_STRING
+int l3l2q_try_enqueue_slow(struct l3l2q_producer *p, uint32_t opcode, const void *body,
+			   size_t nbytes);
+int l3l2q_try_reserve_slow(struct l3l2q_producer *p, size_t nbytes,
+			   struct l3l2q_reservation *span);
+int l3l2q_commit_slow(struct l3l2q_producer *p, const struct l3l2q_reservation *span,
+		      uint32_t opcode);
+int l3l2q_try_peek_slow(struct l3l2q_consumer *c, struct l3l2q_message *m);
+int l3l2q_release_slow(struct l3l2q_consumer *c, const struct l3l2q_message *m);
+int l3l2q_try_dequeue_slow(struct l3l2q_consumer *c, struct l3l2q_message *m, void *body,
+			   size_t capacity);
 
 /* Wake the threads that sleep for what was done; @ret is passed through. */
 int l3l2q_producer_finish(struct l3l2q_producer *p, int ret);
@@ -73,10 +66,10 @@ L3L2Q_INLINE int l3l2q_try_enqueue(struct l3l2q_producer *p, uint32_t opcode,
 				   const void *body, size_t nbytes)
 {
 	if (l3l2q_unlikely(!l3l2q_opcode_is_message(opcode) || !body != !nbytes))
-		return l3l2q_call_try_enqueue(p, opcode, body, nbytes);
+		return l3l2q_try_enqueue_slow(p, opcode, body, nbytes);
 	if (!l3l2q_producer_fits_fast(p, nbytes))
 		return l3l2q_producer_still_blocked(p, nbytes) ? -EAGAIN :
-		       l3l2q_call_try_enqueue(p, opcode, body, nbytes);
+		       l3l2q_try_enqueue_slow(p, opcode, body, nbytes);
 	if (nbytes)
 		__builtin_memcpy(l3l2q_producer_body(p, nbytes), body, nbytes);
 	l3l2q_producer_append(p, opcode, nbytes);
@@ -88,7 +81,7 @@ L3L2Q_INLINE int l3l2q_try_reserve(struct l3l2q_producer *p, size_t nbytes,
 {
 	if (!l3l2q_producer_fits_fast(p, nbytes))
 		return l3l2q_producer_still_blocked(p, nbytes) ? -EAGAIN :
-		       l3l2q_call_try_reserve(p, nbytes, span);
+		       l3l2q_try_reserve_slow(p, nbytes, span);
 	l3l2q_producer_grant(p, nbytes, l3l2q_producer_body(p, nbytes), span);
 	return 0;
 }
@@ -97,7 +90,7 @@ L3L2Q_INLINE int l3l2q_commit(struct l3l2q_producer *p,
 			      const struct l3l2q_reservation *span, uint32_t opcode)
 {
 	if (l3l2q_unlikely(!l3l2q_producer_can_commit_fast(p, span, opcode)))
-		return l3l2q_call_commit(p, span, opcode);
+		return l3l2q_commit_slow(p, span, opcode);
 	l3l2q_producer_append_span(p, span, opcode);
 	return l3l2q_inline_publish(p);
 }
@@ -110,10 +103,10 @@ L3L2Q_INLINE int l3l2q_try_peek(struct l3l2q_consumer *c, struct l3l2q_message *
 	if (found == -EAGAIN)
 		return found;
 	if (l3l2q_unlikely(!found))
-		return l3l2q_call_try_peek(c, m);
+		return l3l2q_try_peek_slow(c, m);
 	desc = l3l2q_consumer_read_desc(c);
 	if (l3l2q_unlikely(!l3l2q_consumer_is_expected(c, desc)))
-		return l3l2q_call_try_peek(c, m); /* it makes a copy of its own */
+		return l3l2q_try_peek_slow(c, m); /* it makes a copy of its own */
 	l3l2q_consumer_acquire(c, desc, m);
 	l3l2q_consumer_update_readiness(c);
 	return 0;
@@ -122,7 +115,7 @@ L3L2Q_INLINE int l3l2q_try_peek(struct l3l2q_consumer *c, struct l3l2q_message *
 L3L2Q_INLINE int l3l2q_release(struct l3l2q_consumer *c, const struct l3l2q_message *m)
 {
 	if (l3l2q_unlikely(!l3l2q_consumer_can_release_fast(c, m)))
-		return l3l2q_call_release(c, m);
+		return l3l2q_release_slow(c, m);
 	l3l2q_consumer_release_next(c);
 	return l3l2q_likely(!(c->kick | c->self_kick)) ? 0 : l3l2q_consumer_finish(c, 0);
 }
@@ -134,12 +127,12 @@ L3L2Q_INLINE int l3l2q_try_dequeue(struct l3l2q_consumer *c, struct l3l2q_messag
 	struct l3l2q_desc desc;
 
 	if (l3l2q_unlikely(!found || c->acquired != c->head))
-		return l3l2q_call_try_dequeue(c, m, body, capacity);
+		return l3l2q_try_dequeue_slow(c, m, body, capacity);
 	if (found == -EAGAIN)
 		return found;
 	desc = l3l2q_consumer_read_desc(c);
 	if (l3l2q_unlikely(!l3l2q_consumer_can_copy_fast(c, desc, body, capacity)))
-		return l3l2q_call_try_dequeue(c, m, body, capacity);
+		return l3l2q_try_dequeue_slow(c, m, body, capacity);
 	l3l2q_consumer_copy_and_release(c, desc, m, body);
 	return l3l2q_likely(!c->kick) ? 0 : l3l2q_consumer_finish(c, 0);
 }
