@@ -46,7 +46,7 @@ try() {
 }
 
 echo 'TAP version 13'
-echo "1..$((${#uapi[@]} * 3 + 2 + ${#lib[@]} * 2 + ${#levels[@]} * 2 + 3 + 1))"
+echo "1..$((${#uapi[@]} * 3 + 2 + ${#lib[@]} * 2 + ${#levels[@]} * 2 + 3 + 3 + 1))"
 
 # -m32 without the 32-bit libc: the uapi needs the kernel's headers alone, and
 # those are the same files
@@ -129,6 +129,28 @@ for level in "${levels[@]}"; do
 	compile "C++17, $level" g++ -std=c++17 "$level" "${cxx_warnings[@]}" -Wuseless-cast -c -o "$tmp/user.o" \
 		"$tmp/user.cc"
 done
+# inlined NAME COMPILER FLAGS...: the library is called for the uncommon case only
+inlined() {
+	local name=$1
+	shift
+
+	if ! command -v "$1" >/dev/null; then
+		n=$((n + 1))
+		echo "ok $n a user's program: $name inlines # SKIP $1 is not installed"
+		return
+	fi
+	{
+		"$@" -O2 -Iuapi -Ilibuser/include -c -o "$tmp/user.o" && nm -u "$tmp/user.o" | awk '
+			$2 ~ /^l3l2q_(try_enqueue|try_reserve|commit|try_peek|release|try_dequeue)$/ { print; bad = 1 }
+			$2 ~ /^l3l2q_.*_slow$/ { slow++ }
+			END { exit bad || slow != 6 }'
+	} >"$tmp/err" 2>&1
+	verdict $? "a user's program: $name inlines"
+}
+inlined 'C11, gcc' gcc -std=gnu11 "$tmp/user.c"
+inlined 'C11, clang' clang -std=gnu11 "$tmp/user.c"
+inlined 'C++17, clang' clang++ -std=c++17 "$tmp/user.cc"
+
 # sanitized NAME COMPILER FLAGS...: compiled, and run over memfd
 sanitized() {
 	local name=$1
