@@ -129,23 +129,27 @@ for level in "${levels[@]}"; do
 	compile "C++17, $level" g++ -std=c++17 "$level" "${cxx_warnings[@]}" -Wuseless-cast -c -o "$tmp/user.o" \
 		"$tmp/user.cc"
 done
+
+# lacks NAME COMPILER: skip the test if there is no such compiler
+lacks() {
+	command -v "$2" >/dev/null && return 1
+	n=$((n + 1))
+	echo "ok $n $1 # SKIP $2 is not installed"
+}
+
 # inlined NAME COMPILER FLAGS...: the library is called for the uncommon case only
 inlined() {
-	local name=$1
+	local name="a user's program: $1 inlines"
 	shift
 
-	if ! command -v "$1" >/dev/null; then
-		n=$((n + 1))
-		echo "ok $n a user's program: $name inlines # SKIP $1 is not installed"
-		return
-	fi
+	lacks "$name" "$1" && return
 	{
 		"$@" -O2 -Iuapi -Ilibuser/include -c -o "$tmp/user.o" && nm -u "$tmp/user.o" | awk '
 			$2 ~ /^l3l2q_(try_enqueue|try_reserve|commit|try_peek|release|try_dequeue)$/ { print; bad = 1 }
 			$2 ~ /^l3l2q_.*_slow$/ { slow++ }
 			END { exit bad || slow != 6 }'
 	} >"$tmp/err" 2>&1
-	verdict $? "a user's program: $name inlines"
+	verdict $? "$name"
 }
 inlined 'C11, gcc' gcc -std=gnu11 "$tmp/user.c"
 inlined 'C11, clang' clang -std=gnu11 "$tmp/user.c"
@@ -153,19 +157,15 @@ inlined 'C++17, clang' clang++ -std=c++17 "$tmp/user.cc"
 
 # sanitized NAME COMPILER FLAGS...: compiled, and run over memfd
 sanitized() {
-	local name=$1
+	local name="a user's program under UBSan: $1"
 	shift
 
-	if ! command -v "$1" >/dev/null; then
-		n=$((n + 1))
-		echo "ok $n a user's program under UBSan: $name # SKIP $1 is not installed"
-		return
-	fi
+	lacks "$name" "$1" && return
 	{
 		"$@" -O2 -fsanitize=undefined -fno-sanitize-recover=all -Wall -Wextra -Werror -Iuapi -Ilibuser/include \
 			-o "$tmp/user" build/lib/libl3l2q.a -lpthread && timeout 60 "$tmp/user"
 	} >"$tmp/err" 2>&1
-	verdict $? "a user's program under UBSan: $name"
+	verdict $? "$name"
 }
 sanitized 'C11, gcc' gcc -std=gnu11 "${c_warnings[@]}" "$tmp/user.c"
 sanitized 'C11, clang' clang -std=gnu11 "${c_warnings[@]}" "$tmp/user.c"
