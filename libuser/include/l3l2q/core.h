@@ -220,6 +220,12 @@ static inline int l3l2q_end_is_clear(const __u32 *const *end)
 					     __ATOMIC_ACQUIRE));
 }
 
+/* The word that a half checks, as things are when it is made. */
+static inline const __u32 *l3l2q_core_end(const struct l3l2q_core *core)
+{
+	return core->failing ? &core->failing : core->gone;
+}
+
 /* True if the memory is cached and cannot be removed. */
 static inline int l3l2q_core_is_plain(const struct l3l2q_core *core)
 {
@@ -571,7 +577,7 @@ static inline void l3l2q_core_producer_init(struct l3l2q_producer *p,
 	p->arena_end = p->arena_offset + (input ? l->input_arena_bytes : l->output_arena_bytes);
 	p->base = p->arena_offset;
 	p->ask_at = L3L2Q_ASK_NEVER;
-	p->end = core->failing ? &core->failing : core->gone;
+	p->end = l3l2q_core_end(core);
 	core->tx_end = &p->end;
 }
 
@@ -1225,7 +1231,7 @@ static inline int l3l2q_core_consumer_init(struct l3l2q_consumer *c,
 	c->window = (__u32)window;
 	c->slow_path = !l3l2q_core_is_plain(core);
 	c->ask_at = core->flag_tells ? 0 : L3L2Q_ASK_NEVER;
-	c->end = core->failing ? &core->failing : core->gone;
+	c->end = l3l2q_core_end(core);
 	core->rx_end = &c->end;
 	/* Never derive readiness from the own head counter: the peer may be able to write it. */
 	l3l2q_consumer_store_readiness(c, 0, L3L2Q_CONSUMER_SEEN);
