@@ -187,7 +187,9 @@ static inline int l3l2q_create(struct l3l2q_ep **ep, const struct l3l2q_attr *at
  * l3l2q_send_fd(), or use it in this one; l3l2q_attach() makes an endpoint of it.
  *
  * Return: the descriptor; -EBUSY the second time; -EPERM if @ep was attached;
- * -EOPNOTSUPP on an external endpoint.
+ * -EOPNOTSUPP on an external endpoint; -ENOMEM not enough memory; -EMFILE, -ENFILE no
+ * descriptor left; -ETOOMANYREFS too many descriptors of the user are under way in sockets
+ * (memfd).
  */
 int l3l2q_open_peer(struct l3l2q_ep *ep);
 
@@ -286,8 +288,22 @@ int l3l2q_interrupt(struct l3l2q_ep *ep);
  */
 void l3l2q_close(struct l3l2q_ep *ep);
 
-/* Send a descriptor over a connected UNIX socket, or receive one (close-on-exec). */
+/**
+ * l3l2q_send_fd() - send a descriptor over a connected UNIX socket
+ *
+ * The caller keeps its own copy of @fd. Return: 0; -ETOOMANYREFS too many descriptors of
+ * the user are under way in sockets; other errors of sendmsg(2).
+ */
 int l3l2q_send_fd(int sock, int fd);
+
+/**
+ * l3l2q_recv_fd() - receive a descriptor of l3l2q_send_fd()
+ *
+ * Return: the descriptor, close-on-exec, which the caller owns; -EPROTO a message came
+ * without a descriptor or with several; -ENOTCONN the other end of the socket was closed;
+ * -EMFILE no descriptor left, and the message stays in the socket; other errors of
+ * recvmsg(2).
+ */
 int l3l2q_recv_fd(int sock);
 
 /* ---- looking at an endpoint -------------------------------------------- */
