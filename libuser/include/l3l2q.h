@@ -141,7 +141,7 @@ struct l3l2q_attr {
 #define L3L2Q_ATTR_COHERENT	(1u << 2)
 /* Show device addresses to the other end too, see l3l2q_ep_scalars(). */
 #define L3L2Q_ATTR_SHARE_ADDRESSES (1u << 3)
-/* A signal with a handler ends a blocking call with -EINTR; create and attach. */
+/* A signal whose handler has run ends a blocking call with -EINTR. */
 #define L3L2Q_ATTR_INTERRUPTIBLE (1u << 4)
 
 /**
@@ -276,9 +276,15 @@ int l3l2q_abort(struct l3l2q_ep *ep);
 /**
  * l3l2q_interrupt() - end blocking calls of this endpoint with -EINTR
  *
- * From any thread or signal handler. For each of the producer, the consumer and the
- * calls on the endpoint itself, it ends the call that is blocked, or else the next one
- * that would block, once. Nothing is lost: what was not sent or received still can be.
+ * It ends one call of the producer, one call of the consumer, and one l3l2q_wait() or
+ * l3l2q_wait_counter(): of each of these three the call that blocks now, or, if none
+ * does, the next one that has a time-out, even if that call need not wait. Several
+ * interruptions before such a call count as one. Try forms are not affected, nor is an
+ * l3l2q_wait() that has events to return or a time-out of 0. A message that was not sent
+ * or received because of it can be sent or received by another call.
+ *
+ * From any thread, and from signal handlers. Return: 0, also after the endpoint has
+ * ended; -EPERM in a forked child.
  */
 int l3l2q_interrupt(struct l3l2q_ep *ep);
 

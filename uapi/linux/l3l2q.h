@@ -478,8 +478,8 @@ struct l3l2q_condition {
 #define L3L2Q_WAIT_MAX_CONDITIONS 16
 #define L3L2Q_WAIT_FOREVER	  (~0ull)
 
-#define L3L2Q_WAIT_CONSUMER	(1u << 0)	/* a call of the consumer, which INTERRUPT ends */
-#define L3L2Q_WAIT_PRODUCER	(1u << 1)	/* a call of the producer, which INTERRUPT ends */
+#define L3L2Q_WAIT_CONSUMER	(1u << 0)	/* for the consumer; INTERRUPT ends it */
+#define L3L2Q_WAIT_PRODUCER	(1u << 1)	/* for the producer; INTERRUPT ends it */
 #define L3L2Q_WAIT_NO_RESTART	(1u << 2)	/* EINTR after every handled signal */
 
 /**
@@ -516,8 +516,12 @@ struct l3l2q_wait {
 };
 
 /*
- * INTERRUPT: end the WAITs of each half of the endpoint that sleep, or else its next
- * one, with EINTR. A WAIT that is of both halves counts for both.
+ * INTERRUPT: end every WAIT that sleeps on this endpoint and names a half, by
+ * L3L2Q_WAIT_CONSUMER or L3L2Q_WAIT_PRODUCER, with EINTR. For a half that no sleeping
+ * WAIT names the interruption is kept: the next WAIT that names the half returns EINTR
+ * at once, even if something holds or the deadline has passed. Several interruptions
+ * that are kept count as one. A WAIT that names both halves counts for both; a WAIT
+ * that names none is not affected.
  */
 
 /* ---- ARM, EVENTFD, KICK ------------------------------------------------ */
