@@ -7,13 +7,19 @@
  * the other role, once. Endpoints are handed on by fork or SCM_RIGHTS.
  *
  * The ioctl numbers of type 0xE3 from 0x00 to 0x3F belong to this interface.
- * Every argument structure starts with its size and flags. A longer structure
- * than the kernel knows is accepted if the excess is zero (else E2BIG), a
- * shorter one than first released is EINVAL; results are cut or zero-extended
- * to the caller's size. Unknown flags and non-zero padding are EINVAL.
- * Fields marked "out" are ignored on input. There is no version number: a request
- * that a kernel does not know is refused with ENOTTY, E2BIG, EINVAL or EOPNOTSUPP,
- * or its feature bit is missing.
+ * Every argument structure starts with its size in bytes and flags. A structure
+ * that is longer than the kernel knows is accepted if the excess is zero (else
+ * E2BIG); one that is shorter than in the first release is EINVAL. Results are cut,
+ * or extended with zero bytes, to the caller's size. Unknown flags and non-zero
+ * padding are EINVAL. Fields marked "out" are ignored on input. There is no version
+ * number: a request that a kernel does not know is refused with ENOTTY, E2BIG, EINVAL
+ * or EOPNOTSUPP, or its feature bit is missing. Names ending in _bytes are sizes in
+ * bytes, those ending in _ns times in nanoseconds.
+ *
+ * Any ioctl can fail with EFAULT (bad pointer) and ENOTTY (not an ioctl of this kind of
+ * descriptor). On an endpoint all but INFO, TEST and STATS fail with ESHUTDOWN once this
+ * role has ended. A call that fails makes no descriptor and changes no counter. The
+ * comments below name the errors of each call beyond these.
  *
  * An endpoint belongs to the process that attached it by a writable mapping of
  * L3L2Q_MAP_COUNTERS (DMABUF: of L3L2Q_MAP_CONTROL). While it is attached, a
@@ -66,9 +72,9 @@
  * l3l2q_control.armed. ABORT and HUP are always reported.
  */
 #define L3L2Q_EVENT_IN		(1u << 0)	/* there may be a message to acquire */
-#define L3L2Q_EVENT_OUT		(1u << 1)	/* what was refused may go through */
+#define L3L2Q_EVENT_OUT		(1u << 1)	/* the message refused last may go through */
 #define L3L2Q_EVENT_ABORT	(1u << 2)	/* the peer's abort flag is set */
-#define L3L2Q_EVENT_HUP		(1u << 3)	/* the peer detached, died or was removed */
+#define L3L2Q_EVENT_HUP		(1u << 3)	/* a side has ended, or the memory was removed */
 #define L3L2Q_EVENT_ALL		0xfu
 
 /* Further bits of l3l2q_control.armed. */
@@ -88,10 +94,11 @@
 
 /**
  * struct l3l2q_control - a role's control page
- * @armed: events that threads of this role sleep for. The owner ors bits in,
- *	executes a full barrier, and looks once more before it sleeps. The peer
- *	stores a counter, executes a full barrier, and reads this word; a matching
- *	bit asks for a KICK. Only the kernel clears bits
+ * @armed: L3L2Q_EVENT_* and L3L2Q_ARM_*: what threads of this role sleep for. The
+ *	owner ors bits in, executes a full barrier, and looks once more before it
+ *	sleeps. The peer stores a counter, executes a full barrier, and reads this
+ *	word; a matching bit asks for a KICK. The kernel sets bits for poll, WAIT and
+ *	ARM. Only the kernel clears bits
  * @consumer_flags: stored by the owner: L3L2Q_CONSUMER_*
  * @seen_tail: stored by the owner: the tail up to which its consumer has acquired
  *	all messages
@@ -128,7 +135,7 @@ enum l3l2q_state {
 
 /**
  * struct l3l2q_status - a region's status page, written by the kernel only
- * @removed: set before the backing memory is taken away
+ * @removed: 0, or 1 once the memory is being taken away; set before mappings change
  * @state: enum l3l2q_state of each role
  * @gone: for each role, how the other one ended: 0 while it lives, else
  *	L3L2Q_GONE_*. An abort is stored after the abort flag, as soon as the
@@ -147,7 +154,8 @@ struct l3l2q_status {
 /*
  * Readiness, computed from values that the caller has read: flags first, then the
  * words that they make valid. A stale result costs another look; it does not lose a
- * wake-up.
+ * wake-up. The arguments are those of one direction: its tail and head, and the
+ * control words of the role that consumes it (readable) or produces it (writable).
  */
 static inline int l3l2q_readable(__u32 tail, __u32 head, __u32 flags,
 				 __u32 seen_tail)
@@ -180,10 +188,10 @@ static inline int l3l2q_writable(__u32 tail, __u32 head, __u32 depth,
  * @max_counter_bytes: largest counter range of a raw region; more is EFBIG
  * @max_user_bytes: memory one user may hold in regions; more is EDQUOT
  * @max_user_window_bytes: memory of PCI windows one user may hold in regions; more
- *	is EDQUOT
+ *	is EDQUOT. 0 if there is no window
  * @max_user_regions: regions one user may hold; more is EDQUOT
- * @page_size: granularity of mappings
- * @nr_devices: number of windows that QUERY_DEVICE lists
+ * @page_size: granularity of mappings in bytes
+ * @nr_devices: number of windows that QUERY_DEVICE lists at the moment
  * @max_conditions: most conditions of one WAIT; more is EINVAL
  * @max_waits: most WAITs that sleep on one endpoint; more is ENOSPC. One WAIT of
  *	each half finds a place beyond these
@@ -191,8 +199,9 @@ static inline int l3l2q_writable(__u32 tail, __u32 head, __u32 depth,
  *	endpoint; more is ENOSPC. max_conditions of them are kept for one WAIT of
  *	each half
  * @poll_min_ns: shortest polling period for silent peers
- * @poll_max_ns: longest
- * @poll_user_min_ns: shortest one for users without CAP_SYS_RESOURCE
+ * @poll_max_ns: longest polling period
+ * @poll_user_min_ns: shortest polling period that SET_POLLING takes from a user without
+ *	CAP_SYS_RESOURCE in the initial user namespace
  * @tick_regions: most endpoints that one tick of the polling timer looks at
  *
  * What a process creates counts for its user and, in a user namespace, also for
@@ -226,9 +235,9 @@ struct l3l2q_query {
  * @id: in: 0 or an id; out: the smallest id above it, ENODEV if there is none.
  *	An id is never 0 and never used again while the module is loaded
  * @window_bytes: out: size of the window
- * @free_bytes: out: bytes of it that no region uses
+ * @free_bytes: out: bytes of it that no region uses, not necessarily in one piece
  * @backend: out: enum l3l2q_backend
- * @vectors: out: interrupt vectors
+ * @vectors: out: number of interrupt vectors, at least 1
  * @numa_node: out: its NUMA node, or -1
  * @memory: out: enum l3l2q_memory, the effective one
  * @name: out: NUL-terminated; "pci:" and this is a transport of the library
@@ -267,24 +276,25 @@ enum l3l2q_backend {
  * @flags: L3L2Q_CREATE_*
  * @backend: enum l3l2q_backend
  * @role: enum l3l2q_role of the returned endpoint
- * @depth: queue geometry, or 0 for a raw region
- * @numa_node: with L3L2Q_CREATE_NUMA, else 0
+ * @depth: messages a ring holds: a power of two, 1 ... 2^30; 0 for a raw region
+ * @numa_node: node to allocate on, with L3L2Q_CREATE_NUMA; else 0
  * @region_version: version in the region's scalars, major << 16 | minor: 2.0 or
  *	3.0; 0 is 2.0
  * @binding: enum l3l2q_binding; L3L2Q_BINDING_L3Q2 for a raw region
  * @identity: how the binding names the region; zero with L3L2Q_BINDING_L3Q2
- * @input_arena_bytes: queue geometry, 0 if raw
- * @output_arena_bytes: queue geometry, 0 if raw
- * @payload_bytes: raw: size of the payload range; 0 with geometry
- * @counter_bytes: raw: size of the counter range, a multiple of 4; 0 with geometry
+ * @input_arena_bytes: queue: a positive multiple of 64; raw: 0
+ * @output_arena_bytes: queue: a positive multiple of 64; raw: 0
+ * @payload_bytes: raw: size of the payload range, at least 1; queue: 0
+ * @counter_bytes: raw: size of the counter range, a positive multiple of 4; queue: 0
  * @source: where the backend takes the memory from. RAM: 0. PCI: the id of a
  *	window, see QUERY_DEVICE. DMABUF: a descriptor. ASCEND: a device
  *	address of the calling process
  * @source_bytes: ASCEND: size of the memory at @source, of which the region takes
  *	the first part; else 0
- * @counter_source: 0; for counters in a range of their own
- * @counter_source_bytes: 0
- * @tag: a name for tools: printable ASCII, NUL-terminated, zero after that
+ * @counter_source: 0; reserved for counters in a range of their own
+ * @counter_source_bytes: 0; reserved likewise
+ * @tag: a name for tools: up to 31 printable ASCII characters, NUL-terminated, zero
+ *	after that
  * @region_id: out: unique while the module is loaded, never 0
  * @fd: out: the endpoint, close-on-exec
  * @pad: 0
@@ -295,14 +305,16 @@ enum l3l2q_backend {
  * DMABUF and ASCEND the payload is at the source's first byte and the counters
  * begin at the next page boundary after it.
  *
- * EINVAL bad geometry, sizes, version, identity, tag or source, or depth 1 on
- * memory that is not cached; EFBIG over max_region_bytes or max_counter_bytes;
- * EDQUOT over a limit of a user, see QUERY; ENOMEM; ENOSPC no room in the window
- * or the source; ENODEV no such window, or its driver is not loaded; EOPNOTSUPP no
- * such backend or binding here, a range of their own for counters, or memory that
- * the backend cannot use; EBADF not a dma-buf; EACCES not one that may be written;
- * EBUSY another driver has mapped the memory otherwise; EMFILE, ENFILE; and errors
- * of the driver of an ASCEND source.
+ * EINVAL bad geometry, sizes, version, identity, tag or source, a flag that the
+ * backend does not take, or depth 1 on memory that is not cached; EFBIG over
+ * max_region_bytes or max_counter_bytes; EDQUOT over a limit of a user, see QUERY;
+ * ENOMEM not enough memory, or over the limit of the memory cgroup; ENOSPC no room in
+ * the window or the source; ENODEV no such window, its memory was removed meanwhile, or
+ * the driver of an ASCEND source is not loaded; EOPNOTSUPP no such backend or binding
+ * in this kernel, a range of their own for counters, or memory that the backend cannot
+ * use; EBADF not a dma-buf; EACCES a dma-buf whose descriptor does not allow writing;
+ * EBUSY another driver has mapped the memory with another type; EMFILE, ENFILE no
+ * descriptor left; and errors of the driver of an ASCEND source.
  */
 struct l3l2q_create {
 	__u32 size;
@@ -354,9 +366,9 @@ enum l3l2q_peer_kind {
 
 /**
  * struct l3l2q_mapping - how to mmap a part of a region, shared, never executable
- * @offset: of the mapping, for mmap
- * @length: of the mapping, whole pages
- * @delta: of the part's first byte from the mapping's start
+ * @offset: offset for mmap
+ * @length: bytes to map, whole pages. A mapping of some of these pages works too
+ * @delta: bytes from the mapping's start to the part's first byte
  */
 struct l3l2q_mapping {
 	__aligned_u64 offset;
@@ -369,8 +381,8 @@ struct l3l2q_mapping {
 
 /**
  * struct l3l2q_info - an endpoint and its region; all out
- * @flags: out: L3L2Q_INFO_*
- * @role: enum l3l2q_role
+ * @flags: out: L3L2Q_INFO_*; as input these bits are ignored
+ * @role: enum l3l2q_role of this end
  * @backend: enum l3l2q_backend
  * @memory: enum l3l2q_memory of payload and counters, the effective one
  * @peer_kind: enum l3l2q_peer_kind
@@ -413,7 +425,8 @@ struct l3l2q_info {
  * @role: out: its role
  * @fd: out: the endpoint, close-on-exec
  *
- * EBUSY if it was opened before; EPERM on an endpoint that CREATE did not return.
+ * EBUSY if it was opened before; EPERM on an endpoint that CREATE did not return;
+ * EMFILE, ENFILE no descriptor left; ENOMEM not enough memory.
  */
 struct l3l2q_open_peer {
 	__u32 size;
@@ -426,12 +439,12 @@ struct l3l2q_open_peer {
 
 /**
  * struct l3l2q_notify - change a counter, publishing all writes before it
- * @offset: of the counter, 4-byte aligned
+ * @offset: byte offset of the counter in the counter range, a multiple of 4
  * @op: enum l3l2q_notify_op
  * @value: to set or add
  *
- * Wakes the threads that sleep for it. EINVAL unaligned or unknown op; ERANGE outside
- * the counter range; EPERM a queue's line that this role does not write.
+ * Wakes the threads of both roles that sleep for it. EINVAL unaligned or unknown op;
+ * ERANGE outside the counter range; EPERM a queue's line that this role does not write.
  */
 struct l3l2q_notify {
 	__u32 size;
@@ -443,11 +456,13 @@ struct l3l2q_notify {
 
 /**
  * struct l3l2q_test - one snapshot of a counter
- * @offset: of the counter, 4-byte aligned
+ * @offset: byte offset of the counter in the counter range, a multiple of 4
  * @cmp: enum l3l2q_cmp
  * @value: to compare with
- * @matched: out: 0 or 1
+ * @matched: out: 1 if (observed cmp value) holds, else 0
  * @observed: out: the value that was read
+ *
+ * EINVAL unaligned or unknown cmp; ERANGE outside the counter range.
  */
 struct l3l2q_test {
 	__u32 size;
@@ -461,10 +476,10 @@ struct l3l2q_test {
 
 /**
  * struct l3l2q_condition - one counter to wait for
- * @offset: of the counter, 4-byte aligned
+ * @offset: byte offset of the counter in the counter range, a multiple of 4
  * @cmp: enum l3l2q_cmp
  * @value: to compare with
- * @observed: out: last value read, also on time-out
+ * @observed: out: the value read last, also at the deadline
  * @pad: 0
  */
 struct l3l2q_condition {
@@ -491,16 +506,19 @@ struct l3l2q_condition {
  *	struct l3l2q_condition; as for all structures a longer one is accepted if
  *	the excess is zero (else E2BIG). 0 without conditions
  * @deadline_ns: a time of the caller's CLOCK_MONOTONIC; a time in the past looks
- *	once; L3L2Q_WAIT_FOREVER: no deadline
- * @events: L3L2Q_EVENT_* to wait for; ABORT and HUP always end the wait
+ *	once; L3L2Q_WAIT_FOREVER and other times from 2^63 - 1 on: no deadline
+ * @events: L3L2Q_EVENT_* to wait for, in a raw region only ABORT and HUP, which always
+ *	end the wait. 0 with conditions only
  * @revents: out: events that hold
  * @index: out: the first condition that holds, or -1
  * @pad: 0
  *
  * 0 if something holds; ETIMEDOUT at the deadline; EINTR on a signal whose handler
- * was not set with SA_RESTART, or on any with L3L2Q_WAIT_NO_RESTART, else the call
- * goes on; EINTR also after INTERRUPT, for the halves that the flags name; ENOSPC
- * over max_waits or max_endpoint_conditions, see QUERY.
+ * was not set with SA_RESTART, or on any handled signal with L3L2Q_WAIT_NO_RESTART,
+ * else the call goes on; EINTR also after INTERRUPT, for the halves that the flags name;
+ * ENOSPC over max_waits or max_endpoint_conditions, see QUERY; ESHUTDOWN also if this
+ * role ends meanwhile; EINVAL nothing to wait for, unknown events, or a bad condition;
+ * ERANGE a counter outside the range. Results are stored with 0 and with ETIMEDOUT.
  */
 struct l3l2q_wait {
 	__u32 size;
@@ -528,10 +546,11 @@ struct l3l2q_wait {
 
 /**
  * struct l3l2q_arm - arm, then look
- * @events: L3L2Q_EVENT_*, or L3L2Q_ARM_SLOT() bits
- * @revents: out: events that hold now
+ * @events: L3L2Q_EVENT_* and L3L2Q_ARM_SLOT() bits
+ * @revents: out: those of @events that hold now, and ABORT and HUP if they do
  *
- * Storing to the control page does the same where the peer is not silent.
+ * Where the peer is not silent, the owner can set bits of l3l2q_control.armed instead.
+ * EINVAL unknown bits, or IN or OUT in a raw region.
  */
 struct l3l2q_arm {
 	__u32 size;
@@ -562,8 +581,11 @@ enum l3l2q_eventfd_kind {
  * holds already, and then not again until it is armed again: by registering,
  * by ARM, or by setting its bit in the control page, as a poll or a WAIT for the
  * same event does too.
- * A removal uses kind and slot only: any other field that is not 0 is EINVAL.
- * ENOENT: nothing to remove. EBADF, EINVAL: not an eventfd.
+ * The kernel keeps a reference to the eventfd until it is replaced or removed, or the
+ * role ends. A removal uses kind and slot only: any other field that is not 0 is EINVAL.
+ * ENOENT nothing to remove; EBADF @fd is not open; EINVAL not an eventfd, unknown kind,
+ * slot or cmp, an unaligned offset, or IN or OUT in a raw region; ERANGE a counter
+ * outside the range.
  */
 struct l3l2q_eventfd {
 	__u32 size;
@@ -578,9 +600,10 @@ struct l3l2q_eventfd {
 };
 
 /*
- * KICK: wake the peer if it is armed, and ring the device if there is one. With
- * L3L2Q_KICK_SELF as its argument: wake other sleepers of the caller's own role,
- * after a change to its control page.
+ * KICK: wake the peer if it is armed, and ring the device if there is one; in a raw
+ * region also wake sleepers of the caller's own role. With L3L2Q_KICK_SELF as its
+ * argument: wake sleepers of the caller's own role only, after a change to its control
+ * page. Other bits in the argument are EINVAL.
  *
  * Doorbells and interrupts of a device have vectors: in both directions a region
  * uses number region_id % vectors.
@@ -596,10 +619,11 @@ struct l3l2q_eventfd {
  * @max_ns: period it stretches to while nothing happens; 0: module default
  * @pad: 0
  *
- * Periods outside the module's limits, or min over max, are EINVAL; periods that
- * are asked for and below poll_user_min_ns, see QUERY, are EPERM without
- * CAP_SYS_RESOURCE in the initial user namespace. While looks for a user cost more
- * than that user's part of 5 % of a processor, all of that user's periods are longer.
+ * EINVAL an unknown kind, _RINGS without interrupts, periods outside poll_min_ns ...
+ * poll_max_ns, or min over max; EPERM a period that is below poll_user_min_ns, see QUERY,
+ * without CAP_SYS_RESOURCE in the initial user namespace. While looks for a user cost
+ * more than that user's part of 5 % of a processor, all of that user's periods are
+ * longer.
  */
 struct l3l2q_set_polling {
 	__u32 size;
@@ -623,10 +647,10 @@ struct l3l2q_set_polling {
  * @wakeups: times the kernel woke this role's sleepers
  * @signals: eventfds signalled for this role
  * @timer_ticks: times the kernel looked at the counters for this role
- * @timer_wakeups: wake-ups that resulted
+ * @timer_wakeups: wake-ups that resulted from these looks
  * @faults: page faults on this endpoint's mappings
- * @region_bytes: all memory of the region
- * @interrupts: times an interrupt looked for sleepers of this role
+ * @region_bytes: all memory of the region, the driver's own pages included
+ * @interrupts: times an interrupt of the device looked for sleepers of this role
  * @doorbells: times the device was rung for this role
  */
 struct l3l2q_stats {
@@ -657,7 +681,8 @@ struct l3l2q_stats {
  *
  * It has the payload and, from the next page boundary on, the counters, as CREATE
  * expects it with DMABUF. It keeps the region, which stays charged to the user that
- * created it. EOPNOTSUPP without L3L2Q_FEATURE_EXPORT, and for backends other than RAM.
+ * created it. EOPNOTSUPP without L3L2Q_FEATURE_EXPORT, and for backends other than RAM;
+ * EMFILE, ENFILE no descriptor left; ENOMEM not enough memory.
  */
 struct l3l2q_export_dmabuf {
 	__u32 size;

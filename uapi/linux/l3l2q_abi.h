@@ -18,6 +18,7 @@
 
 /* ---- versions ---------------------------------------------------------- */
 
+/* A magic number and a version in one u64. */
 #define L3L2Q_PACK(magic, major, minor) \
 	(((__u64)(magic) << 32) | ((__u64)(major) << 16) | (__u64)(minor))
 
@@ -31,8 +32,8 @@
 
 /* ---- sizes and offsets ------------------------------------------------- */
 
-#define L3L2Q_LINE_BYTES	64u	/* counters have a line each */
-#define L3L2Q_ARENA_ALIGN	64u
+#define L3L2Q_LINE_BYTES	64u	/* each counter of a queue has a line of its own */
+#define L3L2Q_ARENA_ALIGN	64u	/* sizes of arenas are multiples of it */
 #define L3L2Q_DESC_BYTES	32u
 #define L3L2Q_MAX_DEPTH		(1u << 30)
 #define L3L2Q_REGION_SCALARS	6u
@@ -109,13 +110,13 @@ enum l3l2q_cmp {
 /** enum l3l2q_check - the reason why scalars or an access are refused */
 enum l3l2q_check {
 	L3L2Q_CHECK_OK		  = 0,
-	L3L2Q_CHECK_MAGIC	  = 1,
-	L3L2Q_CHECK_REGION_ID	  = 2,
-	L3L2Q_CHECK_PAYLOAD_RANGE = 3,
-	L3L2Q_CHECK_COUNTER_RANGE = 4,
-	L3L2Q_CHECK_OUT_OF_BOUNDS = 5,
-	L3L2Q_CHECK_SCALAR_COUNT  = 6,
-	L3L2Q_CHECK_NULL	  = 7,
+	L3L2Q_CHECK_MAGIC	  = 1,	/* magic or version */
+	L3L2Q_CHECK_REGION_ID	  = 2,	/* region_id is 0 */
+	L3L2Q_CHECK_PAYLOAD_RANGE = 3,	/* empty, unaligned, or it wraps */
+	L3L2Q_CHECK_COUNTER_RANGE = 4,	/* likewise, or it overlaps the payload */
+	L3L2Q_CHECK_OUT_OF_BOUNDS = 5,	/* an access outside its range */
+	L3L2Q_CHECK_SCALAR_COUNT  = 6,	/* neither 6 nor 12 scalars, as expected */
+	L3L2Q_CHECK_NULL	  = 7,	/* no scalars, or no room for the result */
 	L3L2Q_CHECK_GEOMETRY	  = 8,	/* queue scalars disagree with the region */
 };
 
@@ -145,8 +146,8 @@ struct l3l2q_queue_desc {
  * struct l3l2q_desc - one message in a ring
  * @seq: 1 for the first message of a direction, then +1 each
  * @opcode: enum l3l2q_opcode
- * @payload_offset: from the start of the payload range; 0 without a body
- * @payload_nbytes: length of the body
+ * @payload_offset: bytes from the start of the payload range to the body; 0 without one
+ * @payload_nbytes: length of the body in bytes
  */
 struct l3l2q_desc {
 	__aligned_u64 seq;
@@ -318,7 +319,7 @@ l3l2q_scalars_parse(const __u64 *scalars, __u64 count,
 	return L3L2Q_CHECK_OK;
 }
 
-/* Check that [offset, offset + nbytes) lies in a payload range. */
+/* Check that the bytes [offset, offset + nbytes) lie in a payload range. */
 static inline enum l3l2q_check
 l3l2q_payload_check(__u64 payload_bytes, __u64 offset, __u64 nbytes)
 {
@@ -342,7 +343,7 @@ l3l2q_counter_check(__u64 counter_bytes, __u64 offset)
 	return L3L2Q_CHECK_OK;
 }
 
-/* The role that writes the line at this offset of a queue's counters. */
+/* The role that writes the line at an offset, below L3L2Q_COUNTER_BYTES, of a queue's counters. */
 static inline enum l3l2q_role l3l2q_counter_writer(__u64 offset)
 {
 	__u64 line = offset & ~(__u64)(L3L2Q_LINE_BYTES - 1);
@@ -351,7 +352,7 @@ static inline enum l3l2q_role l3l2q_counter_writer(__u64 offset)
 	       line == L3L2Q_CTR_L3_ABORT ? L3L2Q_ROLE_L3 : L3L2Q_ROLE_L2;
 }
 
-/* Offsets by role: the tail and head of its producer, and its abort flag. */
+/* Offsets of the counters of a role: the tail and head of its producer, its abort flag. */
 static inline __u32 l3l2q_ctr_tail(enum l3l2q_role producer)
 {
 	return producer == L3L2Q_ROLE_L3 ? L3L2Q_CTR_INPUT_TAIL
@@ -377,9 +378,9 @@ static inline enum l3l2q_role l3l2q_peer_role(enum l3l2q_role role)
 
 /**
  * l3l2q_reconstruct() - extend a 32-bit counter to its monotonic value
- * @observed: the counter as read, once
- * @depth: the ring's depth, the most a counter can have moved
- * @local: the value known last; advanced on success only
+ * @observed: the value of the counter, read once
+ * @depth: the ring's depth, which bounds how far a counter can have moved
+ * @local: in: the value known last; out: the new value; untouched on failure
  *
  * Return: 0, or -1 if the counter moved backwards or by more than @depth.
  */
@@ -407,6 +408,7 @@ static inline int l3l2q_cmp_holds(__u32 cmp, __s32 observed, __s32 value)
 	}
 }
 
+/* True if the value of an abort flag, as read, says that its setter has aborted. */
 static inline int l3l2q_abort_is_set(__s32 flag)
 {
 	return flag >= 1;
