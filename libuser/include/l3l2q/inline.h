@@ -3,21 +3,21 @@
  * The busy path of l3l2q.h, inline. Included by l3l2q.h if the compiler optimises and
  * L3L2Q_NO_INLINE is not defined; else every call goes to the library.
  *
- * These are GNU inline definitions of the library's own functions: a call is inlined,
- * a function's address is the library's. Each handles the common case and calls the
+ * These are GNU inline definitions of the library's own functions: calls are inlined, and
+ * the address of a function is the library's. Each handles the common case and calls the
  * library for any other.
  *
  * The layout of struct l3l2q_core, l3l2q_producer and l3l2q_consumer is therefore part
  * of the ABI. The data symbol l3l2q_layout_1 stands for it: a library with another
- * layout does not define it, and a program that needs it is refused when it is loaded.
+ * layout does not define the symbol, and the dynamic linker refuses to start a program
+ * that needs it.
  */
 #ifndef L3L2Q_INLINE_H
 #define L3L2Q_INLINE_H
 
 /*
- * Treat this file as a compiler treats those of the system: GCC has no option for its
- * warning about static functions in GNU inline ones, and users choose flags for their
- * own code.
+ * The compiler treats this file as a system header and does not warn about it. GCC warns
+ * about static functions that GNU inline functions use, and no option disables that.
  */
 #pragma GCC system_header
 
@@ -106,7 +106,7 @@ L3L2Q_INLINE int l3l2q_try_peek(struct l3l2q_consumer *c, struct l3l2q_message *
 		return l3l2q_try_peek_slow(c, m);
 	desc = l3l2q_consumer_read_desc(c);
 	if (l3l2q_unlikely(!l3l2q_consumer_is_expected(c, desc)))
-		return l3l2q_try_peek_slow(c, m); /* it makes a copy of its own */
+		return l3l2q_try_peek_slow(c, m); /* reads the descriptor again and decides */
 	l3l2q_consumer_acquire(c, desc, m);
 	l3l2q_consumer_update_readiness(c);
 	return 0;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Copies and fences for shared memory that is not cached (protocol.md, section 7),
- * freestanding. Such memory sees nothing but plain aligned loads and stores of 1, 2,
- * 4 or 8 bytes, and in write-combining memory aligned vectors of 16 or more. The
- * other side of a copy is ordinary memory, aligned as it comes.
+ * freestanding. Such memory is accessed only by plain aligned loads and stores of 1, 2,
+ * 4 or 8 bytes, and write-combining memory also by aligned vectors of 16 or 32 bytes. The
+ * other operand of a copy is ordinary memory of any alignment.
  */
 #ifndef L3L2Q_MEMORY_H
 #define L3L2Q_MEMORY_H
@@ -16,15 +16,16 @@
 enum l3l2q_path {
 	L3L2Q_PATH_CACHED   = 0,	/* memcpy */
 	L3L2Q_PATH_DEVICE   = 1,	/* up to 8 bytes at a time */
-	L3L2Q_PATH_WC	    = 2,	/* the same; no vectors known for this machine */
+	L3L2Q_PATH_WC	    = 2,	/* as DEVICE: no vectors known for this architecture */
 	L3L2Q_PATH_WC_SSE2  = 3,	/* x86-64: non-temporal stores */
-	L3L2Q_PATH_WC_SSE41 = 4,	/* and streaming loads */
-	L3L2Q_PATH_WC_AVX2  = 5,	/* both, 32 bytes wide */
+	L3L2Q_PATH_WC_SSE41 = 4,	/* x86-64: non-temporal stores, streaming loads */
+	L3L2Q_PATH_WC_AVX2  = 5,	/* x86-64: the same, 32 bytes wide */
 	L3L2Q_PATH_WC_NEON  = 6,	/* aarch64: non-temporal pairs of 16 bytes */
 };
 
-#define L3L2Q_PATHS 7
+#define L3L2Q_PATHS 7	/* number of paths */
 
+/* The name of a path; "unknown" for any other number. */
 static inline const char *l3l2q_path_name(__u32 path)
 {
 	switch (path) {
@@ -39,7 +40,7 @@ static inline const char *l3l2q_path_name(__u32 path)
 	}
 }
 
-/* What every machine of this architecture can do. */
+/* The fastest path for an enum l3l2q_memory that every machine of this architecture has. */
 static inline __u32 l3l2q_path_for(__u32 memory)
 {
 	if (memory == L3L2Q_MEMORY_CACHED)
@@ -57,7 +58,7 @@ static inline __u32 l3l2q_path_for(__u32 memory)
 
 /* ---- fences ------------------------------------------------------------ */
 
-/* Loads before it are done before loads after it; for cached memory. */
+/* Order loads before it before loads after it, in cached memory. */
 static inline void l3l2q_load_barrier(void)
 {
 #if defined(__aarch64__)
@@ -69,7 +70,7 @@ static inline void l3l2q_load_barrier(void)
 #endif
 }
 
-/* All loads and stores before it have reached the device. */
+/* Wait until all loads and stores before it, in memory of this type, have been performed. */
 static inline void l3l2q_drain(__u32 memory)
 {
 #if defined(__x86_64__)
@@ -78,7 +79,7 @@ static inline void l3l2q_drain(__u32 memory)
 	else
 		__asm__ volatile("mfence" ::: "memory");
 #elif defined(__aarch64__)
-	/* A head also releases what was read; dsb st alone waits for stores. */
+	/* Before a head, loads must be done too; dsb st waits for stores only. */
 	__asm__ volatile("dmb ld\n\tdsb st" ::: "memory");
 	(void)memory;
 #else
@@ -87,7 +88,7 @@ static inline void l3l2q_drain(__u32 memory)
 #endif
 }
 
-/* Nothing after it is read before what was read before it. */
+/* Order loads before it before loads after it, in memory that is not cached. */
 static inline void l3l2q_load_fence(void)
 {
 #if defined(__x86_64__)
@@ -99,7 +100,7 @@ static inline void l3l2q_load_fence(void)
 #endif
 }
 
-/* The fences order on aarch64, where stlr and ldar would be more than plain. */
+/* On aarch64 the fences order: stlr and ldar would not be plain accesses. */
 #if defined(__aarch64__)
 #define L3L2Q_PLAIN_STORE __ATOMIC_RELAXED
 #define L3L2Q_PLAIN_LOAD __ATOMIC_RELAXED
@@ -108,7 +109,7 @@ static inline void l3l2q_load_fence(void)
 #define L3L2Q_PLAIN_LOAD __ATOMIC_ACQUIRE
 #endif
 
-/* Store a counter once everything before it is there, and see it off. */
+/* Store a counter after everything before it has been performed, and wait for the store. */
 L3L2Q_COLD void l3l2q_publish_uncached(__u32 memory, __s32 *counter, __u32 value)
 {
 	l3l2q_drain(memory);
@@ -116,6 +117,7 @@ L3L2Q_COLD void l3l2q_publish_uncached(__u32 memory, __s32 *counter, __u32 value
 	l3l2q_drain(memory);
 }
 
+/* Load a counter, before anything that it announces. */
 L3L2Q_COLD __u32 l3l2q_observe_uncached(const __s32 *counter)
 {
 	__u32 value = (__u32)__atomic_load_n(counter, L3L2Q_PLAIN_LOAD);
@@ -126,7 +128,7 @@ L3L2Q_COLD __u32 l3l2q_observe_uncached(const __s32 *counter)
 
 /* ---- copies ------------------------------------------------------------ */
 
-/* Bytes of the next access at an address, n being left: aligned, 8 at most. */
+/* Size of the next aligned access at an address if n bytes are left: 8, 4, 2 or 1. */
 static inline __u64 l3l2q_step(const void *shared, __u64 n)
 {
 	__u64 address = (__u64)(unsigned long)shared | 8;
@@ -137,7 +139,7 @@ static inline __u64 l3l2q_step(const void *shared, __u64 n)
 	return step;
 }
 
-/* Volatile: the accesses are these, and no call of memcpy is made of them. */
+/* Volatile accesses, so that the compiler neither changes them nor makes a memcpy of them. */
 L3L2Q_COLD void l3l2q_put_narrow(unsigned char *to, const unsigned char *from, __u64 n)
 {
 	while (n) {
@@ -169,6 +171,7 @@ L3L2Q_COLD void l3l2q_put_narrow(unsigned char *to, const unsigned char *from, _
 	}
 }
 
+/* The same out of shared memory. */
 L3L2Q_COLD void l3l2q_get_narrow(unsigned char *to, const unsigned char *from, __u64 n)
 {
 	while (n) {
@@ -200,7 +203,7 @@ L3L2Q_COLD void l3l2q_get_narrow(unsigned char *to, const unsigned char *from, _
 	}
 }
 
-/* Blocks of this size, the shared side aligned to it; a descriptor is one. */
+/* Bytes of a block: the shared operand is aligned to it. A descriptor is one block. */
 #define L3L2Q_BLOCK 32
 
 L3L2Q_COLD void l3l2q_put_blocks(__u32 path, unsigned char *to, const unsigned char *from, __u64 n)
@@ -236,7 +239,7 @@ L3L2Q_COLD void l3l2q_put_blocks(__u32 path, unsigned char *to, const unsigned c
 L3L2Q_COLD void l3l2q_get_blocks(__u32 path, unsigned char *to, const unsigned char *from, __u64 n)
 {
 #if defined(__x86_64__)
-	/* A streaming load may find what an earlier one fetched. */
+	/* Without it a streaming load may return data that an earlier one fetched. */
 	__asm__ volatile("mfence" ::: "memory");
 #endif
 	for (; n; n -= L3L2Q_BLOCK, to += L3L2Q_BLOCK, from += L3L2Q_BLOCK) {
@@ -273,7 +276,7 @@ L3L2Q_COLD void l3l2q_get_blocks(__u32 path, unsigned char *to, const unsigned c
 #endif
 }
 
-/* Of n bytes: those before the first whole block, and those in whole blocks. */
+/* Split n bytes: return how many are in whole blocks, and store how many are before these. */
 static inline __u64 l3l2q_blocks(__u32 path, const void *shared, __u64 n, __u64 *before)
 {
 	*before = -(__u64)(unsigned long)shared % L3L2Q_BLOCK;
@@ -285,9 +288,9 @@ static inline __u64 l3l2q_blocks(__u32 path, const void *shared, __u64 n, __u64 
 /**
  * l3l2q_copy_to() - write bytes into shared memory that is not cached
  * @path: enum l3l2q_path, not CACHED
- * @shared: where to
- * @from: ordinary memory
- * @n: how many
+ * @shared: destination
+ * @from: source, in ordinary memory
+ * @n: number of bytes
  */
 L3L2Q_COLD void l3l2q_copy_to(__u32 path, void *shared, const void *from, __u64 n)
 {
@@ -308,9 +311,9 @@ L3L2Q_COLD void l3l2q_copy_to(__u32 path, void *shared, const void *from, __u64 
 /**
  * l3l2q_copy_from() - read bytes out of shared memory that is not cached
  * @path: enum l3l2q_path, not CACHED
- * @to: ordinary memory
- * @shared: where from
- * @n: how many
+ * @to: destination, in ordinary memory
+ * @shared: source
+ * @n: number of bytes
  */
 L3L2Q_COLD void l3l2q_copy_from(__u32 path, void *to, const void *shared, __u64 n)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What an application holds of a message: shared by l3l2q.h and by programs on
- * the AICPU that include core.h alone.
+ * Structures that applications hold: used by l3l2q.h, and by programs on the AICPU
+ * that include core.h alone.
  */
 #ifndef L3L2Q_TYPES_H
 #define L3L2Q_TYPES_H
@@ -15,14 +15,15 @@ extern "C" {
 /**
  * struct l3l2q_message - a message acquired by peek, until it is released
  * @seq: position in its direction, from 1
- * @payload_offset: of the body in the payload range; 0 without a body
- * @nbytes: length of the body
- * @data: the body where it lies, in shared memory that the other side can
- *	still change; NULL without a body. Valid until released.
+ * @payload_offset: bytes from the start of the payload range to the body; 0 without
+ *	a body
+ * @nbytes: length of the body in bytes
+ * @data: the body in shared memory, which the other side can still change; NULL
+ *	without a body. Valid until the message is released
  * @opcode: enum l3l2q_opcode
  *
- * Filled in by peek, given back unchanged to read_into and release, which
- * compare it with the endpoint's own copy. protocol.md section 5.
+ * Peek fills it in. The caller gives it back unchanged to read_into and release,
+ * which compare it with the endpoint's own copy (protocol.md, section 5).
  */
 struct l3l2q_message {
 	__u64 seq;
@@ -34,10 +35,13 @@ struct l3l2q_message {
 
 /**
  * struct l3l2q_reservation - a span of the arena, until commit or cancel
- * @seq: position the message will have
- * @payload_offset: of the span in the payload range; 0 without a body
- * @nbytes: length of the span, and of the message it becomes
- * @data: where to write the body; NULL without one
+ * @seq: position that the message will have in its direction
+ * @payload_offset: bytes from the start of the payload range to the span; 0 without a
+ *	body
+ * @nbytes: length in bytes of the span, and of the message that it becomes
+ * @data: where to write the body, in shared memory; NULL without a body
+ *
+ * Reserve fills it in. The caller gives it back unchanged to commit or cancel.
  */
 struct l3l2q_reservation {
 	__u64 seq;
@@ -50,10 +54,10 @@ struct l3l2q_reservation {
  * struct l3l2q_error - the first error of an endpoint, which sticks
  * @kind: enum l3l2q_error_kind; L3L2Q_ERR_NONE while the endpoint has none
  * @binding: enum l3l2q_binding of the queue
- * @region_id: the region, 0 if there is none yet
- * @identity: of the queue, for the bindings that have one; else 0
- * @op: the operation that failed, never NULL
- * @message: what was wrong, never NULL
+ * @region_id: id of the region; 0 if it is not known
+ * @identity: identity of the queue for the bindings that have one; else 0
+ * @op: name of the operation that failed; a static string, never NULL
+ * @message: what was wrong; a static string, never NULL
  */
 struct l3l2q_error {
 	__u32 kind;
