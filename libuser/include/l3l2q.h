@@ -8,8 +8,10 @@
  *	L3 producer --input-->  L2 consumer
  *	L3 consumer <--output-- L2 producer
  *
- * Return values: 0 (or a count, where documented) or -errno. Every call can also
- * return the endpoint's first error, which sticks (protocol.md, section 6):
+ * Return values: 0 (or a count, where documented) or -errno. Calls on an endpoint and on
+ * its halves can also return the endpoint's first error, which sticks (protocol.md,
+ * section 6). l3l2q_test(), l3l2q_interrupt(), l3l2q_fd() and the calls that only look at
+ * an endpoint do not return it:
  *
  *	-EPROTO		the region's description was refused
  *	-EBADMSG	the other side broke the protocol
@@ -22,6 +24,8 @@
  *	-EAGAIN		no progress: full, empty, or window full; nothing else
  *	-ETIMEDOUT	the time-out passed
  *	-EINTR		l3l2q_interrupt(), or a signal with L3L2Q_ATTR_INTERRUPTIBLE
+ *	-ENOSPC		of calls that sleep, over the driver: too many threads sleep on this
+ *			endpoint (max_waits in linux/l3l2q.h)
  *	-EINVAL		bad argument
  *	-E2BIG		a structure has bytes that this library does not know and that
  *			are not zero
@@ -33,8 +37,9 @@
  *
  * A call that fails leaves its results untouched unless it says otherwise.
  *
- * Sizes are bytes, times nanoseconds. Time-outs of blocking calls are relative
- * and finite: positive on L3; on L2 also 0, which probes once; else -EINVAL.
+ * Sizes are in bytes, times in nanoseconds. Time-outs are relative and finite: positive
+ * on L3; on L2 also 0, which makes one attempt; else -EINVAL. The call of the same name
+ * with "try" does not wait: it returns -EAGAIN.
  *
  * Threads: different endpoints are independent. One endpoint's producer and its
  * consumer may each be used by one thread at a time, both at once. Calls on the
@@ -84,6 +89,9 @@ struct l3l2q_consumer;	/* its receiving half */
 
 /**
  * struct l3l2q_attr - what to create or attach; zero is a default throughout
+ *
+ * It is read during the call only; so are the strings that it points to.
+ *
  * @transport: source of the memory; used by create only:
  *	"driver", "ram"	RAM of the host, by the driver; the default
  *	"driver:PATH"	the same, with a device node other than /dev/l3l2q
@@ -95,17 +103,17 @@ struct l3l2q_consumer;	/* its receiving half */
  *	"memfd"		RAM without the driver; no module needed
  * @tag: name of the queue for operators: up to 31 printable ASCII characters, or NULL;
  *	create only
- * @role: enum l3l2q_role of the endpoint that create returns; attach: ignored
- * @depth: messages a ring holds: a power of two, 1 ... 2^30; 0: a raw region
- * @input_arena_bytes: positive multiple of 64
- * @output_arena_bytes: positive multiple of 64
- * @payload_bytes: raw region: its size; else 0
- * @counter_bytes: raw region: a multiple of 4; else 0
+ * @role: enum l3l2q_role of the endpoint that create returns; create only
+ * @depth: messages a ring holds: a power of two, 1 ... 2^30; 0: a raw region; create only
+ * @input_arena_bytes: queue: a positive multiple of 64; raw region: 0; create only
+ * @output_arena_bytes: queue: a positive multiple of 64; raw region: 0; create only
+ * @payload_bytes: raw region: size of the payload, at least 1; queue: 0; create only
+ * @counter_bytes: raw region: a positive multiple of 4; queue: 0; create only
  * @window: messages the consumer may hold at once, 1 ... depth; 0: 1
  * @spin_ns: longest spin before a blocking call sleeps; it adapts below that.
  *	0: 50 us; L3L2Q_SPIN_OFF: sleep at once
  * @flags: L3L2Q_ATTR_*
- * @numa_node: with L3L2Q_ATTR_NUMA
+ * @numa_node: node to allocate on, with L3L2Q_ATTR_NUMA; else 0; create only
  * @region_version: of the scalars: 0 or 0x20000 for 2.0, 0x30000 for 3.0; create only
  * @binding: enum l3l2q_binding; create only
  * @pad: 0
@@ -131,17 +139,19 @@ struct l3l2q_attr {
 };
 
 #define L3L2Q_SPIN_OFF		UINT64_MAX
+/* Allocate on numa_node; create only, by "driver", "ram" and "memfd". */
 #define L3L2Q_ATTR_NUMA		(1u << 0)
-#define L3L2Q_ATTR_SILENT_PEER	(1u << 1)	/* the peer only loads and stores */
+/* The peer only loads and stores; create and attach, over the driver. */
+#define L3L2Q_ATTR_SILENT_PEER	(1u << 1)
 /*
  * The caller guarantees that processors and device see each other's writes to cached memory.
  * Used by dmabuf, which needs it, and by ascend, which is mapped cached with it
- * and write-combining without; ignored elsewhere.
+ * and write-combining without; ignored elsewhere. Create only.
  */
 #define L3L2Q_ATTR_COHERENT	(1u << 2)
-/* Show device addresses to the other end too, see l3l2q_ep_scalars(). */
+/* Show device addresses to the other end too, see l3l2q_ep_scalars(); create only. */
 #define L3L2Q_ATTR_SHARE_ADDRESSES (1u << 3)
-/* A signal whose handler has run ends a blocking call with -EINTR. */
+/* A signal whose handler has run ends a blocking call with -EINTR; create and attach. */
 #define L3L2Q_ATTR_INTERRUPTIBLE (1u << 4)
 
 /**
@@ -166,12 +176,14 @@ int l3l2q_attach_sized(struct l3l2q_ep **ep, int fd, const struct l3l2q_attr *at
  *
  * -EINVAL bad geometry, attribute or transport; -E2BIG the attributes have bytes that
  * this library does not know and that are not zero; -EFBIG too large for the driver or
- * the limit on file sizes; -EDQUOT over the user's limit; -ENOMEM not enough memory;
- * -ENOSPC no room in the window; -ENOENT no device node, module not loaded; -ENODEV no
- * such window or device; -EBADF no such dma-buf; -EACCES no permission;
- * -EPROTONOSUPPORT the node is not the driver's; -EOPNOTSUPP not on this transport or
- * memory, such as a depth of 1 on memory that is not cached; -EMFILE, -ENFILE no
- * descriptor left.
+ * the limit on file sizes; -EDQUOT over the user's limit; -ENOMEM not enough memory, or
+ * over a limit of the memory cgroup; -ENOSPC no room in the window or source; -ENOENT no
+ * device node, module not loaded; -ENODEV no such window or device; -EBADF no such
+ * dma-buf; -EACCES no permission for the node, or a dma-buf that may not be written;
+ * -EBUSY another driver has mapped the memory with another type; -EPROTONOSUPPORT the node
+ * is not the driver's; -EOPNOTSUPP not on this transport or memory, such as a depth of 1
+ * on memory that is not cached; -EMFILE, -ENFILE no descriptor left; other errors of
+ * open(2) for the node, and of the vendor's driver for "ascend".
  */
 static inline int l3l2q_create(struct l3l2q_ep **ep, const struct l3l2q_attr *attr,
 			       struct l3l2q_failure *why)
@@ -196,16 +208,18 @@ int l3l2q_open_peer(struct l3l2q_ep *ep);
 /**
  * l3l2q_attach() - make an endpoint from a descriptor of l3l2q_open_peer()
  * @ep: result; NULL on failure
- * @fd: the descriptor; the endpoint owns it once attach has succeeded
- * @attr: window, spin_ns and flags are used; NULL for defaults
+ * @fd: the descriptor; the endpoint owns it once attach has succeeded, else the caller
+ * @attr: window, spin_ns and flags are used, the rest is ignored; NULL for defaults
  * @why: reason in words on failure, or NULL
  *
  * A failed attach takes nothing: the descriptor can be attached again.
  *
- * -EBADF, -EINVAL not such a descriptor; -E2BIG as for create; -EBUSY it is attached;
- * -ENODEV its memory was removed; -ENOMEM not enough memory; -EMFILE, -ENFILE no
- * descriptor left; -EPROTO its description is not sound; -EOPNOTSUPP a memory type this
- * version does not know, or one that is not cached with a depth of 1.
+ * -EBADF, -EINVAL not such a descriptor, or a bad attribute; -E2BIG as for create; -EBUSY
+ * it is attached, or was over memfd; -ESHUTDOWN its end has ended (driver); -ENODEV its
+ * memory was removed; -ENOMEM not enough memory; -EMFILE, -ENFILE no descriptor left;
+ * -EPROTO its description is not sound; -EOPNOTSUPP a memory type this version does not
+ * know, or one that is not cached with a depth of 1, or a flag that the transport does
+ * not have.
  */
 static inline int l3l2q_attach(struct l3l2q_ep **ep, int fd, const struct l3l2q_attr *attr,
 			       struct l3l2q_failure *why)
@@ -216,8 +230,8 @@ static inline int l3l2q_attach(struct l3l2q_ep **ep, int fd, const struct l3l2q_
 /**
  * struct l3l2q_external - memory that the caller has mapped
  * @scalars: the twelve scalars; the bases are not used as addresses
- * @payload: the payload range, 8-byte aligned
- * @counters: the counter range, 64-byte aligned
+ * @payload: start of the payload range, 8-byte aligned
+ * @counters: start of the counter range, 64-byte aligned
  * @role: enum l3l2q_role to take
  * @memory: enum l3l2q_memory of the mapping, the effective one: it decides how
  *	bytes are copied and which fences are used
@@ -239,14 +253,15 @@ int l3l2q_attach_external_sized(struct l3l2q_ep **ep, const struct l3l2q_externa
  * l3l2q_attach_external() - make an endpoint over mapped memory
  * @ep: result; NULL on failure
  * @ext: copied; the memory must stay until l3l2q_close()
- * @attr: window, spin_ns and flags are used; NULL for defaults
+ * @attr: window, spin_ns and flags are used, the rest is ignored; NULL for defaults
  * @why: reason in words on failure, or NULL
  *
  * Such an endpoint polls: it has no descriptor, and blocking calls nap between
- * looks. Nothing is written to the memory. The counters that @ext->role writes
- * must be 0, as the creator stored them. -EINVAL bad argument; -E2BIG as for create;
- * -ENOMEM not enough memory; -EPROTO the scalars are not sound or this end was used
- * before; -EOPNOTSUPP as for attach.
+ * looks, up to about a millisecond. Attaching writes nothing to the memory. The counters
+ * that @ext->role writes must be 0, as the creator stored them. -EINVAL bad argument, a
+ * range that is not aligned, wraps or overlaps the other; -E2BIG as for create; -ENOMEM
+ * not enough memory; -EPROTO the scalars are not sound or this end was used before;
+ * -EOPNOTSUPP as for attach.
  */
 static inline int l3l2q_attach_external(struct l3l2q_ep **ep, const struct l3l2q_external *ext,
 					const struct l3l2q_attr *attr,
@@ -322,27 +337,27 @@ struct l3l2q_ep *l3l2q_consumer_ep(struct l3l2q_consumer *c);
 int l3l2q_ep_error_sized(const struct l3l2q_ep *ep, struct l3l2q_error *out, size_t size);
 
 /*
- * Get the first error, or kind L3L2Q_ERR_NONE. Return: 0; -EPERM in a forked child, with
- * @out filled in as without an error.
+ * Get the first error, or kind L3L2Q_ERR_NONE. Return: 0; -EINVAL @out is NULL; -EPERM in a
+ * forked child, with @out filled in as without an error.
  */
 static inline int l3l2q_ep_error(const struct l3l2q_ep *ep, struct l3l2q_error *out)
 {
 	return l3l2q_ep_error_sized(ep, out, sizeof(*out));
 }
 
-/* A name for an enum l3l2q_error_kind, never NULL. */
+/* The name of an enum l3l2q_error_kind: a static string, "UNKNOWN" for another number. */
 const char *l3l2q_error_name(uint32_t kind);
 
 /**
- * struct l3l2q_ep_info - what an endpoint is
+ * struct l3l2q_ep_info - what an endpoint is; its strings are static
  * @transport: "driver" (with any memory it has), "memfd" or "external"
  * @role: enum l3l2q_role
  * @memory: enum l3l2q_memory
  * @window: of the consumer
  * @region_version: of the scalars: 0x20000 for 2.0, 0x30000 for 3.0
  * @region_id: never 0
- * @payload: the payload range as mapped here
- * @counters: the counter range as mapped here
+ * @payload: the payload range as mapped here, until l3l2q_close()
+ * @counters: the counter range as mapped here, until l3l2q_close()
  * @payload_bytes: size of the payload range
  * @counter_bytes: size of the counter range
  * @layout: all zero for a raw region
@@ -376,7 +391,7 @@ struct l3l2q_ep_info {
 
 int l3l2q_ep_info_sized(const struct l3l2q_ep *ep, struct l3l2q_ep_info *out, size_t size);
 
-/* Get what an endpoint is. Return: 0; -EPERM in a forked child. */
+/* Get what an endpoint is. Return: 0; -EINVAL @out is NULL; -EPERM in a forked child. */
 static inline int l3l2q_ep_info(const struct l3l2q_ep *ep, struct l3l2q_ep_info *out)
 {
 	return l3l2q_ep_info_sized(ep, out, sizeof(*out));
@@ -386,8 +401,10 @@ static inline int l3l2q_ep_info(const struct l3l2q_ep *ep, struct l3l2q_ep_info 
  * l3l2q_ep_scalars() - the scalars that describe the region to L2
  * @scalars: room for L3L2Q_SCALARS; a raw region has six, the rest is zero
  *
- * The bases are the device's addresses where there is a device (pci, ascend), else
- * those of this process (a2a3sim). Return: 12, or 6 for a raw region.
+ * The bases are the device's addresses where there is a device (pci, ascend) and this end
+ * is shown them, which is the one of l3l2q_create(), or both with
+ * L3L2Q_ATTR_SHARE_ADDRESSES. Else they are the addresses of this process (a2a3sim).
+ * Return: 12, or 6 for a raw region; -EPERM in a forked child.
  */
 int l3l2q_ep_scalars(const struct l3l2q_ep *ep, uint64_t scalars[L3L2Q_SCALARS]);
 
@@ -395,8 +412,8 @@ int l3l2q_ep_scalars(const struct l3l2q_ep *ep, uint64_t scalars[L3L2Q_SCALARS])
  * struct l3l2q_ep_stats - counts since the endpoint was made
  * @sent: messages published
  * @received: messages released
- * @sent_bytes: their bodies
- * @received_bytes: their bodies
+ * @sent_bytes: bytes of the bodies of messages published
+ * @received_bytes: bytes of the bodies of messages released
  * @kicks: system calls made to wake the peer
  * @sleeps: times a blocking call slept
  * @spins: times a blocking call was served while it spun
@@ -415,7 +432,7 @@ struct l3l2q_ep_stats {
 
 int l3l2q_ep_stats_sized(const struct l3l2q_ep *ep, struct l3l2q_ep_stats *out, size_t size);
 
-/* Get the counts, from any thread. Return: 0; -EPERM in a forked child. */
+/* Get the counts, from any thread. Return: 0; -EINVAL @out is NULL; -EPERM in a forked child. */
 static inline int l3l2q_ep_stats(const struct l3l2q_ep *ep, struct l3l2q_ep_stats *out)
 {
 	return l3l2q_ep_stats_sized(ep, out, sizeof(*out));
@@ -426,7 +443,8 @@ static inline int l3l2q_ep_stats(const struct l3l2q_ep *ep, struct l3l2q_ep_stat
  * @text: buffer, always terminated if @size > 0
  *
  * From any thread; the numbers are exact only while no other thread uses the endpoint.
- * Return: the length of the whole text, as snprintf.
+ * Return: the length of the whole text without the NUL, as snprintf; -EPERM in a forked
+ * child.
  */
 int l3l2q_ep_dump(const struct l3l2q_ep *ep, char *text, size_t size);
 
@@ -434,8 +452,9 @@ int l3l2q_ep_dump(const struct l3l2q_ep *ep, char *text, size_t size);
 
 /**
  * l3l2q_enqueue() - send a message
- * @opcode: L3L2Q_OP_DATA or L3L2Q_OP_ERROR; for STOP see l3l2q_stop()
- * @body: NULL exactly if @nbytes is 0
+ * @opcode: L3L2Q_OP_DATA or L3L2Q_OP_ERROR; for STOP see l3l2q_stop(). Any other opcode is
+ *	-EINVAL on L3; on L2 it is -EBADMSG and ends the endpoint
+ * @body: NULL exactly if @nbytes is 0; not used after the call
  *
  * The body is copied once, after it is certain that the message goes through.
  * A message of up to the arena's size goes through eventually; a larger one is
@@ -455,7 +474,8 @@ int l3l2q_enqueuev(struct l3l2q_producer *p, uint32_t opcode,
  * @span: result; give it to commit or cancel unchanged
  *
  * One at a time: while it is active, any other enqueue, STOP included, is
- * OWNERSHIP (-ESTALE) and ends the endpoint. In memory that is not cached, write the
+ * OWNERSHIP (-ESTALE) and ends the endpoint; so is a commit or cancel of any other span.
+ * Opcodes of commit are those of l3l2q_enqueue(). In memory that is not cached, write the
  * span by plain aligned stores, no atomic operations; commit drains them. If the
  * memory was removed meanwhile, commit returns -ECONNABORTED.
  */
@@ -472,8 +492,9 @@ int l3l2q_cancel(struct l3l2q_producer *p, const struct l3l2q_reservation *span)
  *
  * Publishing makes all of it visible by one counter store and sends at most one
  * wake-up. A blocking call that finds no room publishes first, so that a batch
- * larger than the ring goes through; so does l3l2q_wait() for OUT. -EINVAL if a batch
- * is open, or none is.
+ * larger than the ring goes through; so does l3l2q_wait() for OUT by the thread that began
+ * the batch. -EINVAL if a batch is open already (begin), or none is (publish); -EPIPE and
+ * -ECONNABORTED of publish: the other side has ended, and nothing was published.
  */
 int l3l2q_batch_begin(struct l3l2q_producer *p);
 int l3l2q_batch_publish(struct l3l2q_producer *p);
@@ -481,12 +502,12 @@ int l3l2q_batch_publish(struct l3l2q_producer *p);
 /**
  * l3l2q_room() - messages that the ring has room for now
  *
- * For the producer's thread. Return: 0 ... depth; 0 while a reservation is active;
- * -ESHUTDOWN after STOP.
+ * For the producer's thread. The end of the other side is not looked for. Return: 0 ...
+ * depth; 0 while a reservation is active; -ESHUTDOWN after STOP.
  */
 int64_t l3l2q_room(struct l3l2q_producer *p);
 
-/* The largest body that a try form would send now; 0 if it would send none. */
+/* The size of the largest body that a try form would send now; 0 if it would send none. */
 int64_t l3l2q_room_bytes(struct l3l2q_producer *p);
 
 /**
@@ -512,8 +533,8 @@ int l3l2q_peek(struct l3l2q_consumer *c, struct l3l2q_message *m, int64_t timeou
 
 /**
  * l3l2q_read_into() - copy the body of a held message
- * @body: NULL exactly if the message has no body
- * @capacity: room at @body
+ * @body: NULL exactly if the message has no body, else -EINVAL
+ * @capacity: size of @body; -EMSGSIZE if the message is larger
  *
  * A stale handle is -EINVAL; the endpoint lives on.
  */
@@ -558,15 +579,20 @@ int l3l2q_peek_batch(struct l3l2q_consumer *c, struct l3l2q_message *m, int max,
 /**
  * l3l2q_pending() - messages that are published and that the window has room for
  *
- * For the consumer's thread. An upper bound of what l3l2q_try_peek_batch() can acquire
- * now: their descriptors are not looked at. Return: 0 ... window, or -errno.
+ * For the consumer's thread. Messages that are held do not count, nor does STOP behind a
+ * full window. Descriptors are not looked at, so a bad one counts; nor is the end of the
+ * other side looked for. Return: 0 ... window.
  */
 int64_t l3l2q_pending(struct l3l2q_consumer *c);
 
-/* Give several back, with one counter store and at most one wake-up. */
+/*
+ * Give @n messages back, with one counter store and at most one wake-up. @n may be 0;
+ * -EINVAL if it is negative. At a handle that is not held (-ESTALE) the messages before it
+ * have been given back.
+ */
 int l3l2q_release_batch(struct l3l2q_consumer *c, const struct l3l2q_message *m, int n);
 
-/* 1 once STOP has been released and everything before it, else 0. */
+/* Return: 1 once STOP and everything before it have been released, else 0. */
 int l3l2q_drained(const struct l3l2q_consumer *c);
 
 /* ---- waiting ----------------------------------------------------------- */
@@ -587,7 +613,7 @@ int l3l2q_wait(struct l3l2q_ep *ep, uint32_t events, int64_t timeout_ns);
  * Readable, or in error, when l3l2q_arm() has something to report. On the driver
  * it is the endpoint itself, and EPOLLOUT, EPOLLPRI (abort) and EPOLLHUP work
  * too. One thread at a time arms and polls it; others may use l3l2q_wait().
- * Return: -EOPNOTSUPP on an external endpoint.
+ * Return: the descriptor, which l3l2q_close() closes; -EOPNOTSUPP on an external endpoint.
  */
 int l3l2q_fd(struct l3l2q_ep *ep);
 
@@ -604,10 +630,11 @@ int l3l2q_arm(struct l3l2q_ep *ep, uint32_t events);
 /**
  * l3l2q_eventfd() - signal an eventfd on an event; driver only
  * @kind: enum l3l2q_eventfd_kind, not COUNTER
- * @fd: eventfd, or -1 to remove
+ * @fd: eventfd, or -1 to remove; it stays the caller's, the kernel keeps a reference
  *
- * Signalled once each time it is armed: by this call and by l3l2q_arm(), with
- * ABORT also always. -EOPNOTSUPP elsewhere; -ENOENT nothing to remove.
+ * Signalled once each time it is armed: by this call and by l3l2q_arm(), which always
+ * arms ABORT. -EOPNOTSUPP on other transports; -ENOENT nothing to remove; -EBADF @fd is not
+ * open; -EINVAL it is not an eventfd, or the kind is unknown.
  */
 int l3l2q_eventfd(struct l3l2q_ep *ep, uint32_t kind, int fd);
 
@@ -615,7 +642,7 @@ int l3l2q_eventfd(struct l3l2q_ep *ep, uint32_t kind, int fd);
 
 /**
  * l3l2q_notify() - change a counter and wake the threads that sleep for it
- * @offset: of the counter in the counter range
+ * @offset: bytes from the start of the counter range, a multiple of 4
  * @op: enum l3l2q_notify_op
  *
  * Publishes all writes before it. -EINVAL unaligned or unknown op; -ERANGE
@@ -625,24 +652,32 @@ int l3l2q_notify(struct l3l2q_ep *ep, uint64_t offset, uint32_t op, int32_t valu
 
 /**
  * l3l2q_test() - one snapshot of a counter
- * @observed: what was read, 0 on error; may be NULL
+ * @observed: the value that was read, 0 on error; may be NULL
  *
- * Return: 1 if (observed cmp value) holds, 0 if not, -EINVAL, -ERANGE.
+ * Return: 1 if (observed cmp value) holds, 0 if not; -EINVAL unaligned or unknown cmp;
+ * -ERANGE outside.
  */
 int l3l2q_test(struct l3l2q_ep *ep, uint64_t offset, uint32_t cmp, int32_t value,
 	       int32_t *observed);
 
 /**
  * l3l2q_wait_counter() - sleep until a comparison holds
- * @observed: what was read last, also on time-out; may be NULL
+ * @observed: the value that was read last, also with an error; 0 if none was read; may be
+ *	NULL
  *
- * -ETIMEDOUT poisons nothing. -ECONNABORTED if the peer is gone and it does not
- * hold. The time-out rule is that of the blocking forms.
+ * -ETIMEDOUT does not end the endpoint. If the comparison does not hold: -ECONNABORTED the
+ * peer aborted or died, or the memory was removed; -EPIPE it has detached. -EINVAL and
+ * -ERANGE as for l3l2q_test(), and -EINVAL a bad time-out.
  */
 int l3l2q_wait_counter(struct l3l2q_ep *ep, uint64_t offset, uint32_t cmp,
 		       int32_t value, int64_t timeout_ns, int32_t *observed);
 
-/* Copy into or out of a raw region's payload. -EINVAL no bytes; -ERANGE outside. */
+/*
+ * Copy into or out of the payload; @offset is in bytes from its start. -EINVAL no bytes, or
+ * no buffer; -ERANGE outside. A read that fails fills @to with zeroes, unless @nbytes is
+ * more than the payload has. In a queue only a reserved span may be
+ * written.
+ */
 int l3l2q_payload_write(struct l3l2q_ep *ep, uint64_t offset, const void *from, size_t nbytes);
 int l3l2q_payload_read(struct l3l2q_ep *ep, uint64_t offset, void *to, size_t nbytes);
 
@@ -651,7 +686,7 @@ int l3l2q_payload_read(struct l3l2q_ep *ep, uint64_t offset, void *to, size_t nb
 /* ioctl() that restarts after EINTR and returns 0 or -errno. */
 int l3l2q_ioctl(int fd, unsigned long request, void *arg);
 
-/* The library's version, "MAJOR.MINOR.PATCH". */
+/* The library's version, "MAJOR.MINOR.PATCH": a static string. */
 const char *l3l2q_version(void);
 
 #ifdef __cplusplus
