@@ -185,7 +185,7 @@ static int attach_with(struct l3l2q_ep *ep, int memory, int sock)
 		return -EIO;
 	fds[0] = memory < 0 ? got.fds[0] : memory;
 	fds[1] = sock < 0 ? got.fds[1] : sock;
-	l3l2q_send_fds(hand[1], hello, (size_t)len, fds, 2);
+	l3l2q_send_fds(hand[1], hello, (size_t)len, fds, 2, 0);
 	ret = l3l2q_attach(&peer, hand[0], NULL, NULL);
 	if (ret)
 		close(hand[0]);
@@ -270,6 +270,36 @@ TEST(wake_ups_neither_wait_nor_kill)
 	close_pair(ep);
 }
 
+/* A creator that has filled the socket and made it a blocking one holds up no attach. */
+TEST(attach_does_not_wait_for_the_creator)
+{
+	struct l3l2q_ep *ep, *peer = NULL;
+	struct l3l2q_received got;
+	char hello[256];
+	int fd, hand[2];
+	ssize_t len;
+
+	ASSERT_EQ(0, l3l2q_create(&ep, &small, NULL));
+	fd = l3l2q_open_peer(ep);
+	ASSERT_LE(0, fd);
+	len = l3l2q_recv_any(fd, hello, sizeof(hello), &got, 0);
+	ASSERT_LT(0, len);
+	ASSERT_EQ(2, got.n);
+	while (send(got.fds[1], "x", 1, MSG_DONTWAIT) == 1)
+		;
+	ASSERT_EQ(EAGAIN, errno);
+	ASSERT_EQ(0, fcntl(got.fds[1], F_SETFL, 0));
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, hand));
+	ASSERT_EQ(0, l3l2q_send_fds(hand[1], hello, (size_t)len, got.fds, 2, 0));
+	ASSERT_EQ(0, l3l2q_attach(&peer, hand[0], NULL, NULL));
+	EXPECT_EQ(0, l3l2q_try_enqueue(l3l2q_ep_producer(peer), L3L2Q_OP_DATA, "text", 4));
+	l3l2q_close(peer);
+	l3l2q_close_received(&got);
+	close(hand[1]);
+	close(fd);
+	l3l2q_close(ep);
+}
+
 /* What stands in place of the lock and the pidfd is not used. */
 TEST(forged_signs_of_life)
 {
@@ -284,7 +314,7 @@ TEST(forged_signs_of_life)
 	l3l2q_close_received(&got);
 	ASSERT_EQ(0, pipe(pipes));
 	fds = open_fds();
-	ASSERT_EQ(0, l3l2q_send_fds(ep[1]->sock, &alive, sizeof(alive), pipes, 2));
+	ASSERT_EQ(0, l3l2q_send_fds(ep[1]->sock, &alive, sizeof(alive), pipes, 2, 0));
 	EXPECT_EQ(0, l3l2q_arm(ep[0], L3L2Q_EVENT_IN));
 	EXPECT_TRUE(ep[0]->peer_known);
 	EXPECT_EQ(-1, ep[0]->peer_lock);

@@ -186,7 +186,7 @@ int l3l2q_map_errno(int error);
 int l3l2q_map_fd(struct l3l2q_map *map, int fd, uint64_t offset, uint64_t length, int prot);
 void l3l2q_unmap(struct l3l2q_map *map);
 void l3l2q_close_fd(int *fd);
-int l3l2q_send_fds(int sock, const void *data, size_t size, const int *fds, int n);
+int l3l2q_send_fds(int sock, const void *data, size_t size, const int *fds, int n, int flags);
 ssize_t l3l2q_recv_any(int sock, void *data, size_t size, struct l3l2q_received *got, int flags);
 int l3l2q_check_slots(int fd, int n);
 void l3l2q_close_received(struct l3l2q_received *got);

@@ -130,7 +130,7 @@ static int open_hand(struct l3l2q_ep *ep)
 	hello_make(&hello, ep);
 	fds[FD_MEMORY] = ep->fd;
 	fds[FD_SOCKET] = wire[1];
-	ret = l3l2q_send_fds(hand[0], &hello, sizeof(hello), fds, FDS);
+	ret = l3l2q_send_fds(hand[0], &hello, sizeof(hello), fds, FDS, 0);
 	close(wire[1]);
 	if (ret) {
 		close(wire[0]);

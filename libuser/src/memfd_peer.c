@@ -57,12 +57,13 @@ int l3l2q_alive_open(int *pidfd)
 	return *pidfd < 0 && (errno == EMFILE || errno == ENFILE) ? -errno : 0;
 }
 
+/* The creator may have filled the socket and made it a blocking one: never wait for it. */
 int l3l2q_alive_tell(struct l3l2q_ep *ep, int sock, int pidfd)
 {
 	struct alive alive = { .magic = ALIVE_MAGIC };
 	int fds[] = { ep->own_lock, pidfd };
 
-	return l3l2q_send_fds(sock, &alive, sizeof(alive), fds, pidfd < 0 ? 1 : 2);
+	return l3l2q_send_fds(sock, &alive, sizeof(alive), fds, pidfd < 0 ? 1 : 2, MSG_DONTWAIT);
 }
 
 /* Kinds of sockets are the kernel's word, and asking for them never waits. */

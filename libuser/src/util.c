@@ -130,7 +130,7 @@ void l3l2q_close_fd(int *fd)
 	*fd = -1;
 }
 
-int l3l2q_send_fds(int sock, const void *data, size_t size, const int *fds, int n)
+int l3l2q_send_fds(int sock, const void *data, size_t size, const int *fds, int n, int flags)
 {
 	union {
 		struct cmsghdr align;
@@ -150,7 +150,7 @@ int l3l2q_send_fds(int sock, const void *data, size_t size, const int *fds, int 
 	cmsg->cmsg_len = CMSG_LEN((size_t)n * sizeof(int));
 	memcpy(CMSG_DATA(cmsg), fds, (size_t)n * sizeof(int));
 	do {
-		sent = sendmsg(sock, &msg, MSG_NOSIGNAL);
+		sent = sendmsg(sock, &msg, MSG_NOSIGNAL | flags);
 	} while (sent < 0 && errno == EINTR);
 	if (sent < 0)
 		return -errno;
@@ -246,7 +246,7 @@ int l3l2q_recv_fds(int sock, void *data, size_t size, int *fds, int n, int flags
 
 L3L2Q_API int l3l2q_send_fd(int sock, int fd)
 {
-	return l3l2q_send_fds(sock, "F", 1, &fd, 1);
+	return l3l2q_send_fds(sock, "F", 1, &fd, 1, 0);
 }
 
 /* A message that is received without room for its descriptor would lose it. */
