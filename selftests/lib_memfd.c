@@ -946,4 +946,50 @@ TEST(external_ranges)
 	free(memory);
 }
 
+/* Offsets are 64 bits wide. The memory behind them is sparse, so it stands in for the memfd. */
+TEST(offsets_beyond_4_gib)
+{
+	const struct l3l2q_attr raw = { .transport = "memfd", .payload_bytes = 64, .counter_bytes = 64 };
+	const uint64_t far = 1ull << 32, more = far + 64;
+	unsigned char *counters, *payload, *memory;
+	struct l3l2q_ep *ep;
+	int32_t seen;
+	char byte;
+
+	if (sizeof(size_t) < sizeof(far))
+		SKIP(return, "no address space for it");
+	memory = mmap(NULL, (size_t)more, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (memory == MAP_FAILED)
+		SKIP(return, "no address space for it: %s", strerror(errno));
+	ASSERT_EQ(0, l3l2q_create(&ep, &raw, NULL));
+	counters = ep->core.counters;
+	payload = ep->core.payload;
+	ep->core.counters = ep->core.payload = memory;
+	ep->region.counter_bytes = ep->region.payload_bytes = more;
+
+	EXPECT_EQ(0, l3l2q_notify(ep, far, L3L2Q_NOTIFY_SET, 7));
+	EXPECT_EQ(0, l3l2q_notify(ep, far, L3L2Q_NOTIFY_ADD, 2));
+	EXPECT_EQ(9, *(int32_t *)(void *)(memory + far));
+	EXPECT_EQ(0, *(int32_t *)(void *)memory);
+	*(int32_t *)(void *)memory = 5;
+	EXPECT_EQ(1, l3l2q_test(ep, far, L3L2Q_CMP_EQ, 9, &seen));
+	EXPECT_EQ(9, seen);
+	EXPECT_EQ(0, l3l2q_wait_counter(ep, far, L3L2Q_CMP_EQ, 9, 1000000, &seen));
+	EXPECT_EQ(9, seen);
+	EXPECT_EQ(-ETIMEDOUT, l3l2q_wait_counter(ep, far, L3L2Q_CMP_EQ, 5, 1000000, &seen));
+	EXPECT_EQ(9, seen);
+	EXPECT_EQ(-ERANGE, l3l2q_notify(ep, more, L3L2Q_NOTIFY_SET, 1));
+	EXPECT_EQ(0, l3l2q_payload_write(ep, far + 8, "x", 1));
+	EXPECT_EQ('x', memory[far + 8]);
+	EXPECT_EQ(0, memory[8]);
+	EXPECT_EQ(0, l3l2q_payload_read(ep, far + 8, &byte, 1));
+	EXPECT_EQ('x', byte);
+
+	ep->core.counters = counters;
+	ep->core.payload = payload;
+	l3l2q_close(ep);
+	munmap(memory, (size_t)more);
+}
+
 TEST_HARNESS_MAIN
