@@ -166,10 +166,28 @@ static void after(struct world *w, struct side *s)
 
 /* ---- blocking ----------------------------------------------------------- */
 
+/* Published or not: both are right here, so take what memory says. */
+static void sync_published(struct world *w, struct direction *d)
+{
+	uint32_t tail;
+
+	if (w->tainted)
+		return;
+	memcpy(&tail, w->counters + d->tail_offset, sizeof(tail));
+	if (tail == (uint32_t)d->tail && d->published != d->tail)
+		publish(w, d);
+}
+
 static void hook(void *arg)
 {
+	struct world *w = arg;
+	int role;
+
 	fuzz_trace("  in the hook:");
-	step(arg);
+	for (role = 0; role < L3L2Q_ROLES; role++)
+		if (busy[role][TX])
+			sync_published(w, &w->dir[role]);
+	step(w);
 }
 
 /* 0: a try form; else blocking with *timeout_ns. */
@@ -205,7 +223,9 @@ static void before_blocking(struct world *w, struct side *s, enum half half, uns
 	}
 	if (!(set & (RET_AGAIN | RET_TIMEDOUT)))
 		return;
-	if (half == TX && timeout_ns && !ended(s) && d->published != d->tail)
+	/* A call that reports the peer's abort has not waited: see sync_published(). */
+	if (half == TX && timeout_ns && !ended(s) && !(set & RET_ABORTED) &&
+	    d->published != d->tail)
 		publish(w, d);
 	if (!fuzz_clock.in_hook && timeout_ns && take(&in) & 1)
 		fuzz_clock.hook_at = 1 + take(&in) % 8;
@@ -225,18 +245,6 @@ static unsigned int blocking_set(unsigned int set, bool hooked)
 	if (set & RET_AGAIN)
 		set = (set & ~(unsigned int)RET_AGAIN) | RET_TIMEDOUT;
 	return hooked ? set | RET_TIMEDOUT : set;
-}
-
-/* Published or not: both are right here, so take what memory says. */
-static void sync_published(struct world *w, struct direction *d)
-{
-	uint32_t tail;
-
-	if (w->tainted)
-		return;
-	memcpy(&tail, w->counters + d->tail_offset, sizeof(tail));
-	if (tail == (uint32_t)d->tail && d->published != d->tail)
-		publish(w, d);
 }
 
 /* ---- sending ------------------------------------------------------------ */
