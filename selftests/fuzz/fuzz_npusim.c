@@ -255,7 +255,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		case 5: case 6: case 7: write_header(b >> 4); break;
 		case 8: case 9: case 10: write_request(b >> 4); break;
 		case 11: npu->gm[take_bytes(&in, 2) % SIZE] = (unsigned char)take(&in); break;
-		case 12: task_rung(npu, b >> 4); break;
+		case 12:
+			if (npu->vectors)
+				task_rung(npu, (b >> 4) % npu->vectors);
+			break;
 		default: serve();
 		}
 	}
