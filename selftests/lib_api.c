@@ -1479,6 +1479,30 @@ TEST(room_is_exact)
 	close_pair(ep);
 }
 
+/* STOP is held past the window; what a bad peer sends behind it has no room. */
+TEST(pending_stays_within_the_window)
+{
+	struct l3l2q_attr attr = small;
+	struct l3l2q_ep_info info;
+	struct l3l2q_message m[3];
+	struct l3l2q_ep *ep[2];
+
+	attr.depth = 8;
+	attr.window = 2;
+	ASSERT_EQ(0, make_pair(ep, &attr));
+	ASSERT_EQ(0, l3l2q_try_enqueue(l3l2q_ep_producer(ep[0]), L3L2Q_OP_DATA, NULL, 0));
+	ASSERT_EQ(0, l3l2q_try_enqueue(l3l2q_ep_producer(ep[0]), L3L2Q_OP_DATA, NULL, 0));
+	EXPECT_EQ(2, l3l2q_pending(l3l2q_ep_consumer(ep[1])));
+	ASSERT_EQ(2, l3l2q_try_peek_batch(l3l2q_ep_consumer(ep[1]), m, 2));
+	ASSERT_EQ(0, l3l2q_try_stop(l3l2q_ep_producer(ep[0])));
+	EXPECT_EQ(0, l3l2q_pending(l3l2q_ep_consumer(ep[1])));
+	ASSERT_EQ(1, l3l2q_try_peek_batch(l3l2q_ep_consumer(ep[1]), m + 2, 1));
+	l3l2q_ep_info(ep[0], &info);
+	__atomic_store_n((uint32_t *)info.counters, 8, __ATOMIC_RELEASE);
+	EXPECT_EQ(0, l3l2q_pending(l3l2q_ep_consumer(ep[1])));
+	close_pair(ep);
+}
+
 TEST(wait_for_room_publishes_the_batch)
 {
 	struct l3l2q_message m;

@@ -581,7 +581,7 @@ int l3l2q_peek_batch(struct l3l2q_consumer *c, struct l3l2q_message *m, int max,
  *
  * For the consumer's thread. Messages that are held do not count, nor does STOP behind a
  * full window. Descriptors are not looked at, so a bad one counts; nor is the end of the
- * other side looked for. Return: 0 ... window.
+ * other side looked for. Nothing counts once STOP is held. Return: 0 ... window, or -errno.
  */
 int64_t l3l2q_pending(struct l3l2q_consumer *c);
 

@@ -451,7 +451,7 @@ L3L2Q_API int l3l2q_peek_batch(struct l3l2q_consumer *c, struct l3l2q_message *m
 
 L3L2Q_API int64_t l3l2q_pending(struct l3l2q_consumer *c)
 {
-	__u64 known, room;
+	__u64 known, held, room;
 	int ret = l3l2q_core_check_receive(c->core);
 
 	if (!ret)
@@ -459,7 +459,8 @@ L3L2Q_API int64_t l3l2q_pending(struct l3l2q_consumer *c)
 	if (ret)
 		return rx_done(c, ret);
 	known = c->tail - c->acquired;
-	room = c->window - (c->acquired - c->head);
+	held = c->acquired - c->head;
+	room = held < c->window ? c->window - held : 0;	/* STOP is held past the window */
 	return (int64_t)(known < room ? known : room);
 }
 

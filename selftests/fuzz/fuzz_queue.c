@@ -1055,7 +1055,7 @@ static void op_room(struct world *w, struct side *s)
 	check_result(w, s, TX, set, bytes < 0 ? (int)bytes : 0, false, "room_bytes");
 	FUZZ_CHECK(l3l2q_producer_ep(s->p) == s->ep && l3l2q_consumer_ep(s->c) == s->ep,
 		   "another endpoint");
-	FUZZ_CHECK(pending <= s->window + 1 && room <= out->depth &&
+	FUZZ_CHECK(pending <= s->window && room <= out->depth &&
 		   (bytes < 0 || (uint64_t)bytes <= out->arena), "pending %lld, room %lld, bytes %lld",
 		   (long long)pending, (long long)room, (long long)bytes);
 	if (w->tainted || ended(s) || peer_has_aborted(w, s) || peer_has_detached(w, s)) {
