@@ -175,7 +175,7 @@ guest() {
 		args+=(--module-file "$kmod-tests/$p/$p.ko")
 	done
 	timed "$suite" "$top/selftests/vm/run.sh" --suite "$suite" --kernel "$dir" --mem "$mem" --timeout $((limit * slow)) --total $((total * slow)) \
-		--module "$kmod/l3l2q.ko" "${args[@]}" --npu npu0 --npu npu1 --results "$results" \
+		--module "$kmod/l3l2q.ko" "${args[@]}" --npu npu0 --npu npu1 --disk 16M --results "$results" \
 		--qemu -device --qemu pci-testdev,membar=16M --file "$b/bin-static/l3l2q-stream:/bin/l3l2q-stream" \
 		--file "$b/bench-static/l3l2q-bench:/bin/l3l2q-bench" -- "${specs[@]}"
 }

@@ -22,6 +22,7 @@
 #                       for each run (may be repeated). The guest can unplug it.
 #                       With any there is an ivshmem-plain, too, which is not for us:
 #                       64 KiB of 0xaa, to be left as they are
+#   --disk SIZE         an NVMe disk of that size, empty, for O_DIRECT
 #   --no-load           with --script: leave the insmod to the script, which may
 #                       call load-module
 #   --file SRC:DST      copy a file, keeping its mode (may be repeated)
@@ -193,7 +194,7 @@ big_mem() {
 }
 
 main() {
-	local kernel=stock mem=1G timeout=120 total=900 suite=guest results='' log='' append='' script='' load=1
+	local kernel=stock mem=1G timeout=120 total=900 suite=guest results='' log='' append='' script='' load=1 disk=''
 	local -a modules=() extra=() npu=() files=() tests=() qemu=()
 
 	while [ $# -gt 0 ]; do
@@ -202,6 +203,7 @@ main() {
 		--module) modules+=("$2"); shift 2 ;;
 		--module-file) extra+=("$2"); shift 2 ;;
 		--npu) npu+=("$2"); shift 2 ;;
+		--disk) disk=$2; shift 2 ;;
 		--no-load) load=0; shift ;;
 		--file) files+=("$2"); shift 2 ;;
 		--script) script=$2; shift 2 ;;
@@ -373,6 +375,12 @@ start_plain() {
 		-device "ivshmem-plain,memdev=plain")
 }
 
+# Without one, the guest has nothing that takes O_DIRECT.
+start_disk() {
+	truncate -s "$disk" "$work/disk"
+	devices+=(-drive "if=none,id=disk,format=raw,file=disk" -device "nvme,drive=disk,serial=disk")
+}
+
 check_plain() {
 	[ -e "$work/plain" ] || return 0
 	if [ "$(tr -d '\252' <"$work/plain" | wc -c)" != 0 ]; then
@@ -411,6 +419,9 @@ start() {
 	done
 	if [ ${#npu[@]} != 0 ]; then
 		start_plain
+	fi
+	if [ -n "$disk" ]; then
+		start_disk
 	fi
 	(cd "$work" && boot "$how" "$kdir/vmlinuz" "$work/initrd" "$mem" "$cmdline" "$total" \
 		-serial "file:$log/console.log" "$@" "${devices[@]}" "${qemu[@]}") </dev/null &
