@@ -705,6 +705,8 @@ static int npu_revive(struct npu *npu)
 	mutex_lock(&npu->teardown);
 	WRITE_ONCE(npu->dead, false);
 	if (npu_answers(npu)) {
+		/* For npu_slot_reset(): whatever restored it has used it up. */
+		pci_save_state(npu->pdev);
 		down_write(&npu->access);
 		WRITE_ONCE(npu->gone, false);
 		up_write(&npu->access);
@@ -760,8 +762,6 @@ static pci_ers_result_t npu_mmio_enabled(struct pci_dev *pdev)
 static pci_ers_result_t npu_slot_reset(struct pci_dev *pdev)
 {
 	pci_restore_state(pdev);
-	/* Restoring uses it up, before 6.18. */
-	pci_save_state(pdev);
 	return PCI_ERS_RESULT_RECOVERED;
 }
 

@@ -659,25 +659,162 @@ TEST_F(removal, a_function_that_stops_to_answer_is_noticed)
 	removal_echo(_metadata, self);
 }
 
-TEST_F(removal, power_transitions_revoke)
+/* Load the module that the environment names; -ENOENT if it names none. */
+static int removal_load(const char *variable)
 {
-	__u64 id = npu_id(self->ctx, self->name);
-	struct drv_pair p;
+	const char *ko = getenv(variable);
+	int fd, ret;
+
+	if (!ko)
+		return -ENOENT;
+	fd = open(ko, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	ret = drv_errno(syscall(__NR_finit_module, fd, "", 0));
+	close(fd);
+	return ret;
+}
+
+static int removal_unload(const char *name)
+{
+	return drv_errno(syscall(__NR_delete_module, name, O_NONBLOCK));
+}
+
+/* Is it one of the words of that file? */
+static bool removal_power_has(const char *path, const char *word)
+{
 	char buf[256];
 
-	/* only its devices' part, which comes back by itself */
-	if (!strstr(drv_read_file("/sys/power/pm_test", buf, sizeof(buf)), "devices"))
-		SKIP(return, "the kernel has no tests of power management");
-	removal_use(_metadata, self, &p);
-	ASSERT_EQ(0, drv_write_file("/sys/power/pm_test", "devices"));
-	EXPECT_EQ(0, drv_write_file("/sys/power/state", "freeze"));
-	EXPECT_EQ(0, drv_write_file("/sys/power/pm_test", "none"));
-	EXPECT_EQ(DRV_DEAD, drv_poll(p.l3.fd, POLLPRI, 0));
-	removal_check_words(_metadata, &p.l3);
-	removal_check_calls(_metadata, &p.l2);
-	EXPECT_EQ(id, npu_id(self->ctx, self->name));
-	removal_echo(_metadata, self);
-	drv_pair_close(&p);
+	return strstr(drv_read_file(path, buf, sizeof(buf)), word);
+}
+
+/*
+ * Suspend and hibernation, up to where the last device refuses, so that each function
+ * is suspended and resumed.
+ */
+TEST_F(removal, power_transitions_revoke)
+{
+	static const char *const states[] = { "freeze", "disk" };
+	__u64 id = npu_id(self->ctx, self->name);
+	struct drv_pair p;
+	size_t i;
+	int ret;
+
+	if (!removal_power_has("/sys/power/state", states[0]))
+		SKIP(return, "the kernel has no power management");
+	ret = removal_load("PM_STANDIN_KO");
+	if (ret == -ENOENT)
+		SKIP(return, "PM_STANDIN_KO does not say where the stand-in is");
+	ASSERT_EQ(0, ret);
+	for (i = 0; i < ARRAY_SIZE(states); i++) {
+		if (!removal_power_has("/sys/power/state", states[i]))
+			continue;
+		removal_use(_metadata, self, &p);
+		EXPECT_EQ(-EBUSY, drv_write_file("/sys/power/state", states[i]));
+		EXPECT_EQ(DRV_DEAD, drv_poll(p.l3.fd, POLLPRI, 0)) TH_LOG("%s", states[i]);
+		removal_check_words(_metadata, &p.l3);
+		removal_check_calls(_metadata, &p.l2);
+		EXPECT_EQ(id, npu_id(self->ctx, self->name));
+		removal_echo(_metadata, self);
+		drv_pair_close(&p);
+	}
+	EXPECT_EQ(0, removal_unload("pm_standin"));
+}
+
+/* struct aer_error_inj of the kernel, which exports no header for it */
+struct removal_error {
+	__u8 bus, devfn_device, devfn_function;
+	__u32 uncorrectable;
+	__u32 correctable;
+	__u32 header[4];
+	__u32 domain;
+};
+
+/*
+ * Have the port above report an error. The function itself, an old PCI one, cannot, but
+ * the port's errors are those of all below it.
+ */
+static int removal_inject(const char *name, __u32 uncorrectable)
+{
+	struct removal_error error = { .uncorrectable = uncorrectable };
+	char path[512], *port;
+	unsigned int v[4];
+	int fd, ret;
+
+	snprintf(path, sizeof(path), NPU_SYSFS "devices/%s/..", name);
+	port = realpath(path, NULL);
+	ret = port ? sscanf(strrchr(port, '/') + 1, "%x:%x:%x.%x", &v[0], &v[1], &v[2], &v[3]) : 0;
+	free(port);
+	if (ret != 4)
+		return -ENODEV;
+	error.domain = v[0];
+	error.bus = (__u8)v[1];
+	error.devfn_device = (__u8)v[2];
+	error.devfn_function = (__u8)v[3];
+	fd = open("/dev/aer_inject", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	ret = drv_errno(write(fd, &error, sizeof(error)));
+	close(fd);
+	return ret < 0 ? ret : 0;
+}
+
+/* Until the window may be used again: recovery is the kernel's own thread's. */
+static bool removal_await_back(FIXTURE_DATA(removal) *self)
+{
+	__u64 deadline = drv_deadline(DRV_HANG_MS);
+
+	while (!npu_id(self->ctx, self->name)) {
+		if (drv_now() > deadline)
+			return false;
+		poll(NULL, 0, 5);
+	}
+	return true;
+}
+
+/*
+ * A request that timed out ends without a reset. A malformed packet, which is fatal, ends
+ * with one, and until then nobody can read the counters.
+ */
+TEST_F(removal, errors_of_the_bus_revoke_and_new_regions_work)
+{
+	static const struct { __u32 bits; bool fatal; } errors[] = {
+		{ 0x4000, false }, { 0x40000, true }, { 0x4000, false }, { 0x40000, true },
+	};
+	__u64 id = npu_id(self->ctx, self->name);
+	struct drv_sleeper s;
+	struct drv_pair p;
+	size_t i;
+	int ret = removal_load("AER_INJECT_KO");
+
+	if (ret == -ENOENT)
+		SKIP(return, "AER_INJECT_KO does not say where the kernel's module is");
+	ASSERT_EQ(0, ret);
+	/* a reset that was no error leaves a function that can recover from one */
+	if (npu_has_attribute(self->name, "reset")) {
+		ASSERT_EQ(0, npu_set_attribute(self->name, "reset", "1"));
+	}
+	for (i = 0; i < ARRAY_SIZE(errors); i++) {
+		removal_use(_metadata, self, &p);
+		drv_sleeper_start(_metadata, &s, DRV_BY_EPOLL, p.l3.fd, L3L2Q_EVENT_IN);
+		ret = removal_inject(self->name, errors[i].bits);
+		if (ret == -EPROTONOSUPPORT)
+			SKIP(return, "the port above reports no errors");
+		ASSERT_EQ(0, ret);
+		drv_sleeper_join(_metadata, &s);
+		EXPECT_TRUE(removal_told(&s));
+		drv_sleeper_done(&s);
+		if (!errors[i].fatal)
+			removal_check_words(_metadata, &p.l3);
+		EXPECT_EQ(1, p.l2.status->removed);
+		EXPECT_EQ(1, drv_load(&p.l2, l3l2q_ctr_abort(L3L2Q_ROLE_L3)));
+		removal_check_calls(_metadata, &p.l2);
+		ASSERT_TRUE(removal_await_back(self));
+		EXPECT_EQ(id, npu_id(self->ctx, self->name));
+		removal_echo(_metadata, self);
+		drv_pair_close(&p);
+	}
+	EXPECT_EQ(0, removal_unload("aer_inject"));
 }
 
 /* ---- what others find --------------------------------------------------- */
@@ -780,19 +917,6 @@ TEST_F(removal, memory_comes_back)
 
 /* ---- by QEMU ----------------------------------------------------------- */
 
-/* A new one: the driver forgets the old one before it tells anybody. */
-static bool removal_await_back(FIXTURE_DATA(removal) *self)
-{
-	__u64 deadline = drv_deadline(DRV_HANG_MS);
-
-	while (!npu_id(self->ctx, self->name)) {
-		if (drv_now() > deadline)
-			return false;
-		poll(NULL, 0, 5);
-	}
-	return true;
-}
-
 /* As QEMU calls it: run.sh plugs NPUs in by order. */
 static bool removal_id(char *id, size_t len)
 {
@@ -844,6 +968,7 @@ TEST_F(removal, an_unplugged_function_is_gone_and_comes_back)
 		drv_ep_close(&l3);
 		npu_box_close(&box);
 		drv_pair_close(&p);
+		/* a new one: the driver forgets the old one before it tells anybody */
 		ASSERT_TRUE(removal_await_back(self));
 		removal_back(_metadata, self);
 	}

@@ -174,6 +174,10 @@ guest() {
 	for p in "${modules[@]}"; do
 		args+=(--module-file "$kmod-tests/$p/$p.ko")
 	done
+	p=$dir/modules/kernel/drivers/pci/pcie/aer_inject.ko
+	if [ -e "$p" ]; then
+		args+=(--module-file "$p")
+	fi
 	timed "$suite" "$top/selftests/vm/run.sh" --suite "$suite" --kernel "$dir" --mem "$mem" --timeout $((limit * slow)) --total $((total * slow)) \
 		--module "$kmod/l3l2q.ko" "${args[@]}" --npu npu0 --npu npu1 --disk 16M --results "$results" \
 		--qemu -device --qemu pci-testdev,membar=16M --file "$b/bin-static/l3l2q-stream:/bin/l3l2q-stream" \
