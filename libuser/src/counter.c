@@ -173,7 +173,7 @@ L3L2Q_API int l3l2q_payload_read(struct l3l2q_ep *ep, uint64_t offset, void *to,
 	int ret = l3l2q_ep_live(ep);
 
 	if (!to)
-		return -EINVAL;
+		return ep->ops ? -EINVAL : -EPERM;
 	if (!ret)
 		ret = payload_at(ep, offset, nbytes);
 	if (!ret) {

@@ -71,6 +71,17 @@ static inline int rx_done(struct l3l2q_consumer *c, int ret)
 	       ? ret : l3l2q_consumer_finish(c, ret);
 }
 
+/* A bad argument is said of an endpoint; a forked child, whose copy is all zero, has none. */
+static int tx_invalid(const struct l3l2q_producer *p)
+{
+	return p->core ? -EINVAL : -EPERM;
+}
+
+static int rx_invalid(const struct l3l2q_consumer *c)
+{
+	return c->core ? -EINVAL : -EPERM;
+}
+
 /* Before sleeping for room: what a batch holds back may be what takes it. */
 static int tx_wait(struct l3l2q_waiter *w)
 {
@@ -124,19 +135,19 @@ static void copy_gather(const struct l3l2q_core *core, void *to, const void *arg
 	}
 }
 
-static int gather_bytes(const struct iovec *iov, int count, __u64 *nbytes)
+static bool gather_bytes(const struct iovec *iov, int count, __u64 *nbytes)
 {
 	int i;
 
 	*nbytes = 0;
 	if (count < 0 || (count && !iov))
-		return -EINVAL;
+		return false;
 	for (i = 0; i < count; i++) {
 		if ((iov[i].iov_len && !iov[i].iov_base) ||
 		    l3l2q_add_wraps(*nbytes, iov[i].iov_len, nbytes))
-			return -EINVAL;
+			return false;
 	}
-	return 0;
+	return true;
 }
 
 static int try_copy(struct l3l2q_producer *p, uint32_t opcode, l3l2q_copy_fn copy,
@@ -161,6 +172,13 @@ static bool is_back_door(struct l3l2q_producer *p, uint32_t opcode)
 	return opcode == L3L2Q_OP_STOP && tx_ep(p)->core.role == L3L2Q_ROLE_L3;
 }
 
+static int check_gather(struct l3l2q_producer *p, uint32_t opcode, const struct gather *gather,
+			__u64 *nbytes)
+{
+	return !is_back_door(p, opcode) && gather_bytes(gather->iov, gather->count, nbytes)
+	       ? 0 : tx_invalid(p);
+}
+
 static int try_gather(struct l3l2q_producer *p, uint32_t opcode, const struct gather *gather,
 		      uint64_t nbytes)
 {
@@ -171,7 +189,7 @@ L3L2Q_API int l3l2q_try_enqueue(struct l3l2q_producer *p, uint32_t opcode, const
 				size_t nbytes)
 {
 	if (!body != !nbytes || is_back_door(p, opcode))
-		return -EINVAL;
+		return tx_invalid(p);
 	return try_enqueue(p, opcode, body, nbytes);
 }
 
@@ -196,7 +214,7 @@ L3L2Q_API int l3l2q_enqueue(struct l3l2q_producer *p, uint32_t opcode, const voi
 			    size_t nbytes, int64_t timeout_ns)
 {
 	if (!body != !nbytes || is_back_door(p, opcode))
-		return -EINVAL;
+		return tx_invalid(p);
 	return enqueue(p, opcode, body, nbytes, timeout_ns);
 }
 
@@ -205,7 +223,7 @@ L3L2Q_API int l3l2q_try_enqueuev(struct l3l2q_producer *p, uint32_t opcode,
 {
 	struct gather gather = { iov, iovcnt };
 	__u64 nbytes;
-	int ret = is_back_door(p, opcode) ? -EINVAL : gather_bytes(iov, iovcnt, &nbytes);
+	int ret = check_gather(p, opcode, &gather, &nbytes);
 
 	return ret ? ret : try_gather(p, opcode, &gather, nbytes);
 }
@@ -216,7 +234,7 @@ L3L2Q_API int l3l2q_enqueuev(struct l3l2q_producer *p, uint32_t opcode,
 	struct gather gather = { iov, iovcnt };
 	struct l3l2q_waiter w;
 	__u64 nbytes;
-	int ret = is_back_door(p, opcode) ? -EINVAL : gather_bytes(iov, iovcnt, &nbytes);
+	int ret = check_gather(p, opcode, &gather, &nbytes);
 
 	if (!ret)
 		ret = tx_waiter(&w, p, timeout_ns, "enqueue");
@@ -420,7 +438,7 @@ L3L2Q_API int l3l2q_try_peek_batch(struct l3l2q_consumer *c, struct l3l2q_messag
 	int ret;
 
 	if (max < 1)
-		return -EINVAL;
+		return rx_invalid(c);
 	if (c->window == 1)
 		max = 1;
 	ret = l3l2q_core_peek_batch(c, m, max);
@@ -473,7 +491,7 @@ L3L2Q_API int l3l2q_release_batch(struct l3l2q_consumer *c, const struct l3l2q_m
 
 L3L2Q_API int l3l2q_drained(const struct l3l2q_consumer *c)
 {
-	return c->drained;
+	return c->core ? c->drained : -EPERM;
 }
 
 /* ---- for inline.h ------------------------------------------------------- */

@@ -326,7 +326,7 @@ int l3l2q_waiter_start(struct l3l2q_waiter *w, struct l3l2q_ep *ep, struct l3l2q
 	w->started = false;
 	w->last = 0;
 	if (l3l2q_core_check_timeout(&ep->core, timeout_ns))
-		return -EINVAL;
+		return ep->ops ? -EINVAL : -EPERM;
 	return __atomic_load_n(&half->interrupted, __ATOMIC_RELAXED) &&
 	       __atomic_exchange_n(&half->interrupted, 0, __ATOMIC_ACQUIRE) ? -EINTR : 0;
 }
@@ -393,7 +393,7 @@ L3L2Q_API int l3l2q_wait(struct l3l2q_ep *ep, uint32_t events, int64_t timeout_n
 	int ret;
 
 	if (events & ~(L3L2Q_EVENT_IN | L3L2Q_EVENT_OUT) || timeout_ns < 0)
-		return -EINVAL;
+		return ep->ops ? -EINVAL : -EPERM;
 	ret = ready_now(ep, all);
 	if (!ret && !timeout_ns && ask_any(ep))
 		ret = ready_now(ep, all);
@@ -421,7 +421,7 @@ L3L2Q_API int l3l2q_arm(struct l3l2q_ep *ep, uint32_t events)
 	int ret = l3l2q_ep_live(ep);
 
 	if (events & ~(L3L2Q_EVENT_IN | L3L2Q_EVENT_OUT))
-		return -EINVAL;
+		return ep->ops ? -EINVAL : -EPERM;
 	if (ret)
 		return ready_now(ep, all);
 	ret = ep->ops->arm(ep, all);
