@@ -1279,96 +1279,6 @@ TEST(who_sleeps_for_long_hears_of_a_death)
 
 /* ---- the interface -------------------------------------------------------- */
 
-static int child_status(pid_t pid)
-{
-	int status = -1;
-
-	waitpid(pid, &status, 0);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + (status & 127);
-}
-
-/* Every call of a forked child, inline and not; 0 if all refuse. */
-static int child_is_refused(struct l3l2q_ep *ep)
-{
-	struct l3l2q_producer *p = l3l2q_ep_producer(ep);
-	struct l3l2q_consumer *c = l3l2q_ep_consumer(ep);
-	struct l3l2q_reservation span = { .seq = 1 };
-	struct l3l2q_message m = { .seq = 1 };
-	struct l3l2q_ep_stats stats;
-	struct l3l2q_ep_info info;
-	struct l3l2q_error error;
-	uint64_t scalars[L3L2Q_SCALARS];
-	char body[64] = "";
-	int n = 0;
-
-#define NOT_OURS(call) do { n++; if ((call) != -EPERM) return n; } while (0)
-	NOT_OURS(l3l2q_try_enqueue(p, L3L2Q_OP_DATA, body, 8));
-	NOT_OURS(l3l2q_enqueue(p, L3L2Q_OP_DATA, body, 8, LONG_NS));
-	NOT_OURS(l3l2q_try_enqueue(p, L3L2Q_OP_DATA, NULL, 0));
-	NOT_OURS(l3l2q_try_enqueuev(p, L3L2Q_OP_DATA, NULL, 0));
-	NOT_OURS(l3l2q_try_reserve(p, 8, &span));
-	NOT_OURS(l3l2q_commit(p, &span, L3L2Q_OP_DATA));
-	NOT_OURS(l3l2q_cancel(p, &span));
-	NOT_OURS(l3l2q_batch_begin(p));
-	NOT_OURS(l3l2q_batch_publish(p));
-	NOT_OURS(l3l2q_try_stop(p));
-	NOT_OURS(l3l2q_room(p));
-	NOT_OURS(l3l2q_room_bytes(p));
-	NOT_OURS(l3l2q_try_peek(c, &m));
-	NOT_OURS(l3l2q_peek(c, &m, LONG_NS));
-	NOT_OURS(l3l2q_try_peek_batch(c, &m, 1));
-	NOT_OURS(l3l2q_read_into(c, &m, body, 8));
-	NOT_OURS(l3l2q_release(c, &m));
-	NOT_OURS(l3l2q_release_batch(c, &m, 1));
-	NOT_OURS(l3l2q_try_dequeue(c, &m, body, 8));
-	NOT_OURS(l3l2q_dequeue(c, &m, body, 8, LONG_NS));
-	NOT_OURS(l3l2q_pending(c));
-	NOT_OURS(l3l2q_wait(ep, L3L2Q_EVENT_IN, 0));
-	NOT_OURS(l3l2q_arm(ep, L3L2Q_EVENT_IN));
-	NOT_OURS(l3l2q_fd(ep));
-	NOT_OURS(l3l2q_open_peer(ep));
-	NOT_OURS(l3l2q_interrupt(ep));
-	NOT_OURS(l3l2q_notify(ep, 0, L3L2Q_NOTIFY_SET, 1));
-	NOT_OURS(l3l2q_test(ep, 0, L3L2Q_CMP_EQ, 0, NULL));
-	NOT_OURS(l3l2q_ep_error(ep, &error));
-	NOT_OURS(l3l2q_ep_info(ep, &info));
-	NOT_OURS(l3l2q_ep_stats(ep, &stats));
-	NOT_OURS(l3l2q_ep_scalars(ep, scalars));
-	NOT_OURS(l3l2q_ep_dump(ep, body, sizeof(body)));
-	NOT_OURS(l3l2q_abort(ep));
-	NOT_OURS(l3l2q_detach(ep));
-#undef NOT_OURS
-	l3l2q_close(ep);
-	return 0;
-}
-
-TEST(a_forked_child_cannot_touch_the_queue)
-{
-	struct l3l2q_message m;
-	struct l3l2q_ep *ep[2];
-	char body[8];
-	pid_t pid;
-	int i;
-
-	ASSERT_EQ(0, make_pair(ep, &small));
-	ASSERT_EQ(0, l3l2q_try_enqueue(l3l2q_ep_producer(ep[0]), L3L2Q_OP_DATA, "before", 6));
-	pid = fork();
-	ASSERT_NE(-1, pid);
-	if (!pid) {
-		i = child_is_refused(ep[0]);
-		_exit(i ? i : child_is_refused(ep[1]));
-	}
-	EXPECT_EQ(0, child_status(pid));
-	ASSERT_EQ(0, l3l2q_try_dequeue(l3l2q_ep_consumer(ep[1]), &m, body, sizeof(body)));
-	EXPECT_EQ(0, memcmp(body, "before", 6));
-	for (i = 0; i < 10; i++) {
-		ASSERT_EQ(0, l3l2q_try_enqueue(l3l2q_ep_producer(ep[0]), L3L2Q_OP_DATA, "after", 5));
-		ASSERT_EQ(0, l3l2q_try_dequeue(l3l2q_ep_consumer(ep[1]), &m, body, sizeof(body)));
-	}
-	EXPECT_EQ(-ETIMEDOUT, l3l2q_wait(ep[1], L3L2Q_EVENT_IN, 0));
-	close_pair(ep);
-}
-
 /* A structure as a later version may have it. */
 struct newer_attr {
 	struct l3l2q_attr attr;
@@ -1441,44 +1351,6 @@ TEST(tag_and_version_reach_both_ends)
 	EXPECT_EQ(-EINVAL, l3l2q_create(&ep[0], &attr, NULL));
 }
 
-/* Room is what goes through, and one byte more does not, wherever the cursor is. */
-TEST(room_is_exact)
-{
-	struct l3l2q_message m;
-	struct l3l2q_attr attr = small;
-	static char body[4096];
-	struct l3l2q_producer *p;
-	struct l3l2q_consumer *c;
-	struct l3l2q_ep *ep[2];
-	unsigned int seed = 1;
-	int64_t most;
-	int i;
-
-	attr.input_arena_bytes = 256;
-	attr.depth = 4;
-	attr.window = 4;
-	ASSERT_EQ(0, make_pair(ep, &attr));
-	p = l3l2q_ep_producer(ep[0]);
-	c = l3l2q_ep_consumer(ep[1]);
-	for (i = 0; i < 20000; i++) {
-		most = l3l2q_room_bytes(p);
-		ASSERT_GE(most, 0);
-		if (l3l2q_room(p) && most < 256)
-			ASSERT_EQ(-EAGAIN, l3l2q_try_enqueue(p, L3L2Q_OP_DATA, body, (size_t)most + 1));
-		if (most && rand_r(&seed) % 2) {
-			if (rand_r(&seed) % 4)
-				most = 1 + rand_r(&seed) % most;
-			ASSERT_EQ(0, l3l2q_try_enqueue(p, L3L2Q_OP_DATA, body, (size_t)most));
-		} else if (l3l2q_room(p) && !(rand_r(&seed) % 4)) {
-			ASSERT_EQ(0, l3l2q_try_enqueue(p, L3L2Q_OP_DATA, NULL, 0));
-		}
-		EXPECT_EQ(4 - l3l2q_room(p), l3l2q_pending(c));
-		if (l3l2q_pending(c) && rand_r(&seed) % 2)
-			ASSERT_EQ(0, l3l2q_try_dequeue(c, &m, body, sizeof(body)));
-	}
-	close_pair(ep);
-}
-
 /* STOP is held past the window; what a bad peer sends behind it has no room. */
 TEST(pending_stays_within_the_window)
 {
@@ -1500,56 +1372,6 @@ TEST(pending_stays_within_the_window)
 	l3l2q_ep_info(ep[0], &info);
 	__atomic_store_n((uint32_t *)info.counters, 8, __ATOMIC_RELEASE);
 	EXPECT_EQ(0, l3l2q_pending(l3l2q_ep_consumer(ep[1])));
-	close_pair(ep);
-}
-
-TEST(wait_for_room_publishes_the_batch)
-{
-	struct l3l2q_message m;
-	struct l3l2q_ep *ep[2];
-	int i;
-
-	ASSERT_EQ(0, make_pair(ep, &small));
-	ASSERT_EQ(0, l3l2q_batch_begin(l3l2q_ep_producer(ep[0])));
-	for (i = 0; i < 4; i++)
-		ASSERT_EQ(0, l3l2q_try_enqueue(l3l2q_ep_producer(ep[0]), L3L2Q_OP_DATA, "x", 1));
-	EXPECT_EQ(-EAGAIN, l3l2q_try_enqueue(l3l2q_ep_producer(ep[0]), L3L2Q_OP_DATA, "x", 1));
-	EXPECT_EQ(-EAGAIN, l3l2q_try_peek(l3l2q_ep_consumer(ep[1]), &m));
-	EXPECT_EQ(-ETIMEDOUT, l3l2q_wait(ep[0], L3L2Q_EVENT_OUT, 1000000));
-	EXPECT_EQ(0, l3l2q_try_peek(l3l2q_ep_consumer(ep[1]), &m));
-	close_pair(ep);
-}
-
-TEST(peek_batch_waits)
-{
-	struct l3l2q_message m[2];
-	struct l3l2q_ep *ep[2];
-
-	ASSERT_EQ(0, make_pair(ep, &small));
-	EXPECT_EQ(-EAGAIN, l3l2q_try_peek_batch(l3l2q_ep_consumer(ep[1]), m, 2));
-	EXPECT_EQ(-ETIMEDOUT, l3l2q_peek_batch(l3l2q_ep_consumer(ep[1]), m, 2, 1000000));
-	ASSERT_EQ(0, l3l2q_try_enqueue(l3l2q_ep_producer(ep[0]), L3L2Q_OP_DATA, (const char[]){ 1, 2, 3 }, 3));
-	EXPECT_EQ(1, l3l2q_peek_batch(l3l2q_ep_consumer(ep[1]), m, 2, LONG_NS));
-	close_pair(ep);
-}
-
-/* Messages published since an earlier look belong to the batch. */
-TEST(peek_batch_takes_all_that_is_published)
-{
-	struct l3l2q_attr attr = small;
-	struct l3l2q_message m[4];
-	struct l3l2q_ep *ep[2];
-	int i;
-
-	attr.window = 4;
-	ASSERT_EQ(0, make_pair(ep, &attr));
-	for (i = 0; i < 2; i++)
-		ASSERT_EQ(0, l3l2q_try_enqueue(l3l2q_ep_producer(ep[0]), L3L2Q_OP_DATA, NULL, 0));
-	ASSERT_EQ(0, l3l2q_try_peek(l3l2q_ep_consumer(ep[1]), m));
-	for (i = 0; i < 2; i++)
-		ASSERT_EQ(0, l3l2q_try_enqueue(l3l2q_ep_producer(ep[0]), L3L2Q_OP_DATA, NULL, 0));
-	EXPECT_EQ(3, l3l2q_try_peek_batch(l3l2q_ep_consumer(ep[1]), m + 1, 4));
-	EXPECT_EQ(4, m[3].seq);
 	close_pair(ep);
 }
 

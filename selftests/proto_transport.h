@@ -190,4 +190,83 @@ static inline void outside_free(struct outside *o)
 	memset(o, 0, sizeof(*o));
 }
 
+/* ---- both ends ----------------------------------------------------------- */
+
+/* Two ends of one region; in one process, or the other's as a descriptor. */
+struct pair {
+	struct l3l2q_attr attr;
+	struct l3l2q_ep *ep[L3L2Q_ROLES];
+	int peer_fd;
+	struct outside outside;
+};
+
+static inline int pair_external(struct pair *p, enum l3l2q_role role, struct l3l2q_failure *why)
+{
+	p->outside.ext.role = role;
+	return l3l2q_attach_external(&p->ep[role], &p->outside.ext, &p->attr, why);
+}
+
+/* Make a region; the creator has p->attr.role. */
+static inline int pair_create(struct pair *p)
+{
+	struct l3l2q_failure why = { "" };
+	int ret;
+
+	p->peer_fd = -1;
+	if (is_external()) {
+		ret = outside_make(&p->outside, &p->attr);
+		if (!ret)
+			ret = pair_external(p, (enum l3l2q_role)p->attr.role, &why);
+	} else {
+		ret = transport_create(&p->ep[p->attr.role], &p->attr, &why);
+		if (!ret) {
+			p->peer_fd = l3l2q_open_peer(p->ep[p->attr.role]);
+			ret = p->peer_fd < 0 ? p->peer_fd : 0;
+		}
+	}
+	if (ret)
+		fprintf(stderr, "# create: %s: %s\n", strerror(-ret), why.text);
+	return ret;
+}
+
+/* Make the other end in this process. */
+static inline int pair_attach(struct pair *p)
+{
+	enum l3l2q_role peer = l3l2q_peer_role((enum l3l2q_role)p->attr.role);
+	struct l3l2q_failure why = { "" };
+	int ret;
+
+	if (is_external())
+		ret = pair_external(p, peer, &why);
+	else
+		ret = l3l2q_attach(&p->ep[peer], p->peer_fd, &p->attr, &why);
+	if (ret)
+		fprintf(stderr, "# attach: %s: %s\n", strerror(-ret), why.text);
+	else
+		p->peer_fd = -1;
+	return ret;
+}
+
+static inline int pair_make(struct pair *p)
+{
+	int ret = pair_create(p);
+
+	return ret ? ret : pair_attach(p);
+}
+
+static inline void pair_close(struct pair *p)
+{
+	l3l2q_close(p->ep[L3L2Q_ROLE_L3]);
+	l3l2q_close(p->ep[L3L2Q_ROLE_L2]);
+	if (p->peer_fd >= 0)
+		close(p->peer_fd);
+	if (!outside_intact(&p->outside)) {
+		fprintf(stderr, "# something was written between counters and payload\n");
+		abort();
+	}
+	outside_free(&p->outside);
+	memset(p, 0, sizeof(*p));
+	p->peer_fd = -1;
+}
+
 #endif /* PROTO_TRANSPORT_H */

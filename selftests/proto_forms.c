@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Forms of calls that every transport has to have, over the one in L3L2Q_TRANSPORT
+ * (proto_transport.h): room and what is pending, batches, structures of other versions,
+ * and the endpoints of a parent in its forked child.
+ */
+#include <sys/wait.h>
+
+#include "proto_transport.h"
+
+/* Bounds a hang, decides nothing. */
+#define LONG_NS (300 * 1000000000ll)
+#define SHORT_NS 1000000ll
+
+#define L3 L3L2Q_ROLE_L3
+#define L2 L3L2Q_ROLE_L2
+
+FIXTURE(forms)
+{
+	struct pair pair;
+	struct l3l2q_ep *l3, *l2;
+	struct l3l2q_producer *p;	/* of L3 */
+	struct l3l2q_consumer *c;	/* of L2 */
+};
+
+FIXTURE_SETUP(forms)
+{
+	self->pair.attr = (struct l3l2q_attr){ .role = L3, .depth = 4, .window = 4,
+		.input_arena_bytes = 256, .output_arena_bytes = 4096 };
+	ASSERT_EQ(0, pair_make(&self->pair));
+	self->l3 = self->pair.ep[L3];
+	self->l2 = self->pair.ep[L2];
+	self->p = l3l2q_ep_producer(self->l3);
+	self->c = l3l2q_ep_consumer(self->l2);
+}
+
+FIXTURE_TEARDOWN(forms)
+{
+	pair_close(&self->pair);
+}
+
+static int send(FIXTURE_DATA(forms) *self, const void *body, size_t nbytes)
+{
+	return l3l2q_try_enqueue(self->p, L3L2Q_OP_DATA, nbytes ? body : NULL, nbytes);
+}
+
+/* ---- room and what is pending --------------------------------------------- */
+
+/* Room is what goes through, and one byte more does not, wherever the cursor is. */
+TEST_F(forms, room_is_exact)
+{
+	uint64_t rounds = messages() / 5 < 20000 ? messages() / 5 : 20000, i;
+	struct l3l2q_message m;
+	static char body[4096];
+	unsigned int seed = 1;
+	int64_t most;
+
+	for (i = 0; i < rounds; i++) {
+		most = l3l2q_room_bytes(self->p);
+		ASSERT_GE(most, 0);
+		if (l3l2q_room(self->p) && most < 256)
+			ASSERT_EQ(-EAGAIN, send(self, body, (size_t)most + 1));
+		if (most && rand_r(&seed) % 2) {
+			if (rand_r(&seed) % 4)
+				most = 1 + rand_r(&seed) % most;
+			ASSERT_EQ(0, send(self, body, (size_t)most));
+		} else if (l3l2q_room(self->p) && !(rand_r(&seed) % 4)) {
+			ASSERT_EQ(0, send(self, NULL, 0));
+		}
+		ASSERT_EQ(4 - l3l2q_room(self->p), l3l2q_pending(self->c));
+		if (l3l2q_pending(self->c) && rand_r(&seed) % 2)
+			ASSERT_EQ(0, l3l2q_try_dequeue(self->c, &m, body, sizeof(body)));
+	}
+}
+
+TEST_F(forms, a_wait_for_room_publishes_the_batch)
+{
+	struct l3l2q_message m;
+	int i;
+
+	ASSERT_EQ(0, l3l2q_batch_begin(self->p));
+	for (i = 0; i < 4; i++)
+		ASSERT_EQ(0, send(self, "x", 1));
+	EXPECT_EQ(-EAGAIN, send(self, "x", 1));
+	EXPECT_EQ(-EAGAIN, l3l2q_try_peek(self->c, &m));
+	EXPECT_EQ(-ETIMEDOUT, l3l2q_wait(self->l3, L3L2Q_EVENT_OUT, SHORT_NS));
+	EXPECT_EQ(0, l3l2q_try_peek(self->c, &m));
+}
+
+/* ---- batches of messages -------------------------------------------------- */
+
+TEST_F(forms, peek_batch_tries_and_waits)
+{
+	struct l3l2q_message m[2];
+
+	EXPECT_EQ(-EAGAIN, l3l2q_try_peek_batch(self->c, m, 2));
+	EXPECT_EQ(-ETIMEDOUT, l3l2q_peek_batch(self->c, m, 2, SHORT_NS));
+	ASSERT_EQ(0, l3l2q_try_enqueue(self->p, L3L2Q_OP_DATA, (const char[]){ 1, 2, 3 }, 3));
+	EXPECT_EQ(1, l3l2q_peek_batch(self->c, m, 2, LONG_NS));
+	EXPECT_EQ(3, m[0].nbytes);
+	EXPECT_EQ(0, l3l2q_release_batch(self->c, m, 1));
+}
+
+/* Messages published since an earlier look belong to the batch. */
+TEST_F(forms, peek_batch_takes_all_that_is_published)
+{
+	struct l3l2q_message m[4];
+	int i;
+
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, send(self, NULL, 0));
+	ASSERT_EQ(0, l3l2q_try_peek(self->c, m));
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, send(self, NULL, 0));
+	EXPECT_EQ(3, l3l2q_try_peek_batch(self->c, m + 1, 4));
+	EXPECT_EQ(4, m[3].seq);
+}
+
+/* ---- structures of other versions ------------------------------------------ */
+
+/* As a later version may have them. */
+struct newer_attr {
+	struct l3l2q_attr attr;
+	uint64_t more;
+};
+
+struct newer_external {
+	struct l3l2q_external ext;
+	uint64_t more;
+};
+
+/* What is filled in: a longer one has zeroes at its end, a shorter one is not overrun. */
+TEST_F(forms, getters_fill_in_structures_of_other_versions)
+{
+	struct { struct l3l2q_ep_info info; uint64_t more; } info;
+	struct { struct l3l2q_ep_stats stats; uint64_t more; } stats;
+	struct { struct l3l2q_error error; uint64_t more; } error;
+	int role;
+
+	ASSERT_EQ(0, send(self, "x", 1));
+	for (role = 0; role < L3L2Q_ROLES; role++) {
+		struct l3l2q_ep *ep = self->pair.ep[role];
+
+		memset(&info, 0x5c, sizeof(info));
+		memset(&stats, 0x5c, sizeof(stats));
+		memset(&error, 0x5c, sizeof(error));
+		ASSERT_EQ(0, l3l2q_ep_info_sized(ep, &info.info, sizeof(info)));
+		ASSERT_EQ(0, l3l2q_ep_stats_sized(ep, &stats.stats, sizeof(stats)));
+		ASSERT_EQ(0, l3l2q_ep_error_sized(ep, &error.error, sizeof(error)));
+		EXPECT_EQ(0, info.more | stats.more | error.more);
+		EXPECT_EQ(role, info.info.role);
+		EXPECT_EQ(role == L3, stats.stats.sent);
+
+		memset(&stats, 0x5c, sizeof(stats));
+		ASSERT_EQ(0, l3l2q_ep_stats_sized(ep, &stats.stats, sizeof(stats.stats.sent)));
+		EXPECT_EQ(role == L3, stats.stats.sent);
+		EXPECT_EQ(0x5c5c5c5c5c5c5c5cull, stats.stats.received);
+	}
+}
+
+/* What is filled in by the caller: bytes that this library does not know must be 0. */
+TEST(unknown_bytes_are_refused_and_take_nothing)
+{
+	struct pair p = { .attr = { .role = L3, .depth = 4, .input_arena_bytes = 256,
+		.output_arena_bytes = 256 } };
+	struct newer_attr newer = { .attr = p.attr, .more = 1 };
+	struct newer_external external = { .more = 1 };
+	struct l3l2q_failure why = { "" };
+	struct l3l2q_ep *ep = (void *)&p;
+
+	if (!is_external()) {
+		newer.attr.transport = transport();
+		EXPECT_EQ(-E2BIG, l3l2q_create_sized(&ep, &newer.attr, sizeof(newer), &why,
+						     sizeof(why)));
+		EXPECT_EQ(NULL, ep);
+		EXPECT_LT(8, strlen(why.text));
+	}
+	ASSERT_EQ(0, pair_create(&p));
+	if (is_external()) {
+		external.ext = p.outside.ext;
+		external.ext.role = L2;
+		EXPECT_EQ(-E2BIG, l3l2q_attach_external_sized(&ep, &external.ext, sizeof(external),
+							      NULL, 0, &why, sizeof(why)));
+		EXPECT_EQ(-E2BIG, l3l2q_attach_external_sized(&ep, &external.ext,
+							      sizeof(external.ext), &newer.attr,
+							      sizeof(newer), &why, sizeof(why)));
+		external.more = newer.more = 0;
+		ASSERT_EQ(0, l3l2q_attach_external_sized(&p.ep[L2], &external.ext, sizeof(external),
+							 &newer.attr, sizeof(newer), &why,
+							 sizeof(why)));
+	} else {
+		EXPECT_EQ(-E2BIG, l3l2q_attach_sized(&ep, p.peer_fd, &newer.attr, sizeof(newer),
+						     &why, sizeof(why)));
+		EXPECT_EQ(NULL, ep);
+		newer.more = 0;
+		ASSERT_EQ(0, l3l2q_attach_sized(&p.ep[L2], p.peer_fd, &newer.attr, sizeof(newer),
+						&why, sizeof(why)));
+		p.peer_fd = -1;
+	}
+	EXPECT_EQ(-ETIMEDOUT, l3l2q_wait(p.ep[L3], L3L2Q_EVENT_IN, 0));
+	pair_close(&p);
+}
+
+/* ---- forked children ------------------------------------------------------ */
+
+static int child_status(pid_t pid)
+{
+	int status = -1;
+
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + (status & 127);
+}
+
+#define NOT_OURS(call) do { n++; if ((call) != -EPERM) return n; } while (0)
+
+/* Every call of a forked child, inline and not; 0 if all refuse, else which one did not. */
+static int child_is_refused(struct l3l2q_ep *ep)
+{
+	struct l3l2q_producer *p = l3l2q_ep_producer(ep);
+	struct l3l2q_consumer *c = l3l2q_ep_consumer(ep);
+	struct l3l2q_reservation span = { .seq = 1 };
+	struct l3l2q_message m = { .seq = 1 };
+	struct l3l2q_ep_stats stats;
+	struct l3l2q_ep_info info;
+	struct l3l2q_error error;
+	uint64_t scalars[L3L2Q_SCALARS];
+	char body[64] = "";
+	int n = 0;
+
+	NOT_OURS(l3l2q_try_enqueue(p, L3L2Q_OP_DATA, body, 8));
+	NOT_OURS(l3l2q_enqueue(p, L3L2Q_OP_DATA, body, 8, LONG_NS));
+	NOT_OURS(l3l2q_try_enqueue(p, L3L2Q_OP_DATA, NULL, 0));
+	NOT_OURS(l3l2q_try_enqueuev(p, L3L2Q_OP_DATA, NULL, 0));
+	NOT_OURS(l3l2q_try_reserve(p, 8, &span));
+	NOT_OURS(l3l2q_commit(p, &span, L3L2Q_OP_DATA));
+	NOT_OURS(l3l2q_cancel(p, &span));
+	NOT_OURS(l3l2q_reserve(p, 8, &span, LONG_NS));
+	NOT_OURS(l3l2q_batch_begin(p));
+	NOT_OURS(l3l2q_batch_publish(p));
+	NOT_OURS(l3l2q_try_stop(p));
+	NOT_OURS(l3l2q_stop(p, LONG_NS));
+	NOT_OURS(l3l2q_room(p));
+	NOT_OURS(l3l2q_room_bytes(p));
+	NOT_OURS(l3l2q_try_peek(c, &m));
+	NOT_OURS(l3l2q_peek(c, &m, LONG_NS));
+	NOT_OURS(l3l2q_try_peek_batch(c, &m, 1));
+	NOT_OURS(l3l2q_peek_batch(c, &m, 1, LONG_NS));
+	NOT_OURS(l3l2q_read_into(c, &m, body, 8));
+	NOT_OURS(l3l2q_release(c, &m));
+	NOT_OURS(l3l2q_release_batch(c, &m, 1));
+	NOT_OURS(l3l2q_try_dequeue(c, &m, body, 8));
+	NOT_OURS(l3l2q_dequeue(c, &m, body, 8, LONG_NS));
+	NOT_OURS(l3l2q_pending(c));
+	NOT_OURS(l3l2q_drained(c));
+	NOT_OURS(l3l2q_wait(ep, L3L2Q_EVENT_IN, 0));
+	NOT_OURS(l3l2q_arm(ep, L3L2Q_EVENT_IN));
+	NOT_OURS(l3l2q_fd(ep));
+	NOT_OURS(l3l2q_open_peer(ep));
+	NOT_OURS(l3l2q_interrupt(ep));
+	NOT_OURS(l3l2q_notify(ep, 0, L3L2Q_NOTIFY_SET, 1));
+	NOT_OURS(l3l2q_test(ep, 0, L3L2Q_CMP_EQ, 0, NULL));
+	NOT_OURS(l3l2q_wait_counter(ep, 0, L3L2Q_CMP_EQ, 1, LONG_NS, NULL));
+	NOT_OURS(l3l2q_payload_write(ep, 0, body, 8));
+	NOT_OURS(l3l2q_payload_read(ep, 0, body, 8));
+	NOT_OURS(l3l2q_eventfd(ep, L3L2Q_EVENTFD_IN, -1));
+	NOT_OURS(l3l2q_ep_error(ep, &error));
+	NOT_OURS(l3l2q_ep_info(ep, &info));
+	NOT_OURS(l3l2q_ep_stats(ep, &stats));
+	NOT_OURS(l3l2q_ep_scalars(ep, scalars));
+	NOT_OURS(l3l2q_ep_dump(ep, body, sizeof(body)));
+	NOT_OURS(l3l2q_abort(ep));
+	NOT_OURS(l3l2q_detach(ep));
+	return 0;
+}
+
+/* The same, if arguments are wrong: what is refused is the child, whatever it asks for. */
+static int child_is_refused_first(struct l3l2q_ep *ep)
+{
+	struct l3l2q_producer *p = l3l2q_ep_producer(ep);
+	struct l3l2q_consumer *c = l3l2q_ep_consumer(ep);
+	struct iovec none = { NULL, 8 };
+	struct l3l2q_reservation span;
+	struct l3l2q_message m;
+	char body[64] = "";
+	int n = 100;
+
+	NOT_OURS(l3l2q_try_enqueue(p, L3L2Q_OP_DATA, NULL, 8));
+	NOT_OURS(l3l2q_try_enqueue(p, L3L2Q_OP_DATA, body, 0));
+	NOT_OURS(l3l2q_try_enqueue(p, L3L2Q_OP_STOP, NULL, 0));
+	NOT_OURS(l3l2q_try_enqueue(p, 99, body, 8));
+	NOT_OURS(l3l2q_enqueue(p, L3L2Q_OP_DATA, NULL, 8, LONG_NS));
+	NOT_OURS(l3l2q_enqueue(p, L3L2Q_OP_DATA, body, 8, -1));
+	NOT_OURS(l3l2q_try_enqueuev(p, L3L2Q_OP_DATA, &none, 1));
+	NOT_OURS(l3l2q_try_enqueuev(p, L3L2Q_OP_STOP, NULL, 0));
+	NOT_OURS(l3l2q_try_enqueuev(p, L3L2Q_OP_DATA, &none, -1));
+	NOT_OURS(l3l2q_enqueuev(p, L3L2Q_OP_DATA, &none, 1, LONG_NS));
+	NOT_OURS(l3l2q_enqueuev(p, L3L2Q_OP_DATA, NULL, 0, -1));
+	NOT_OURS(l3l2q_reserve(p, 8, &span, -1));
+	NOT_OURS(l3l2q_stop(p, -1));
+	NOT_OURS(l3l2q_peek(c, &m, -1));
+	NOT_OURS(l3l2q_dequeue(c, &m, body, 8, -1));
+	NOT_OURS(l3l2q_try_peek_batch(c, &m, 0));
+	NOT_OURS(l3l2q_peek_batch(c, &m, 0, LONG_NS));
+	NOT_OURS(l3l2q_peek_batch(c, &m, 1, -1));
+	NOT_OURS(l3l2q_release_batch(c, &m, -1));
+	NOT_OURS(l3l2q_wait(ep, 1u << 20, 0));
+	NOT_OURS(l3l2q_wait(ep, L3L2Q_EVENT_IN, -1));
+	NOT_OURS(l3l2q_arm(ep, 1u << 20));
+	NOT_OURS(l3l2q_eventfd(ep, 9, -1));
+	NOT_OURS(l3l2q_notify(ep, 1, L3L2Q_NOTIFY_SET, 1));
+	NOT_OURS(l3l2q_test(ep, UINT64_MAX, L3L2Q_CMP_EQ, 0, NULL));
+	NOT_OURS(l3l2q_wait_counter(ep, 0, 99, 0, -1, NULL));
+	NOT_OURS(l3l2q_payload_write(ep, 0, NULL, 8));
+	NOT_OURS(l3l2q_payload_read(ep, UINT64_MAX, NULL, 8));
+	return 0;
+}
+
+#undef NOT_OURS
+
+/* What the parent has in its hands goes on, in both directions. */
+static void goes_on(struct __test_metadata *_metadata, FIXTURE_DATA(forms) *self)
+{
+	struct l3l2q_message m;
+	char body[16];
+	int i, role;
+
+	for (role = 0; role < L3L2Q_ROLES; role++) {
+		for (i = 0; i < 10; i++) {
+			ASSERT_EQ(0, l3l2q_try_enqueue(l3l2q_ep_producer(self->pair.ep[role]),
+						       L3L2Q_OP_DATA, "after", 5));
+			ASSERT_EQ(0, l3l2q_try_dequeue(l3l2q_ep_consumer(self->pair.ep[!role]), &m,
+						       body, sizeof(body)));
+		}
+		EXPECT_EQ(-ETIMEDOUT, l3l2q_wait(self->pair.ep[role], L3L2Q_EVENT_IN, 0));
+	}
+}
+
+TEST_F(forms, a_forked_child_is_refused_and_its_close_ends_nothing)
+{
+	struct l3l2q_message m, held;
+	char body[8];
+	pid_t pid;
+	int i;
+
+	ASSERT_EQ(0, send(self, "before", 6));
+	ASSERT_EQ(0, send(self, "held", 4));
+	ASSERT_EQ(0, l3l2q_try_dequeue(self->c, &m, body, sizeof(body)));
+	ASSERT_EQ(0, l3l2q_try_peek(self->c, &held));
+	pid = fork();
+	ASSERT_NE(-1, pid);
+	if (!pid) {
+		for (i = 0; i < L3L2Q_ROLES; i++) {
+			int which = child_is_refused(self->pair.ep[i]);
+
+			if (!which)
+				which = child_is_refused_first(self->pair.ep[i]);
+			if (which)
+				_exit(which);
+			l3l2q_close(self->pair.ep[i]);
+		}
+		_exit(0);
+	}
+	EXPECT_EQ(0, child_status(pid));
+	/* a view that is held, a look of the kernel's, and new messages */
+	EXPECT_EQ(0, l3l2q_read_into(self->c, &held, body, sizeof(body)));
+	EXPECT_EQ(0, memcmp(body, "held", 4));
+	EXPECT_EQ(0, l3l2q_release(self->c, &held));
+	EXPECT_EQ(-ETIMEDOUT, l3l2q_wait(self->l3, L3L2Q_EVENT_IN, SHORT_NS));
+	EXPECT_EQ(-ETIMEDOUT, l3l2q_wait(self->l2, L3L2Q_EVENT_IN, SHORT_NS));
+	goes_on(_metadata, self);
+}
+
+/* A child that just ends, without closing anything. */
+TEST_F(forms, a_forked_childs_end_ends_nothing)
+{
+	pid_t pid = fork();
+
+	ASSERT_NE(-1, pid);
+	if (!pid)
+		_exit(0);
+	EXPECT_EQ(0, child_status(pid));
+	goes_on(_metadata, self);
+}
+
+TEST_HARNESS_MAIN
