@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
 /* Trace, guarded memory and clock of the fuzzers. */
+#include <errno.h>
 #include <stdarg.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "fuzz.h"
 
-#define TRACE_LINES 64
+#define TRACE_LINES 320
 #define TRACE_WIDTH 160
 
 static char trace[TRACE_LINES][TRACE_WIDTH];
@@ -60,8 +64,16 @@ void fuzz_unguard(struct fuzz_guarded *g)
 
 /* ---- the clock of the library ------------------------------------------- */
 
+#define SLICE_NS 100000000		/* of the library, by the coarse clock */
+#define SHORT_SLICE_NS 5000000
+#define SHORT_SLEEP_MS 1
+
+bool fuzz_no_pidfd;
+
 int fuzz_clock_gettime(clockid_t id, struct timespec *ts);
 int fuzz_nanosleep(const struct timespec *request, struct timespec *rest);
+int fuzz_epoll_wait(int epoll, struct epoll_event *events, int max, int timeout_ms);
+long fuzz_syscall(long number, ...);
 
 static void look(void)
 {
@@ -80,8 +92,18 @@ static void look(void)
 int fuzz_clock_gettime(clockid_t id, struct timespec *ts)
 {
 	look();
-	if (!fuzz_clock.is_virtual)
-		return clock_gettime(id, ts);
+	if (!fuzz_clock.is_virtual) {
+		if (clock_gettime(id, ts))
+			return -1;
+		if (id != CLOCK_MONOTONIC_COARSE)
+			return 0;
+		ts->tv_nsec -= SLICE_NS - SHORT_SLICE_NS;
+		if (ts->tv_nsec < 0) {
+			ts->tv_sec--;
+			ts->tv_nsec += 1000000000;
+		}
+		return 0;
+	}
 	fuzz_clock.now_ns += 100;
 	ts->tv_sec = (time_t)(fuzz_clock.now_ns / 1000000000u);
 	ts->tv_nsec = (long)(fuzz_clock.now_ns % 1000000000u);
@@ -95,4 +117,29 @@ int fuzz_nanosleep(const struct timespec *request, struct timespec *rest)
 		return nanosleep(request, rest);
 	fuzz_clock.now_ns += (uint64_t)request->tv_sec * 1000000000u + (uint64_t)request->tv_nsec;
 	return 0;
+}
+
+int fuzz_epoll_wait(int epoll, struct epoll_event *events, int max, int timeout_ms)
+{
+	look();
+	if (fuzz_clock.hook_at && timeout_ms > SHORT_SLEEP_MS)
+		timeout_ms = SHORT_SLEEP_MS;
+	return epoll_wait(epoll, events, max, timeout_ms);
+}
+
+long fuzz_syscall(long number, ...)
+{
+	va_list args;
+	long a[6];
+	int i;
+
+	if (number == SYS_pidfd_open && fuzz_no_pidfd) {
+		errno = EPERM;
+		return -1;
+	}
+	va_start(args, number);
+	for (i = 0; i < 6; i++)
+		a[i] = va_arg(args, long);
+	va_end(args);
+	return syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }

@@ -78,7 +78,9 @@ void fuzz_unguard(struct fuzz_guarded *g);
 /*
  * The clock of the library under test, which reads it and naps through these. Virtual
  * time stands still but for what reading and napping take; then a blocking call costs
- * no time and does the same in every run. The hook runs at each.
+ * no time and does the same in every run. The hook runs at each, and where the library
+ * sleeps in an epoll. In real time the slices in which it sleeps are short, so that what
+ * it does after one is reached.
  */
 struct timespec;
 struct fuzz_clock {
@@ -93,5 +95,8 @@ struct fuzz_clock {
 };
 
 extern struct fuzz_clock fuzz_clock;
+
+/* pidfd_open() of the library is refused, as by seccomp. */
+extern bool fuzz_no_pidfd;
 
 #endif /* FUZZ_H */
