@@ -7,11 +7,13 @@
  * that is not documented, errors that stick, the own abort flag for poison and for
  * nothing else, blocking calls that end.
  */
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "memfd.h"
 #include "calls.h"
 #include "model.h"
 
@@ -158,10 +160,50 @@ static void check_result(struct world *w, struct side *s, enum half half, unsign
 	}
 }
 
+/* The armed word of an end that the fuzzer plays. */
+static uint32_t *played_armed(struct world *w, enum l3l2q_role role)
+{
+	struct l3l2q_control *control = w->side[!role].ep->maps[L3L2Q_MAP_PEER_CONTROL].addr;
+
+	return &control->armed;
+}
+
+/*
+ * An end that has armed is woken by the call that changes what it waits for, not by a
+ * later one: its descriptor is readable, or the bits are taken from its armed word.
+ */
+static void check_woken(struct world *w, enum l3l2q_role role)
+{
+	struct direction *out = &w->dir[role], *to = &w->dir[!role];
+	struct side *s = &w->side[role], *peer = &w->side[!role];
+	struct pollfd pfd = { .events = POLLIN };
+	bool due;
+
+	if (!s->armed || w->pages_written)
+		return;
+	due = peer->detached || has_aborted(w, peer->role);
+	if (s->armed & L3L2Q_EVENT_IN && to->published != s->armed_tail)
+		due |= !w->tainted;
+	if (s->armed & L3L2Q_EVENT_OUT && out->head != s->armed_head)
+		due |= !w->tainted;
+	if (!due)
+		return;
+	s->armed = 0;
+	if (!s->ours) {
+		FUZZ_CHECK(!__atomic_load_n(played_armed(w, role), __ATOMIC_ACQUIRE),
+			   "the peer sleeps for what was done, and is not woken");
+	} else if (!ended(s)) {
+		pfd.fd = l3l2q_fd(s->ep);
+		FUZZ_CHECK(poll(&pfd, 1, 0) == 1, "%d polls for what was done, and is not woken",
+			   role);
+	}
+}
+
 static void after(struct world *w, struct side *s)
 {
 	check_image(w);
 	check_error(w, s);
+	check_woken(w, (enum l3l2q_role)!s->role);
 }
 
 /* ---- blocking ----------------------------------------------------------- */
@@ -223,9 +265,12 @@ static void before_blocking(struct world *w, struct side *s, enum half half, uns
 	}
 	if (!(set & (RET_AGAIN | RET_TIMEDOUT)))
 		return;
-	/* A call that reports the peer's abort has not waited: see sync_published(). */
+	/*
+	 * A call that reports the peer's abort, or an interrupt that came before, has not
+	 * waited: see sync_published().
+	 */
 	if (half == TX && timeout_ns && !ended(s) && !(set & RET_ABORTED) &&
-	    d->published != d->tail)
+	    s->interrupted[TX] == CLEAR && d->published != d->tail)
 		publish(w, d);
 	if (!fuzz_clock.in_hook && timeout_ns && take(&in) & 1)
 		fuzz_clock.hook_at = 1 + take(&in) % 8;
@@ -1002,6 +1047,9 @@ static void op_wait(struct world *w, struct side *s)
 	if (arm) {
 		ret = l3l2q_arm(s->ep, events);
 		sync_published(w, &w->dir[s->role]);
+		s->armed = !ret && w->transport == MEMFD ? events | L3L2Q_EVENT_ABORT : 0;
+		s->armed_tail = w->dir[!s->role].published;
+		s->armed_head = w->dir[s->role].head;
 	} else {
 		sync_published(w, &w->dir[s->role]);
 		busy[s->role][TX] = busy[s->role][RX] = true;
@@ -1012,6 +1060,9 @@ static void op_wait(struct world *w, struct side *s)
 		sync_published(w, &w->dir[s->role]);
 		if (hooked)
 			set |= ended(s) | RET_ABORTED;
+		if (ret == -ETIMEDOUT && events & L3L2Q_EVENT_OUT && !w->tainted)
+			FUZZ_CHECK(w->dir[s->role].published == w->dir[s->role].tail,
+				   "a wait for room holds a batch back");
 	}
 	check_result(w, s, ANY, set, ret, !arm, "wait");
 	if (ret >= 0 || ret == -ETIMEDOUT)
@@ -1286,8 +1337,9 @@ static void op_look(struct world *w, struct side *s)
 	if (!busy[s->role][RX] && !w->tainted)
 		FUZZ_CHECK(l3l2q_drained(s->c) == is_drained(to) || ended(s), "drained");
 	if (!w->tainted && !busy[s->role][TX] && !busy[s->role][RX])
-		FUZZ_CHECK(stats.sent == out->published && stats.received == to->head,
-			   "stats: sent %llu of %llu, received %llu of %llu",
+		FUZZ_CHECK(stats.sent == out->published && stats.received == to->head &&
+			   stats.sent_bytes == out->published_bytes,
+			   "stats: sent %llu of %llu, received %llu of %llu, or bytes",
 			   (unsigned long long)stats.sent, (unsigned long long)out->published,
 			   (unsigned long long)stats.received, (unsigned long long)to->head);
 	ret = l3l2q_fd(s->ep);
@@ -1342,6 +1394,106 @@ static void op_detach(struct world *w, struct side *s)
 	FUZZ_CHECK(result_of(ret) & (set ? set : RET_OK), "detach: %d %s", ret, ret_name(ret));
 	if (!ret)
 		s->detached = true;
+	after(w, s);
+}
+
+/* ---- what ends a long sleep ----------------------------------------------- */
+
+enum ending {
+	OWN_DETACH,
+	OWN_ABORT,
+	OWN_INTERRUPT,
+	PEER_DETACH,
+	PEER_ABORT,
+	ENDINGS,
+};
+
+struct sleep {
+	struct world *w;
+	struct side *s;
+	enum ending by;
+};
+
+static void end_sleep(void *arg)
+{
+	struct sleep *sleep = arg;
+	struct world *w = sleep->w;
+	struct side *s = sleep->s, *peer = &w->side[!s->role];
+
+	switch (sleep->by) {
+	case OWN_DETACH: op_detach(w, s); break;
+	case OWN_ABORT: op_abort(w, s); break;
+	case OWN_INTERRUPT: op_interrupt(w, s); break;
+	case PEER_DETACH: op_detach(w, peer); break;
+	default: op_abort(w, peer);
+	}
+}
+
+/* A call that would sleep for long returns at once, and says why. */
+static void op_end_sleep(struct world *w, struct side *s)
+{
+	static const unsigned int sets[] = {
+		[OWN_DETACH] = RET_SHUTDOWN, [OWN_ABORT] = RET_IO, [OWN_INTERRUPT] = RET_INTR,
+		[PEER_DETACH] = RET_PIPE, [PEER_ABORT] = RET_ABORTED,
+	};
+	static const int64_t long_ns = 20000000000;
+	struct side *peer = &w->side[!s->role];
+	struct sleep sleep = { w, s, OWN_DETACH };
+	struct l3l2q_message m;
+	enum half half = ANY, i;
+	unsigned int set, what, at;
+	struct timespec start, now;
+	int ret;
+
+	if (w->transport != MEMFD)
+		return;
+	what = take(&in) % 3;
+	sleep.by = take(&in) % ENDINGS;
+	at = 1 + take(&in) % 8;
+	if (w->tainted || w->pages_written || fuzz_clock.in_hook || ended(s) ||
+	    peer_has_aborted(w, s) || peer->detached)
+		return;
+	if (sleep.by >= PEER_DETACH && (!peer->ours || ended(peer)))
+		return;
+	if (what == 1 && receive_result(w, s) != RET_AGAIN)
+		what = 0;
+	half = what == 1 ? RX : ANY;
+	for (i = TX; i <= ANY; i++) {
+		if (s->interrupted[i] != CLEAR)
+			return;
+		busy[s->role][i] = true;
+	}
+	fuzz_trace("%d: sleeps, ended by %d at %u", s->role, sleep.by, at);
+	fuzz_clock.looks = fuzz_clock.hook_ran = 0;
+	fuzz_clock.hook = end_sleep;
+	fuzz_clock.arg = &sleep;
+	fuzz_clock.hook_at = at;
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	if (what == 0)
+		ret = l3l2q_wait(s->ep, 0, long_ns);
+	else if (what == 1)
+		ret = l3l2q_peek(s->c, &m, long_ns);
+	else
+		ret = l3l2q_wait_counter(s->ep, 4, L3L2Q_CMP_GT, INT32_MAX, long_ns, NULL);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	fuzz_clock.hook = hook;
+	fuzz_clock.arg = w;
+	fuzz_clock.hook_at = 0;
+	for (i = TX; i <= ANY; i++)
+		busy[s->role][i] = false;
+	FUZZ_CHECK(fuzz_clock.hook_ran, "a sleep ends with nothing done: %d %s", ret, ret_name(ret));
+	FUZZ_CHECK(now.tv_sec - start.tv_sec < 5, "a sleep goes on after its end: %d %s", ret,
+		   ret_name(ret));
+	set = sets[sleep.by];
+	if (!what && sleep.by >= PEER_DETACH) {
+		FUZZ_CHECK(ret == -EPIPE || ret == -ECONNABORTED ||
+			   (ret > 0 && ret & (L3L2Q_EVENT_HUP | L3L2Q_EVENT_ABORT)),
+			   "the peer's end: %d %s", ret, ret_name(ret));
+		set |= RET_OK;
+	}
+	check_result(w, s, half, set, ret, true, "a long sleep");
+	if (ret == -ECONNABORTED && what == 2)
+		s->error = 0;		/* not recorded by a counter */
 	after(w, s);
 }
 
@@ -1452,6 +1604,20 @@ static void peer_release(struct world *w, enum l3l2q_role role)
 	store(w, d->head_offset);
 }
 
+/* As an end that goes to sleep over memfd. */
+static void peer_arm(struct world *w, enum l3l2q_role role)
+{
+	struct side *s = &w->side[role];
+
+	if (w->transport != MEMFD || w->pages_written || ended(&w->side[!role]))
+		return;
+	fuzz_trace("%d: (peer) arms", role);
+	s->armed = L3L2Q_EVENT_IN | L3L2Q_EVENT_OUT | L3L2Q_EVENT_ABORT;
+	s->armed_tail = w->dir[!role].published;
+	s->armed_head = w->dir[role].head;
+	__atomic_store_n(played_armed(w, role), s->armed, __ATOMIC_SEQ_CST);
+}
+
 static void peer_abort(struct world *w, enum l3l2q_role role)
 {
 	static const int32_t values[] = { 1, 1, 1, 2, INT32_MAX };
@@ -1490,7 +1656,26 @@ static void corrupt(struct world *w, uint64_t where, uint64_t value, unsigned in
 	}
 }
 
-/* Over memfd the peer can write the control and status pages, too. */
+/*
+ * True of a counter that the library alone stores: it never reads its own back, so what
+ * the peer writes there changes nothing.
+ */
+static bool is_written_only(struct world *w, uint64_t where)
+{
+	uint32_t offset = (uint32_t)(where % (COUNTERS / 64) * 64);
+	struct side *s = &w->side[w->side[0].ours ? 0 : 1];
+	struct direction *out = &w->dir[s->role];
+
+	if (w->side[!s->role].ours)
+		return false;
+	return (offset == out->tail_offset && out->published == out->tail) ||
+	       offset == w->dir[!s->role].head_offset;
+}
+
+/*
+ * Over memfd the peer can write the control and status pages, too. By what the control
+ * pages hold it can delay calls, no more.
+ */
 static void corrupt_pages(struct world *w, uint64_t where, uint32_t value)
 {
 	struct l3l2q_ep *ep = w->side[0].ep ? w->side[0].ep : w->side[1].ep;
@@ -1503,6 +1688,8 @@ static void corrupt_pages(struct world *w, uint64_t where, uint32_t value)
 		if (where-- % 4 == 0) {
 			word = (uint32_t *)ep->maps[map].addr + where / 4 % 64;
 			*word = value;
+			w->pages_written = true;
+			w->tainted |= map == L3L2Q_MAP_STATUS;
 			return;
 		}
 	}
@@ -1518,11 +1705,15 @@ static void op_corrupt(struct world *w)
 
 	fuzz_trace("corrupt %llu by %#llx, %u", (unsigned long long)where, (unsigned long long)value,
 		   how);
-	w->tainted = true;
-	if (w->transport == MEMFD && how >= 128)
+	if (w->transport == MEMFD && how >= 128) {
 		corrupt_pages(w, where, (uint32_t)value);
-	else
-		corrupt(w, where, value + (how >> 4), how);
+		return;
+	}
+	if (how % 4 > 1 || !is_written_only(w, where))
+		w->tainted = true;
+	corrupt(w, where, value + (how >> 4), how);
+	if (!w->tainted)
+		memcpy(w->counter_image, w->counters, COUNTERS);
 }
 
 /* ---- one input ----------------------------------------------------------- */
@@ -1548,7 +1739,13 @@ static void call(struct world *w, struct side *s, unsigned int op)
 	case 26: op_test(w, s); break;
 	case 27: op_payload(w, s); break;
 	case 28: op_look(w, s); break;
-	case 29: if (take(&in) >= 224) op_abort(w, s); break;
+	case 29:
+		op = take(&in);
+		if (op >= 224)
+			op_abort(w, s);
+		else if (op >= 128)
+			op_end_sleep(w, s);
+		break;
 	case 30: if (take(&in) >= 224) op_detach(w, s); break;
 	case 31: op_interrupt(w, s); break;
 	default: op_room(w, s); break;
@@ -1560,6 +1757,7 @@ static void peer(struct world *w, enum l3l2q_role role, unsigned int op)
 	switch (op & 7) {
 	case 0: if (take(&in) >= 224) peer_abort(w, role); break;
 	case 1: case 2: case 3: case 4: peer_publish(w, role); break;
+	case 5: peer_arm(w, role); break;
 	default: peer_release(w, role);
 	}
 }

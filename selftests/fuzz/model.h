@@ -72,6 +72,7 @@ struct direction {
 	uint32_t head_offset;
 	uint64_t tail;			/* with what a batch holds back */
 	uint64_t published;
+	uint64_t published_bytes;
 	uint64_t head;
 	uint64_t cursor;
 	struct record record[RECORDS];
@@ -109,12 +110,17 @@ struct side {
 	int error;			/* recorded: -errno or 0 */
 	bool detached;
 	enum flag interrupted[3];	/* producer, consumer, neither */
+	/* memfd: what this end sleeps or polls for, and how things were when it armed */
+	uint32_t armed;
+	uint64_t armed_tail;
+	uint64_t armed_head;
 };
 
 struct world {
 	enum { EXTERNAL, MEMFD } transport;
 	uint32_t memory;
 	bool tainted;			/* written into by force: weaker rules from here on */
+	bool pages_written;		/* memfd: control pages were: wake-ups may be lost */
 	uint64_t payload_bytes;
 	unsigned char *payload;
 	unsigned char *counters;
@@ -253,9 +259,11 @@ static inline struct record *append(struct world *w, struct direction *d, uint32
 
 static inline void publish(struct world *w, struct direction *d)
 {
-	if (d->published != d->tail)
-		d->nothing = false;
-	d->published = d->tail;
+	if (d->published == d->tail)
+		return;
+	d->nothing = false;
+	for (; d->published != d->tail; d->published++)
+		d->published_bytes += record_of(d, d->published)->nbytes;
 	counter_set(w, d->tail_offset, d->published);
 }
 
@@ -267,11 +275,11 @@ static inline void release_prefix(struct world *w, struct direction *d)
 
 	while (d->head < d->acquired && record_of(d, d->head)->done)
 		d->head++;
-	if (d->head != head) {
-		d->nothing = false;
-		if (has_room(d, d->refused_nbytes))
-			d->refused = false;
-	}
+	if (d->head == head)
+		return;
+	d->nothing = false;
+	if (has_room(d, d->refused_nbytes))
+		d->refused = false;
 	counter_set(w, d->head_offset, d->head);
 }
 
