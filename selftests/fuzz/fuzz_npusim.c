@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <l3l2q.h>
@@ -18,6 +19,8 @@
 
 #define SIZE	(64u << 10)
 #define GUESTS	6
+#define STALL_MS 1500
+#define STALLS	3		/* one alone may be a busy machine's */
 
 static struct fuzz_input in;
 static struct npu *npu;
@@ -87,10 +90,30 @@ static void start(unsigned int vectors)
 		guest[i] = -1;
 }
 
+static struct timespec turn_start;
+static unsigned int stalls;
+
+/* npusim waits for no guest: what it does in one turn takes far less than one may stall. */
+static void start_turn(void)
+{
+	clock_gettime(CLOCK_MONOTONIC, &turn_start);
+}
+
+static void end_turn(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if ((now.tv_sec - turn_start.tv_sec) * 1000 +
+	    (now.tv_nsec - turn_start.tv_nsec) / 1000000 >= STALL_MS)
+		FUZZ_CHECK(++stalls < STALLS, "turns take too long");
+}
+
 static void serve(void)
 {
 	unsigned int i;
 
+	start_turn();
 	for (i = 0; i < MAX_GUESTS; i++)
 		if (npu->guest[i].sock >= 0)
 			server_guest(npu, i);
@@ -99,6 +122,7 @@ static void serve(void)
 	mailbox_look(npu);
 	(void)mailbox_due(npu);
 	(void)server_due(npu);
+	end_turn();
 }
 
 static void end(void)
@@ -127,7 +151,9 @@ static void connect_guest(unsigned int i)
 	guest[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (connect(guest[i], (struct sockaddr *)&address, address_size))
 		fail("connect");
+	start_turn();
 	server_accept(npu);
+	end_turn();
 }
 
 static void read_guest(unsigned int i)
@@ -235,6 +261,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	in = (struct fuzz_input){ data, data + size };
 	fuzz_trace_clear();
+	stalls = 0;
 	start(vectors[take(&in) & 3]);
 	while (more(&in) && ops++ < 60) {
 		b = take(&in);
