@@ -52,6 +52,17 @@ int ioctl(int fd, unsigned long request, ...)
 	return (int)syscall(SYS_ioctl, fd, request, arg);
 }
 
+/* Interrupt an endpoint when the clock is read for the nth time. */
+static struct l3l2q_ep *interrupted_ep;
+static int interrupt_at;
+
+int clock_gettime(clockid_t id, struct timespec *ts)
+{
+	if (interrupted_ep && !--interrupt_at)
+		l3l2q_interrupt(interrupted_ep);
+	return (int)syscall(SYS_clock_gettime, id, ts);
+}
+
 static volatile int allocations;
 
 #if !SANITIZED
@@ -1373,6 +1384,42 @@ TEST(pending_stays_within_the_window)
 	__atomic_store_n((uint32_t *)info.counters, 8, __ATOMIC_RELEASE);
 	EXPECT_EQ(0, l3l2q_pending(l3l2q_ep_consumer(ep[1])));
 	close_pair(ep);
+}
+
+/* A call with no time left, interrupted at a look at the clock. */
+static int interrupted_call(struct l3l2q_ep *ep, int what, int at)
+{
+	struct l3l2q_message m;
+	int ret;
+
+	interrupted_ep = ep;
+	interrupt_at = at;
+	ret = what == 0 ? l3l2q_peek(l3l2q_ep_consumer(ep), &m, 1) : what == 1 ? l3l2q_wait(ep, 0, 1) :
+	      l3l2q_wait_counter(ep, L3L2Q_CTR_INPUT_TAIL, L3L2Q_CMP_EQ, 1, 1, NULL);
+	interrupted_ep = NULL;
+	return ret;
+}
+
+/* An interruption while the time runs out is not left to the next call. */
+TEST(interrupt_comes_before_time_out)
+{
+	struct l3l2q_ep *ep[2];
+	int what, at, ret;
+
+	for (what = 0; what < 3; what++) {
+		for (at = 1;; at++) {
+			ASSERT_EQ(0, make_pair(ep, &small));
+			ret = interrupted_call(ep[1], what, at);
+			close_pair(ep);
+			if (interrupt_at > 0)
+				break;
+			EXPECT_EQ(-EINTR, ret) {
+				TH_LOG("call %d, interrupted at look %d", what, at);
+			}
+		}
+		EXPECT_EQ(-ETIMEDOUT, ret);
+		EXPECT_LT(2, at);
+	}
 }
 
 TEST_HARNESS_MAIN

@@ -97,7 +97,7 @@ static int wait_condition(struct l3l2q_ep *ep, struct l3l2q_condition *cond, int
 	uint32_t gone;
 	int ret;
 
-	if (__atomic_exchange_n(&ep->any_half.interrupted, 0, __ATOMIC_ACQUIRE))
+	if (l3l2q_half_take_interrupt(&ep->any_half))
 		return -EINTR;
 	while (!spin_counter(ep, cond, deadline)) {
 		ret = l3l2q_ep_live(ep);
@@ -111,8 +111,11 @@ static int wait_condition(struct l3l2q_ep *ep, struct l3l2q_condition *cond, int
 			return -ETIMEDOUT;
 		l3l2q_half_count(ep, &ep->any_half, &ep->any_half.counts.sleeps);
 		ret = ep->ops->sleep_counter(ep, cond, deadline);
-		if (ret == -ETIMEDOUT && spin_counter(ep, cond, 0))
-			return 0;
+		if (ret == -ETIMEDOUT) {
+			if (spin_counter(ep, cond, 0))
+				return 0;
+			return l3l2q_half_take_interrupt(&ep->any_half) ? -EINTR : ret;
+		}
 		if (ret == -EINTR && !l3l2q_return_interrupted(ep, &ep->any_half, &ret))
 			continue;
 		if (ret)

@@ -211,6 +211,7 @@ void l3l2q_arm_word(struct l3l2q_ep *ep, uint32_t bits);
 void l3l2q_kick_peer(struct l3l2q_ep *ep, struct l3l2q_half *half);
 void l3l2q_count_syscall(struct l3l2q_ep *ep);
 bool l3l2q_return_interrupted(struct l3l2q_ep *ep, struct l3l2q_half *half, int *ret);
+bool l3l2q_half_take_interrupt(struct l3l2q_half *half);
 bool l3l2q_half_must_return(const struct l3l2q_ep *ep, const struct l3l2q_half *half);
 bool l3l2q_ask(struct l3l2q_ep *ep, struct l3l2q_half *half, __u64 *ask_at);
 void l3l2q_add_gone(struct l3l2q_ep *ep, uint32_t gone);

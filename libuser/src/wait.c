@@ -120,6 +120,13 @@ void l3l2q_count_syscall(struct l3l2q_ep *ep)
 
 /* ---- being interrupted -------------------------------------------------- */
 
+/* Take an interruption: the call that does returns -EINTR. */
+bool l3l2q_half_take_interrupt(struct l3l2q_half *half)
+{
+	return __atomic_load_n(&half->interrupted, __ATOMIC_RELAXED) &&
+	       __atomic_exchange_n(&half->interrupted, 0, __ATOMIC_ACQUIRE);
+}
+
 /* A call that sleeps has to return, or at least to look again. */
 bool l3l2q_half_must_return(const struct l3l2q_ep *ep, const struct l3l2q_half *half)
 {
@@ -129,7 +136,7 @@ bool l3l2q_half_must_return(const struct l3l2q_ep *ep, const struct l3l2q_half *
 /* A sleep returned -EINTR: true if the call returns *ret, else it goes on. */
 bool l3l2q_return_interrupted(struct l3l2q_ep *ep, struct l3l2q_half *half, int *ret)
 {
-	if (__atomic_exchange_n(&half->interrupted, 0, __ATOMIC_ACQUIRE)) {
+	if (l3l2q_half_take_interrupt(half)) {
 		*ret = -EINTR;
 		return true;
 	}
@@ -327,13 +334,14 @@ int l3l2q_waiter_start(struct l3l2q_waiter *w, struct l3l2q_ep *ep, struct l3l2q
 	w->last = 0;
 	if (l3l2q_core_check_timeout(&ep->core, timeout_ns))
 		return ep->ops ? -EINVAL : -EPERM;
-	return __atomic_load_n(&half->interrupted, __ATOMIC_RELAXED) &&
-	       __atomic_exchange_n(&half->interrupted, 0, __ATOMIC_ACQUIRE) ? -EINTR : 0;
+	return l3l2q_half_take_interrupt(half) ? -EINTR : 0;
 }
 
-/* Out of time: that may be the peer's abort. */
+/* Out of time: that may be the peer's abort, or an interruption came at the last moment. */
 static int waiter_timed_out(struct l3l2q_waiter *w)
 {
+	if (l3l2q_half_take_interrupt(w->half))
+		return -EINTR;
 	return l3l2q_ep_failed(w->ep, l3l2q_core_timed_out(&w->ep->core, w->op));
 }
 
@@ -405,9 +413,11 @@ L3L2Q_API int l3l2q_wait(struct l3l2q_ep *ep, uint32_t events, int64_t timeout_n
 		return -ETIMEDOUT;
 	deadline = l3l2q_deadline(timeout_ns);
 	do {
-		if (__atomic_exchange_n(&ep->any_half.interrupted, 0, __ATOMIC_ACQUIRE))
+		if (l3l2q_half_take_interrupt(&ep->any_half))
 			return -EINTR;
 		ret = wait_events(ep, &ep->any_half, events, deadline);
+		if (ret == -ETIMEDOUT && l3l2q_half_take_interrupt(&ep->any_half))
+			return -EINTR;
 		if (ret != -EINTR || l3l2q_return_interrupted(ep, &ep->any_half, &ret))
 			return ret;
 		ret = ready_now(ep, all);
