@@ -814,6 +814,68 @@ TEST(no_descriptor_left_to_receive)
 	close(sock[1]);
 }
 
+/* Sent and not received, of all processes of a user: as many as RLIMIT_NOFILE, and one. */
+#define IN_FLIGHT 64
+#define LONELY_UID 54321	/* nobody else has anything in flight */
+
+/* 0, or a number that says what was not as it should be. */
+static int send_too_many(void)
+{
+	struct rlimit limit = { IN_FLIGHT, IN_FLIGHT };
+	int sock[2], fds, fd, sent, ret = 0;
+	struct l3l2q_ep *ep, *peer;
+	struct l3l2q_message m;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, sock) || setrlimit(RLIMIT_NOFILE, &limit) ||
+	    l3l2q_create(&ep, &small, NULL))
+		return 1;
+	fds = open_fds();
+	for (sent = 0; sent < 4 * IN_FLIGHT && !ret; sent++)
+		ret = l3l2q_send_fd(sock[0], sock[0]);
+	if (ret != -ETOOMANYREFS || sent < IN_FLIGHT)
+		return 2;
+	/* The descriptor of the other end has descriptors in flight in it. */
+	if (l3l2q_open_peer(ep) != -ETOOMANYREFS || open_fds() != fds)
+		return 3;
+	/* Neither has taken anything: once those are received, both work. */
+	for (sent--; sent; sent--) {
+		fd = l3l2q_recv_fd(sock[1]);
+		if (fd < 0)
+			return 4;
+		close(fd);
+	}
+	fd = l3l2q_open_peer(ep);
+	if (fd < 0 || l3l2q_send_fd(sock[0], fd))
+		return 5;
+	close(fd);
+	fd = l3l2q_recv_fd(sock[1]);
+	if (fd < 0 || l3l2q_attach(&peer, fd, NULL, NULL))
+		return 6;
+	if (l3l2q_try_enqueue(l3l2q_ep_producer(peer), L3L2Q_OP_DATA, NULL, 0) ||
+	    l3l2q_dequeue(l3l2q_ep_consumer(ep), &m, NULL, 0, LONG_NS))
+		return 7;
+	l3l2q_close(peer);
+	l3l2q_close(ep);
+	return 0;
+}
+
+TEST(too_many_descriptors_in_flight)
+{
+	int status;
+	pid_t pid;
+
+	if (geteuid())
+		SKIP(return, "needs root, to be a user who has nothing in flight");
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		_exit(setresuid(LONELY_UID, LONELY_UID, LONELY_UID) ? 99 : send_too_many());
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status) {
+		TH_LOG("step %d", WEXITSTATUS(status));
+	}
+}
+
 TEST(a_failed_attach_takes_nothing)
 {
 	struct l3l2q_attr attr = { .window = 99 };
