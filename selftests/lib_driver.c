@@ -30,7 +30,9 @@ static struct {
 	uint32_t memory, peer_kind;
 	struct window windows[4];
 	int nr_windows, moves;		/* at that creation, the first goes */
-	int create_error;
+	int create_error, info_error;
+	uint32_t state;			/* of an endpoint, as INFO says it */
+	struct l3l2q_query limits;
 	bool removed;			/* calls say so; the page is set by remove_it() */
 	struct l3l2q_create asked;
 	int creates, kicks, waits, arms, fds[2];
@@ -57,7 +59,17 @@ static int drv_query_device(struct l3l2q_query_device *query)
 		return fail(ENODEV);
 	query->id = drv.windows[i].id;
 	query->backend = L3L2Q_BACKEND_PCI;
+	query->free_bytes = 7777;
 	snprintf((char *)query->name, sizeof(query->name), "%s", drv.windows[i].name);
+	return 0;
+}
+
+static int drv_query(struct l3l2q_query *query)
+{
+	uint32_t size = query->size;
+
+	*query = drv.limits;
+	query->size = size;
 	return 0;
 }
 
@@ -135,6 +147,9 @@ static int drv_info(struct l3l2q_info *info, uint32_t role)
 
 	if (drv.removed)
 		return fail(ENODEV);
+	if (drv.info_error)
+		return fail(drv.info_error);
+	info->state = drv.state;
 	info->flags = drv.backend == L3L2Q_BACKEND_PCI || drv.backend == L3L2Q_BACKEND_ASCEND
 		      ? L3L2Q_INFO_DEVICE_ADDRESSES : 0;
 	info->role = role;
@@ -197,7 +212,7 @@ int ioctl(int fd, unsigned long request, ...)
 	va_end(args);
 	switch (request) {
 	case L3L2Q_IOC_QUERY:
-		return 0;
+		return drv_query(arg);
 	case L3L2Q_IOC_QUERY_DEVICE:
 		return drv_query_device(arg);
 	case L3L2Q_IOC_CREATE:
@@ -416,6 +431,106 @@ TEST(flags_and_words_of_create)
 	drv.create_error = EOPNOTSUPP;
 	EXPECT_EQ(-EOPNOTSUPP, create(&ep, "dmabuf:3", 0, &why));
 	EXPECT_NE(NULL, strstr(why.text, "L3L2Q_ATTR_COHERENT"));
+}
+
+#define SMALL_SIZES .depth = 4, .input_arena_bytes = 4096, .output_arena_bytes = 4096
+
+/* The words name what is at fault, what it may be, and who decides that. */
+TEST(words_of_create)
+{
+	static const struct {
+		const char *transport;
+		struct l3l2q_attr attr;
+		int error, expected;	/* CREATE's, if it gets that far */
+		const char *words[3];
+	} said[] = {
+		{ "ram", { .depth = 3, .input_arena_bytes = 64, .output_arena_bytes = 64 }, 0, EINVAL,
+		  { "depth 3 ", "power of two", "2^30" } },
+		{ "ram", { .input_arena_bytes = 64, .output_arena_bytes = 64 }, 0, EINVAL,
+		  { "depth is 0", "arenas", "power of two" } },
+		{ "pci", { .depth = 4, .input_arena_bytes = 100, .output_arena_bytes = 64 }, 0, EINVAL,
+		  { "input_arena_bytes 100", "multiple of 64" } },
+		{ "ramfs", { SMALL_SIZES }, 0, EINVAL,
+		  { "\"ramfs\"", "driver[:NODE], ram, pci[:NAME], dmabuf:FD, ascend:ADDRESS:BYTES, memfd" } },
+		{ "dmabuf:x", { SMALL_SIZES }, 0, EINVAL, { "\"dmabuf:x\"", "dmabuf:FD" } },
+		{ "ascend:1", { SMALL_SIZES }, 0, EINVAL, { "\"ascend:1\"", "ascend:ADDRESS:BYTES" } },
+		{ "pci:npu9", { SMALL_SIZES }, 0, ENODEV, { "\"npu9\"", "npu0, npu1" } },
+		{ "ram", { SMALL_SIZES }, EFBIG, EFBIG,
+		  { "8448 bytes", " 5242880", "max_region_mib" } },
+		{ "ram", { .payload_bytes = 64, .counter_bytes = 8192 }, EFBIG, EFBIG,
+		  { "8192 bytes of counters", " 4096" } },
+		{ "ram", { SMALL_SIZES }, EDQUOT, EDQUOT,
+		  { "7 regions, 11 MiB, 13 MiB of windows",
+		    "max_user_regions, max_user_mib, max_user_window_mib" } },
+		{ "pci:npu1", { SMALL_SIZES }, ENOSPC, ENOSPC,
+		  { "8448 bytes", "window npu1", "7777 bytes left" } },
+		{ "ascend:4096:65536", { SMALL_SIZES }, ENOSPC, ENOSPC,
+		  { "8448 bytes", "65536 bytes", "0x1000" } },
+		{ "ram", { SMALL_SIZES }, ENOMEM, ENOMEM, { "memory", "8448 bytes" } },
+		{ "ram", { SMALL_SIZES, .flags = L3L2Q_ATTR_NUMA, .numa_node = 57 }, EINVAL, EINVAL,
+		  { "NUMA node 57" } },
+		{ "ram", { SMALL_SIZES, .numa_node = 57 }, 0, EINVAL,
+		  { "NUMA node 57", "L3L2Q_ATTR_NUMA" } },
+		{ "dmabuf:33", { SMALL_SIZES }, EBADF, EBADF, { "descriptor 33", "dma-buf" } },
+		{ "dmabuf:33", { SMALL_SIZES }, EOPNOTSUPP, EOPNOTSUPP, { "L3L2Q_ATTR_COHERENT" } },
+		{ "ascend:1:1", { SMALL_SIZES }, ENODEV, ENODEV, { "NPU's own driver", "loaded" } },
+		{ "ram", { SMALL_SIZES }, EMFILE, EMFILE, { "descriptor", "RLIMIT_NOFILE" } },
+	};
+	struct l3l2q_failure why;
+	struct l3l2q_attr attr;
+	struct l3l2q_ep *ep;
+	size_t i, j;
+
+	drv.windows[0] = (struct window){ 1, "npu0" };
+	drv.windows[1] = (struct window){ 2, "npu1" };
+	drv.nr_windows = 2;
+	drv.limits = (struct l3l2q_query){ .max_region_bytes = 5 << 20, .max_counter_bytes = 4096,
+		.max_user_regions = 7, .max_user_bytes = 11 << 20, .max_user_window_bytes = 13 << 20 };
+	for (i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
+		attr = said[i].attr;
+		attr.transport = said[i].transport;
+		drv.create_error = said[i].error;
+		memset(&why, 0, sizeof(why));
+		EXPECT_EQ(-said[i].expected, l3l2q_create(&ep, &attr, &why));
+		for (j = 0; j < 3 && said[i].words[j]; j++) {
+			EXPECT_NE(NULL, strstr(why.text, said[i].words[j])) {
+				TH_LOG("\"%s\" without \"%s\"", why.text, said[i].words[j]);
+			}
+		}
+	}
+}
+
+TEST(words_of_attach)
+{
+	struct l3l2q_attr attr = { .window = 99 };
+	struct l3l2q_failure why;
+	struct l3l2q_ep *ep, *peer;
+	int fd;
+
+	ASSERT_EQ(0, create(&ep, "ram", 0, &why));
+	fd = l3l2q_open_peer(ep);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(-EINVAL, l3l2q_attach(&peer, fd, &attr, &why));
+	EXPECT_NE(NULL, strstr(why.text, "window 99 is larger than depth 4")) TH_LOG("%s", why.text);
+	drv.state = L3L2Q_STATE_ATTACHED;
+	EXPECT_EQ(-EBUSY, l3l2q_attach(&peer, fd, NULL, &why));
+	EXPECT_NE(NULL, strstr(why.text, "attached already")) TH_LOG("%s", why.text);
+	drv.state = L3L2Q_STATE_DEAD;
+	EXPECT_EQ(-ESHUTDOWN, l3l2q_attach(&peer, fd, NULL, &why));
+	EXPECT_NE(NULL, strstr(why.text, "has ended")) TH_LOG("%s", why.text);
+	drv.state = L3L2Q_STATE_OPEN;
+	drv.info_error = ENODEV;
+	EXPECT_EQ(-ENODEV, l3l2q_attach(&peer, fd, NULL, &why));
+	EXPECT_NE(NULL, strstr(why.text, "memory was removed")) TH_LOG("%s", why.text);
+	drv.info_error = ENOTTY;
+	EXPECT_EQ(-EINVAL, l3l2q_attach(&peer, fd, NULL, &why));
+	EXPECT_NE(NULL, strstr(why.text, "is not an endpoint")) TH_LOG("%s", why.text);
+	drv.info_error = 0;
+	ASSERT_EQ(0, l3l2q_attach(&peer, fd, NULL, &why));
+	l3l2q_close(peer);
+	l3l2q_close(ep);
+	EXPECT_EQ(-EBADF, l3l2q_attach(&peer, 999, NULL, &why));
+	EXPECT_NE(NULL, strstr(why.text, "descriptor 999")) TH_LOG("%s", why.text);
 }
 
 /* ---- what it makes of INFO ----------------------------------------------- */
