@@ -533,6 +533,34 @@ TEST(words_of_attach)
 	EXPECT_NE(NULL, strstr(why.text, "descriptor 999")) TH_LOG("%s", why.text);
 }
 
+/* A node is asked for with its flag, by create only. */
+TEST(memory_nodes)
+{
+	struct l3l2q_attr attr = small;
+	struct l3l2q_failure why = { "" };
+	struct l3l2q_ep *ep, *peer;
+	int fd;
+
+	attr.numa_node = 1;
+	EXPECT_EQ(-EINVAL, l3l2q_create(&ep, &attr, &why));
+	EXPECT_NE(NULL, strstr(why.text, "node"));
+	EXPECT_EQ(0, drv.creates);
+	attr.flags = L3L2Q_ATTR_NUMA;
+	ASSERT_EQ(0, l3l2q_create(&ep, &attr, &why));
+	EXPECT_EQ(L3L2Q_CREATE_NUMA, drv.asked.flags);
+	EXPECT_EQ(1, drv.asked.numa_node);
+	fd = l3l2q_open_peer(ep);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(-EINVAL, l3l2q_attach(&peer, fd, &attr, &why));
+	EXPECT_NE(NULL, strstr(why.text, "node"));
+	attr.flags = 0;
+	EXPECT_EQ(-EINVAL, l3l2q_attach(&peer, fd, &attr, &why));
+	attr.numa_node = 0;
+	ASSERT_EQ(0, l3l2q_attach(&peer, fd, &attr, &why));
+	l3l2q_close(peer);
+	l3l2q_close(ep);
+}
+
 /* ---- what it makes of INFO ----------------------------------------------- */
 
 FIXTURE(end) {

@@ -2,7 +2,7 @@
 /*
  * Forms of calls that every transport has to have, over the one in L3L2Q_TRANSPORT
  * (proto_transport.h): room and what is pending, batches, structures of other versions,
- * and the endpoints of a parent in its forked child.
+ * attributes, and the endpoints of a parent in its forked child.
  */
 #include <sys/wait.h>
 
@@ -198,6 +198,65 @@ TEST(unknown_bytes_are_refused_and_take_nothing)
 		p.peer_fd = -1;
 	}
 	EXPECT_EQ(-ETIMEDOUT, l3l2q_wait(p.ep[L3], L3L2Q_EVENT_IN, 0));
+	pair_close(&p);
+}
+
+/* ---- attributes ------------------------------------------------------------ */
+
+/* Attach the other end of @p with @attr, without a word on failure. */
+static int attach_with(struct pair *p, const struct l3l2q_attr *attr)
+{
+	int ret;
+
+	p->outside.ext.role = L2;
+	ret = is_external() ? l3l2q_attach_external(&p->ep[L2], &p->outside.ext, attr, NULL)
+			    : l3l2q_attach(&p->ep[L2], p->peer_fd, attr, NULL);
+	if (!ret)
+		p->peer_fd = -1;
+	return ret;
+}
+
+TEST(attributes_are_used_or_refused)
+{
+	static const struct {
+		uint32_t flags, pad;
+		int32_t node;
+	} bad[] = {
+		{ .node = 57 }, { .node = -1 }, { .flags = L3L2Q_ATTR_NUMA },
+		{ .flags = L3L2Q_ATTR_NUMA, .node = 57 }, { .flags = 1u << 30 }, { .pad = 1 },
+	};
+	struct pair p = { .attr = { .role = L3, .depth = 4, .input_arena_bytes = 256,
+		.output_arena_bytes = 256 } };
+	struct l3l2q_failure why = { "" };
+	struct l3l2q_attr attr = p.attr;
+	struct l3l2q_ep *ep;
+	size_t i;
+
+	if (!is_external()) {
+		attr.numa_node = 57;
+		EXPECT_EQ(-EINVAL, transport_create(&ep, &attr, &why));
+		EXPECT_NE(NULL, strstr(why.text, "node"));
+		EXPECT_EQ(NULL, ep);
+	}
+	ASSERT_EQ(0, pair_create(&p));
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		attr = p.attr;
+		attr.flags = bad[i].flags;
+		attr.numa_node = bad[i].node;
+		attr.pad = bad[i].pad;
+		EXPECT_EQ(-EINVAL, attach_with(&p, &attr)) {
+			TH_LOG("attributes %zu", i);
+		}
+		EXPECT_EQ(NULL, p.ep[L2]);
+	}
+	/* What is for create only may stay in the attributes of attach. */
+	attr = (struct l3l2q_attr){ .transport = "none", .tag = "\n", .role = 9, .depth = 99,
+		.input_arena_bytes = 1, .payload_bytes = 1, .counter_bytes = 1, .window = 2,
+		.flags = L3L2Q_ATTR_COHERENT | L3L2Q_ATTR_SHARE_ADDRESSES | L3L2Q_ATTR_INTERRUPTIBLE,
+		.region_version = 1, .binding = 9, .identity = { 1, 1 } };
+	ASSERT_EQ(0, attach_with(&p, &attr));
+	EXPECT_EQ(0, l3l2q_try_enqueue(l3l2q_ep_producer(p.ep[L3]), L3L2Q_OP_DATA, "x", 1));
+	EXPECT_EQ(1, l3l2q_pending(l3l2q_ep_consumer(p.ep[L2])));
 	pair_close(&p);
 }
 

@@ -113,7 +113,7 @@ struct l3l2q_consumer;	/* its receiving half */
  * @spin_ns: longest spin before a blocking call sleeps; it adapts below that.
  *	0: 50 us; L3L2Q_SPIN_OFF: sleep at once
  * @flags: L3L2Q_ATTR_*
- * @numa_node: node to allocate on, with L3L2Q_ATTR_NUMA; else 0; create only
+ * @numa_node: node to allocate on, with L3L2Q_ATTR_NUMA; without it 0, else -EINVAL
  * @region_version: of the scalars: 0 or 0x20000 for 2.0, 0x30000 for 3.0; create only
  * @binding: enum l3l2q_binding; create only
  * @pad: 0
@@ -139,17 +139,23 @@ struct l3l2q_attr {
 };
 
 #define L3L2Q_SPIN_OFF		UINT64_MAX
-/* Allocate on numa_node; create only, by "driver", "ram" and "memfd". */
+/* Allocate on numa_node; by "driver", "ram" and "memfd". Attach refuses it (-EINVAL). */
 #define L3L2Q_ATTR_NUMA		(1u << 0)
-/* The peer only loads and stores; create and attach, over the driver. */
+/*
+ * The peer only loads and stores; create and attach. Memfd refuses it (-EOPNOTSUPP);
+ * external endpoints poll whatever the peer does.
+ */
 #define L3L2Q_ATTR_SILENT_PEER	(1u << 1)
 /*
  * The caller guarantees that processors and device see each other's writes to cached memory.
  * Used by dmabuf, which needs it, and by ascend, which is mapped cached with it
- * and write-combining without; ignored elsewhere. Create only.
+ * and write-combining without; ignored elsewhere and by attach.
  */
 #define L3L2Q_ATTR_COHERENT	(1u << 2)
-/* Show device addresses to the other end too, see l3l2q_ep_scalars(); create only. */
+/*
+ * Show device addresses to the other end too, see l3l2q_ep_scalars(); ignored where there
+ * are none and by attach.
+ */
 #define L3L2Q_ATTR_SHARE_ADDRESSES (1u << 3)
 /* A signal whose handler has run ends a blocking call with -EINTR; create and attach. */
 #define L3L2Q_ATTR_INTERRUPTIBLE (1u << 4)
@@ -209,7 +215,8 @@ int l3l2q_open_peer(struct l3l2q_ep *ep);
  * l3l2q_attach() - make an endpoint from a descriptor of l3l2q_open_peer()
  * @ep: result; NULL on failure
  * @fd: the descriptor; the endpoint owns it once attach has succeeded, else the caller
- * @attr: window, spin_ns and flags are used, the rest is ignored; NULL for defaults
+ * @attr: window, spin_ns, SILENT_PEER and INTERRUPTIBLE are used; the rest may be as it was
+ *	for create and is ignored, but NUMA is refused; NULL for defaults
  * @why: reason in words on failure, or NULL
  *
  * A failed attach takes nothing: the descriptor can be attached again.
@@ -253,7 +260,8 @@ int l3l2q_attach_external_sized(struct l3l2q_ep **ep, const struct l3l2q_externa
  * l3l2q_attach_external() - make an endpoint over mapped memory
  * @ep: result; NULL on failure
  * @ext: copied; the memory must stay until l3l2q_close()
- * @attr: window, spin_ns and flags are used, the rest is ignored; NULL for defaults
+ * @attr: window, spin_ns, SILENT_PEER and INTERRUPTIBLE are used; the rest may be as it was
+ *	for create and is ignored, but NUMA is refused; NULL for defaults
  * @why: reason in words on failure, or NULL
  *
  * Such an endpoint polls: it has no descriptor, and blocking calls nap between

@@ -524,9 +524,6 @@ static int create_region(int node, const struct l3l2q_source *source,
 	};
 	int ret;
 
-	if (attr->numa_node && !(attr->flags & L3L2Q_ATTR_NUMA))
-		return l3l2q_why(why, -EINVAL, "NUMA node %d without L3L2Q_ATTR_NUMA",
-				 attr->numa_node);
 	if (attr->flags & L3L2Q_ATTR_NUMA) {
 		arg.flags |= L3L2Q_CREATE_NUMA;
 		arg.numa_node = attr->numa_node;
@@ -636,5 +633,7 @@ int l3l2q_driver_source(const char *transport, struct l3l2q_source *source,
 int l3l2q_driver_attach(struct l3l2q_ep **ep, int fd, const struct l3l2q_attr *attr,
 			struct l3l2q_failure *why)
 {
+	if (attr->flags & L3L2Q_ATTR_NUMA)
+		return l3l2q_why(why, -EINVAL, "the creator chooses the memory node");
 	return driver_start(ep, fd, attr, why);
 }

@@ -226,6 +226,9 @@ static int check_flags(const struct l3l2q_attr *attr, struct l3l2q_failure *why)
 
 	if (attr->flags & ~known)
 		return l3l2q_why(why, -EINVAL, "unknown attribute flags %#x", attr->flags & ~known);
+	if (attr->numa_node && !(attr->flags & L3L2Q_ATTR_NUMA))
+		return l3l2q_why(why, -EINVAL, "NUMA node %d without L3L2Q_ATTR_NUMA",
+				 attr->numa_node);
 	if (attr->pad)
 		return l3l2q_why(why, -EINVAL, "the attributes' pad is %#x, not 0", attr->pad);
 	return 0;
