@@ -13,11 +13,9 @@
  * to REVOKED from wherever that is. Each step is one atomic exchange, so that one
  * side cleans up: whoever moves it out of LIVE, or has it in BUSY. The other one
  * waits for .quiet, which says that nobody touches the memory any more; nothing
- * that is done until then can wait for the Ascend driver. The table is put after
- * .quiet, once, whoever came first, and never by the callback.
+ * that is done until then can wait for the Ascend driver. The table is let go of
+ * after .quiet, once, whoever came first, and never by the callback.
  */
-#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
-
 #include <linux/completion.h>
 #include <linux/io.h>
 #include <linux/ioport.h>
@@ -29,7 +27,6 @@
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
-#include <linux/xarray.h>
 
 #include "ascend.h"
 #include "internal.h"
@@ -64,14 +61,11 @@ struct ascend_run {
 
 /**
  * struct ascend_backing - a region's device memory
- * @ref: one for the region, one for a callback that runs
- * @id: in ascend_ids
+ * @ref: one for the region, one for the table
  * @state: enum ascend_state
  * @quiet: nobody touches the memory any more
  * @region: stays until @quiet at least
- * @get: the Ascend driver's, with a reference to its module
- * @put: likewise
- * @table: its answer; read until @quiet only
+ * @table: where the Ascend driver says it is; read until @quiet only
  * @bytes: payload and counters, whole pages each
  * @counters: where the latter begin
  * @ram: it is ordinary memory
@@ -81,14 +75,10 @@ struct ascend_run {
  */
 struct ascend_backing {
 	struct kref ref;
-	u32 id;
 	atomic_t state;
 	struct completion quiet;
 	struct l3l2q_region *region;
-	int (*get)(u64 va, u64 len, void (*free_callback)(void *data),
-		   void *data, struct p2p_page_table **page_table);
-	int (*put)(struct p2p_page_table *page_table);
-	struct p2p_page_table *table;
+	struct ascend_table *table;
 	u64 bytes;
 	u64 counters;
 	bool ram;
@@ -96,23 +86,15 @@ struct ascend_backing {
 	unsigned long nr_runs;
 };
 
-/*
- * The callback gets a number: it may be about to run when the put returns, and
- * then there is nothing left that a pointer could point to.
- */
-static DEFINE_XARRAY_ALLOC1(ascend_ids);
-
 /* ---- life --------------------------------------------------------------- */
 
 static struct ascend_backing *ascend_new(struct l3l2q_region *region)
 {
-	static u32 next_id;
 	struct ascend_backing *ascend;
-	int err;
 
 	ascend = kzalloc(sizeof(*ascend), GFP_KERNEL_ACCOUNT);
 	if (!ascend)
-		return ERR_PTR(-ENOMEM);
+		return NULL;
 	kref_init(&ascend->ref);
 	atomic_set(&ascend->state, ASCEND_GETTING);
 	init_completion(&ascend->quiet);
@@ -120,25 +102,6 @@ static struct ascend_backing *ascend_new(struct l3l2q_region *region)
 	region->backing = ascend;
 	ascend->counters = PAGE_ALIGN(region->payload_bytes);
 	ascend->bytes = ascend->counters + PAGE_ALIGN(region->counter_bytes);
-
-	err = xa_alloc_cyclic(&ascend_ids, &ascend->id, ascend, xa_limit_32b,
-			      &next_id, GFP_KERNEL);
-	if (err < 0) {
-		kfree(ascend);
-		return ERR_PTR(err);
-	}
-	return ascend;
-}
-
-static struct ascend_backing *ascend_find(u32 id)
-{
-	struct ascend_backing *ascend;
-
-	xa_lock(&ascend_ids);
-	ascend = xa_load(&ascend_ids, id);
-	if (ascend)
-		kref_get(&ascend->ref);
-	xa_unlock(&ascend_ids);
 	return ascend;
 }
 
@@ -158,7 +121,7 @@ static bool ascend_move(struct ascend_backing *ascend, enum ascend_state from,
 	return atomic_cmpxchg(&ascend->state, from, to) == from;
 }
 
-/* ---- the vendor's table ------------------------------------------------- */
+/* ---- where the memory is ------------------------------------------------ */
 
 static int ascend_table_check(const struct p2p_page_table *table,
 			      const struct l3l2q_create *cmd)
@@ -185,7 +148,7 @@ static int ascend_table_check(const struct p2p_page_table *table,
 
 static phys_addr_t ascend_pa(const struct ascend_backing *ascend, u64 offset)
 {
-	const struct p2p_page_table *table = ascend->table;
+	const struct p2p_page_table *table = ascend->table->pages;
 
 	return table->pages_info[offset >> ilog2(table->page_size)].pa +
 	       (offset & (table->page_size - 1));
@@ -210,7 +173,7 @@ static unsigned long ascend_counters_pfn(struct l3l2q_region *region,
 static bool ascend_run_next(const struct ascend_backing *ascend,
 			    struct ascend_run *run)
 {
-	u64 page_size = ascend->table->page_size;
+	u64 page_size = ascend->table->pages->page_size;
 	u64 at = run->offset + run->bytes;
 
 	if (at >= ascend->bytes)
@@ -438,7 +401,7 @@ static int ascend_map(struct ascend_backing *ascend,
 	unsigned long nr_runs;
 	int err;
 
-	err = ascend_table_check(ascend->table, cmd);
+	err = ascend_table_check(ascend->table->pages, cmd);
 	if (err)
 		return err;
 	err = ascend_runs_check(ascend, &nr_runs);
@@ -474,79 +437,58 @@ static void ascend_unmap(struct ascend_backing *ascend)
 	complete_all(&ascend->quiet);
 }
 
-/* ---- the vendor's driver ------------------------------------------------ */
+/* ---- the Ascend driver -------------------------------------------------- */
 
-/* The memory goes away, and must not be touched once this has returned. */
-static void ascend_gone(void *data)
+static void ascend_gone(void *owner)
 {
-	struct ascend_backing *ascend = ascend_find((unsigned long)data);
-	int state;
+	struct ascend_backing *ascend = owner;
 
-	if (!ascend)
-		return;
-
-	state = atomic_xchg(&ascend->state, ASCEND_REVOKED);
-	switch (state) {
+	switch (atomic_xchg(&ascend->state, ASCEND_REVOKED)) {
+	case ASCEND_GETTING:
+		complete_all(&ascend->quiet);
+		break;
 	case ASCEND_LIVE:
 		l3l2q_region_revoke(ascend->region);
 		synchronize_rcu();
 		ascend_unmap(ascend);
 		break;
-	case ASCEND_BUSY:
+	default:
 		wait_for_completion(&ascend->quiet);
 		break;
 	}
-	ascend_drop(ascend);
 }
 
-static int ascend_symbols_get(struct ascend_backing *ascend)
+static void ascend_table_drop(void *owner)
 {
-	ascend->get = symbol_get(hal_kernel_p2p_get_pages);
-	if (!ascend->get)
-		return -ENODEV;
-	ascend->put = symbol_get(hal_kernel_p2p_put_pages);
-	if (!ascend->put) {
-		symbol_put(hal_kernel_p2p_get_pages);
-		return -ENODEV;
-	}
-	return 0;
+	ascend_drop(owner);
 }
+
+static const struct ascend_table_ops ascend_table_ops = {
+	.gone = ascend_gone,
+	.drop = ascend_table_drop,
+};
 
 /* Get the pages and BUSY, or -errno; ascend_put() in either case. */
 static int ascend_get(struct ascend_backing *ascend,
 		      const struct l3l2q_create *cmd)
 {
-	int err;
+	struct ascend_table *table;
 
-	err = ascend_symbols_get(ascend);
-	if (err)
-		return err;
-
-	err = ascend->get(cmd->source, cmd->source_bytes, ascend_gone,
-			  (void *)(unsigned long)ascend->id, &ascend->table);
-	if (err) {
-		ascend->table = NULL;
-		return IS_ERR_VALUE((long)err) ? err : -EOPNOTSUPP;
-	}
+	kref_get(&ascend->ref);
+	table = ascend_table_get(cmd->source, cmd->source_bytes,
+				 ascend->region->account, &ascend_table_ops,
+				 ascend);
+	if (IS_ERR(table))
+		return PTR_ERR(table);
+	ascend->table = table;
 	return ascend_move(ascend, ASCEND_GETTING, ASCEND_BUSY) ? 0 : -ENODEV;
 }
 
 /* Undo ascend_get() and ascend_new(), once nobody touches the memory. */
 static void ascend_put(struct ascend_backing *ascend)
 {
-	int err;
-
-	xa_erase(&ascend_ids, ascend->id);
-	if (ascend->table) {
-		err = ascend->put(ascend->table);
-		if (err)
-			pr_warn_ratelimited("Ascend driver: pages cannot be put: %d\n",
-					    err);
-	}
-	if (ascend->put) {
-		symbol_put(hal_kernel_p2p_put_pages);
-		symbol_put(hal_kernel_p2p_get_pages);
-	}
+	if (ascend->table)
+		ascend_table_put(ascend->table);
 	ascend_drop(ascend);
 }
 
@@ -575,8 +517,8 @@ static int ascend_alloc(struct l3l2q_region *region,
 	if (err)
 		return err;
 	ascend = ascend_new(region);
-	if (IS_ERR(ascend))
-		return PTR_ERR(ascend);
+	if (!ascend)
+		return -ENOMEM;
 
 	err = ascend_get(ascend, cmd);
 	if (err)
@@ -613,6 +555,8 @@ const struct l3l2q_backend_ops l3l2q_ascend_ops = {
 	.flags = L3L2Q_CREATE_SHARE_ADDRESSES | L3L2Q_CREATE_SILENT_PEER |
 		 L3L2Q_CREATE_COHERENT,
 	.foreign = true,
+	.init = ascend_tables_init,
+	.exit = ascend_tables_exit,
 	.alloc = ascend_alloc,
 	.free = ascend_free,
 	.payload_pfn = ascend_payload_pfn,

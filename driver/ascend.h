@@ -8,6 +8,8 @@
 
 #include <linux/types.h>
 
+struct l3l2q_account;
+
 #define P2P_PAGE_TABLE_VERSION	1
 
 struct p2p_page_info {
@@ -33,5 +35,35 @@ int hal_kernel_p2p_get_pages(u64 va, u64 len,
 			     void (*free_callback)(void *data), void *data,
 			     struct p2p_page_table **page_table);
 int hal_kernel_p2p_put_pages(struct p2p_page_table *page_table);
+
+/* ascend_table.c */
+
+/**
+ * struct ascend_table - the Ascend driver's answer
+ * @pages: what it said; stays until ascend_table_put(), but is not to be read once
+ *	the memory went away
+ */
+struct ascend_table {
+	const struct p2p_page_table *pages;
+};
+
+/**
+ * struct ascend_table_ops - what a table's owner does
+ * @gone: the memory goes away: nobody touches it any more once this has returned. It
+ *	may sleep, for nothing that waits for a get or a put
+ * @drop: the owner is not used any more
+ */
+struct ascend_table_ops {
+	void (*gone)(void *owner);
+	void (*drop)(void *owner);
+};
+
+struct ascend_table *ascend_table_get(u64 va, u64 bytes,
+				      struct l3l2q_account *account,
+				      const struct ascend_table_ops *ops,
+				      void *owner);
+void ascend_table_put(struct ascend_table *table);
+int ascend_tables_init(void);
+void ascend_tables_exit(void);
 
 #endif /* _L3L2Q_ASCEND_H */

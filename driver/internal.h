@@ -517,6 +517,8 @@ l3l2q_region_create(const struct l3l2q_create *cmd,
 bool l3l2q_region_get(struct l3l2q_region *region);
 void l3l2q_region_put(struct l3l2q_region *region);
 u64 l3l2q_max_region_bytes(void);
+struct l3l2q_account *l3l2q_account_get(struct l3l2q_account *account);
+void l3l2q_account_put(struct l3l2q_account *account);
 int l3l2q_region_charge(struct l3l2q_region *region, u64 bytes);
 u64 l3l2q_max_user_bytes(void);
 u64 l3l2q_max_user_window_bytes(void);

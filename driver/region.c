@@ -6,6 +6,7 @@
 #include <linux/cred.h>
 #include <linux/gfp.h>
 #include <linux/hashtable.h>
+#include <linux/kref.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mount.h>
@@ -97,12 +98,14 @@ struct l3l2q_user {
 
 /**
  * struct l3l2q_account - the users that a region is charged to
+ * @refs: the region, and what outlives it
  * @held: how much, to each of them
  * @nr: length of @users
  * @users: who created it, then the owners of the user namespaces that the creator
  *	was in, outwards. Without these a new namespace would be a new allowance
  */
 struct l3l2q_account {
+	struct kref refs;
 	struct l3l2q_holding held;
 	u32 nr;
 	struct l3l2q_user *users[];
@@ -246,6 +249,7 @@ l3l2q_account_new(const struct l3l2q_holding *first)
 	account = kzalloc(struct_size(account, users, max), GFP_KERNEL_ACCOUNT);
 	if (!account)
 		return ERR_PTR(-ENOMEM);
+	kref_init(&account->refs);
 
 	mutex_lock(&l3l2q_users_lock);
 	err = l3l2q_account_open(account, first);
@@ -259,12 +263,32 @@ l3l2q_account_new(const struct l3l2q_holding *first)
 	return ERR_PTR(err);
 }
 
-static void l3l2q_account_free(struct l3l2q_account *account)
+static void l3l2q_account_release(struct kref *refs)
 {
+	struct l3l2q_account *account =
+		container_of(refs, struct l3l2q_account, refs);
+
 	mutex_lock(&l3l2q_users_lock);
 	l3l2q_account_close(account);
 	mutex_unlock(&l3l2q_users_lock);
 	kfree(account);
+}
+
+/**
+ * l3l2q_account_get() - have what a region is charged stay so
+ * @account: the region's
+ *
+ * Return: @account.
+ */
+struct l3l2q_account *l3l2q_account_get(struct l3l2q_account *account)
+{
+	kref_get(&account->refs);
+	return account;
+}
+
+void l3l2q_account_put(struct l3l2q_account *account)
+{
+	kref_put(&account->refs, l3l2q_account_release);
 }
 
 /**
@@ -520,7 +544,7 @@ static void l3l2q_region_release(struct kref *ref)
 		l3l2q_wake_fini(&region->ep[role]);
 	l3l2q_region_free_pages(region);
 	l3l2q_inode_put(region->inode);
-	l3l2q_account_free(region->account);
+	l3l2q_account_put(region->account);
 	kfree(region);
 }
 
@@ -584,7 +608,7 @@ err_pages:
 err_inode:
 	l3l2q_inode_put(region->inode);
 err_uncharge:
-	l3l2q_account_free(region->account);
+	l3l2q_account_put(region->account);
 err_free:
 	kfree(region);
 	return ERR_PTR(err);

@@ -70,9 +70,59 @@ static int standin_revoke(__u64 va)
 	return standin_set("revoke", (long long)va);
 }
 
+/* A process that got tables has a mapping of the stand-in's, until it ends. */
+static void *standin_mapping(void)
+{
+	unsigned long long at = 0;
+	char line[512];
+	FILE *maps = fopen("/proc/self/maps", "re");
+
+	while (maps && fgets(line, sizeof(line), maps)) {
+		if (!strstr(line, "[npu_standin]"))
+			continue;
+		sscanf(line, "%llx-", &at);
+		break;
+	}
+	if (maps)
+		fclose(maps);
+	return (void *)(uintptr_t)at;
+}
+
+/* What it has goes away as if it exited. */
+static int standin_leave(void)
+{
+	void *mapping = standin_mapping();
+
+	return mapping ? drv_errno(munmap(mapping, (size_t)sysconf(_SC_PAGESIZE))) : 0;
+}
+
+/* Some puts wait for whoever ran the callback. */
+static bool standin_is_put(long long more)
+{
+	__u64 deadline = drv_deadline(DRV_HANG_MS);
+
+	while (standin_get("nr_gets") != standin_get("nr_puts") + more) {
+		if (drv_now() > deadline)
+			return false;
+		drv_observe(1);
+	}
+	return true;
+}
+
 static int standin_unload(void)
 {
 	return drv_errno(syscall(__NR_delete_module, STANDIN, O_NONBLOCK));
+}
+
+/* The driver lets go of it a little after the last put. */
+static int standin_unload_soon(void)
+{
+	__u64 deadline = drv_deadline(DRV_HANG_MS);
+	int ret;
+
+	while ((ret = standin_unload()) == -EAGAIN && drv_now() < deadline)
+		drv_observe(1);
+	return ret;
 }
 
 static int standin_load(const char *bar)
@@ -208,9 +258,10 @@ static void standin_up(struct __test_metadata *_metadata, char *bar, size_t len)
 /* Whatever a test did: no rule was broken, and nothing is left. */
 static void standin_down(struct __test_metadata *_metadata, const char *bar)
 {
+	EXPECT_TRUE(standin_is_put(0));
 	EXPECT_EQ(0, standin_get("violations"));
-	EXPECT_EQ(standin_get("nr_gets"), standin_get("nr_puts"));
-	EXPECT_EQ(0, standin_unload());
+	EXPECT_EQ(0, standin_leave());
+	EXPECT_EQ(0, standin_unload_soon());
 	bar_give_back(bar);
 }
 
@@ -375,6 +426,7 @@ TEST_F(standin, tables_are_not_believed)
 	EXPECT_EQ(0, ascend_try_at(RAM_2M, 16 * M));
 	/* one get came without a table */
 	EXPECT_EQ(standin_get("nr_gets"), standin_get("nr_puts") + 1);
+	EXPECT_EQ(0, standin_leave());
 	EXPECT_EQ(0, standin_unload());
 	ASSERT_EQ(0, standin_load(self->bar));
 }
@@ -448,9 +500,10 @@ TEST_F(standin, is_needed_while_a_region_is_there)
 	ascend_create_init(&create, RAM_2M, 16 * M);
 	drv_pair_create(_metadata, &p, &create);
 	EXPECT_EQ(-EAGAIN, standin_unload());
-	drv_ep_close(&p.l3);
+	ASSERT_EQ(0, standin_leave());
+	EXPECT_EQ(1, standin_get("nr_callbacks"));
 	EXPECT_EQ(-EAGAIN, standin_unload());
-	ASSERT_EQ(0, standin_revoke(RAM_2M));
+	drv_ep_close(&p.l3);
 	EXPECT_EQ(-EAGAIN, standin_unload());
 	drv_pair_close(&p);
 	EXPECT_EQ(1, standin_get("nr_puts"));
@@ -827,7 +880,6 @@ TEST_F(memory, revoked_in_the_middle_of_a_stream)
 		struct l3l2q_create create;
 		struct drv_pair p;
 
-		ASSERT_EQ(0, standin_set("unlocked", i & 1));
 		ascend_create_init(&create, variant->va, variant->bytes);
 		create.flags = variant->flags;
 		drv_pair_create(_metadata, &p, &create);
@@ -856,7 +908,6 @@ TEST_F(memory, revoked_before_it_was_returned)
 	drv_pair_close(&self->p);
 	ASSERT_EQ(0, standin_set("in_get", 1));
 	for (i = 0; i < 4; i++) {
-		ASSERT_EQ(0, standin_set("unlocked", i & 1));
 		ascend_create_init(&create, variant->va, variant->bytes);
 		create.flags = variant->flags;
 		EXPECT_EQ(-ENODEV, ascend_try(&create));
@@ -912,7 +963,6 @@ TEST_F(memory, revoked_at_any_time)
 
 	drv_pair_close(&self->p);
 	for (i = 0; i < rounds; i++) {
-		ASSERT_EQ(0, standin_set("unlocked", i & 1));
 		ASSERT_EQ(0, standin_set("race_us", 1 + i * 37 % 1500));
 		ascend_create_init(&create, variant->va, variant->bytes);
 		create.flags = variant->flags;
@@ -965,7 +1015,7 @@ TEST_F(memory, revoked_all_the_time)
 	pthread_join(thread, NULL);
 }
 
-/* The creator is killed; the memory goes with it, or a little later. */
+/* The creator is killed, and the memory goes with it. */
 TEST_F(memory, survives_its_creator)
 {
 	struct drv_child child;
@@ -997,13 +1047,136 @@ TEST_F(memory, survives_its_creator)
 	drv_sleeper_join(_metadata, &s);
 	EXPECT_EQ(DRV_DEAD, s.polled & DRV_DEAD);
 	drv_sleeper_done(&s);
-	EXPECT_EQ(0, l3.status->removed);
-	EXPECT_EQ(1, drv_load(&l3, L3L2Q_CTR_L2_ABORT));
-	ASSERT_EQ(0, standin_revoke(variant->va));
+	/* before anybody can see that the process is gone */
+	EXPECT_EQ(1, standin_get("nr_callbacks"));
 	EXPECT_EQ(1, l3.status->removed);
 	EXPECT_EQ(1, drv_load(&l3, L3L2Q_CTR_L2_ABORT));
+	EXPECT_EQ(1, standin_get("nr_puts"));
 	drv_ep_unmap_all(&l3);
 	drv_ep_close(&l3);
+	EXPECT_EQ(2, standin_get("nr_puts"));
+}
+
+/* ---- the owner's exit --------------------------------------------------- */
+
+/* Of the 10000 exits that L3L2Q_EXITS can ask for, and else for this long. */
+#define EXITS 400
+#define EXITS_MS 15000
+
+/* A process that owns a region, of which it hands out both ends, or one. */
+static void owner(struct drv_child *child, bool keeps_own)
+{
+	struct l3l2q_create create;
+	int ctx = drv_open(), l2, l3;
+
+	ascend_create_init(&create, RAM_64K, 128 * K);
+	create.role = L3L2Q_ROLE_L2;
+	l2 = drv_create(ctx, &create);
+	l3 = drv_open_peer(l2);
+	if (l2 < 0 || l3 < 0 || !drv_send_fd(child->sock, l3) || !drv_send_fd(child->sock, l2))
+		_exit(1);
+	close(ctx);
+	close(l3);
+	if (!keeps_own)
+		close(l2);
+	drv_say(child->sock, 'r');
+	drv_hear_forever(child->sock);
+}
+
+static void spin_us(__u64 us)
+{
+	__u64 end = drv_now() + us * 1000;
+
+	while (drv_now() < end)
+		;
+}
+
+/* It exits while the last other descriptors of its region are closed. */
+static void exit_once(struct __test_metadata *_metadata, int i)
+{
+	struct drv_child child;
+	int l3, l2;
+
+	if (!drv_fork(_metadata, &child))
+		owner(&child, i % 4 == 0);
+	l3 = drv_recv_fd(child.sock);
+	l2 = drv_recv_fd(child.sock);
+	ASSERT_LE(0, l3);
+	ASSERT_LE(0, l2);
+	ASSERT_EQ('r', drv_hear(child.sock));
+	kill(child.pid, SIGKILL);
+	spin_us((__u64)i * 37 % 2500);
+	close(l2);
+	close(l3);
+	ASSERT_EQ(1000 + SIGKILL, drv_reap(&child));
+}
+
+TEST_F_TIMEOUT(standin, its_exit_while_the_other_end_closes, 6000)
+{
+	const char *exits = getenv("L3L2Q_EXITS");
+	__u64 start = drv_now(), deadline = drv_deadline(EXITS_MS);
+	int i, n = exits ? atoi(exits) : EXITS;
+
+	for (i = 0; i < n && (exits || drv_now() < deadline); i++) {
+		if (i % 64 == 0) {
+			ASSERT_EQ(0, standin_set("gap_us", i / 64 % 2 * 300));
+			ASSERT_EQ(0, standin_set("tail_us", i / 64 % 3 * 200));
+		}
+		exit_once(_metadata, i);
+	}
+	TH_LOG("%d exits in %d ms, %lld callbacks, %lld puts", i, (int)((drv_now() - start) / 1000000),
+	       standin_get("nr_callbacks"), standin_get("nr_puts"));
+	EXPECT_LT(0, standin_get("nr_callbacks"));
+}
+
+/* The module stays until the last callback has left it, and no longer. */
+TEST_F(standin, its_exit_and_then_rmmod)
+{
+	int i, ret, rounds = drv_rounds(12);
+	__u64 deadline;
+
+	if (!getenv("L3L2Q_KO"))
+		SKIP(return, "L3L2Q_KO does not say where the module is");
+	ASSERT_EQ(0, standin_set("tail_us", 1000));
+	for (i = 0; i < rounds; i++) {
+		exit_once(_metadata, 1 + 4 * i);
+		deadline = drv_deadline(DRV_HANG_MS);
+		do {
+			ret = drv_errno(syscall(__NR_delete_module, "l3l2q", O_NONBLOCK));
+		} while (ret == -EAGAIN && drv_now() < deadline);
+		EXPECT_EQ(0, ret);
+		EXPECT_EQ(standin_get("nr_gets"), standin_get("nr_puts"));
+		ASSERT_EQ(0, system("load-module \"$L3L2Q_KO\""));
+	}
+}
+
+/* What the owner does, it may also do slowly: munmap, and calls that hold mmap_lock. */
+TEST_F(standin, its_munmap_while_the_other_end_closes)
+{
+	int i, rounds = drv_rounds(200), fd;
+	struct l3l2q_create create;
+	struct drv_child child;
+
+	ASSERT_EQ(0, standin_set("gap_us", 300));
+	ASSERT_EQ(0, standin_set("tail_us", 200));
+	for (i = 0; i < rounds; i++) {
+		int ctx = drv_open();
+
+		ascend_create_init(&create, RAM_64K, 128 * K);
+		fd = drv_create(ctx, &create);
+		close(ctx);
+		ASSERT_LE(0, fd);
+		if (!drv_fork(_metadata, &child)) {
+			drv_hear(child.sock);
+			spin_us((__u64)i * 37 % 2500);
+			close(fd);
+			_exit(0);
+		}
+		close(fd);
+		drv_say(child.sock, 'g');
+		ASSERT_EQ(0, standin_leave());
+		EXPECT_EQ(0, drv_reap(&child));
+	}
 }
 
 TEST_HARNESS_MAIN

@@ -6,6 +6,7 @@
 # cannot even be built counts as one failure. Prints the time of each suite, and the
 # sum as its last line, which it leaves in build/results/. L3L2Q_SLOW=N multiplies the
 # time limits, for busy machines. L3L2Q_ONLY=REGEX runs only the tests that match, for work on them.
+# L3L2Q_EXITS=N has drv_ascend see N exits of owners under "debug", not some.
 
 set -uo pipefail
 
@@ -266,7 +267,8 @@ stock)
 	;;
 debug)
 	# A leak scan takes 10 s for each GiB, and there are four.
-	guest guest-debug debug 600 3000 1G "driver pci dmabuf:udmabuf $ascend" L3L2Q_MESSAGES=50000
+	guest guest-debug debug 600 3000 1G "driver pci dmabuf:udmabuf $ascend" L3L2Q_MESSAGES=50000 \
+		${L3L2Q_EXITS:+"L3L2Q_EXITS=$L3L2Q_EXITS"}
 	;;
 style)
 	style

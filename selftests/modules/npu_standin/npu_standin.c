@@ -16,21 +16,34 @@
  * or it is revoked; then there is new RAM at the address. What was revoked gets
  * poison, which has to be intact when its last table is put.
  *
+ * It locks as the Ascend driver does. A table belongs to the process that got it,
+ * and is in a list of that owner. A put looks the owner up, and unlinks the table
+ * under the owner's lock; if the owner is not found, it frees the table at once.
+ * Callbacks run under the owner's lock, and their table is written to after they have
+ * returned. An owner is noticed to end by a mapping that it is given: the owner
+ * leaves the lookup, and the callbacks run after that. Freed tables are poisoned,
+ * or KASAN's.
+ *
  * Parameters: "revoke" takes an address; "race_us" revokes what a get returned,
  * that many microseconds later; "in_get" revokes it before the get returns;
- * "fail" makes gets return that; "lie" makes their tables wrong (enum lie).
- * With "unlocked" a put neither waits for callbacks nor they for it. Broken rules
- * are counted in "violations" and leave a warning.
+ * "fail" makes gets return that, "fail_after" only after so many more; "lie" makes
+ * their tables wrong (enum lie). When an owner ends, "gap_us" pass before the
+ * callbacks, and "tail_us" between a callback and what is written after it. Broken
+ * rules are counted in "violations" and leave a warning.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/anon_inodes.h>
 #include <linux/delay.h>
+#include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/gfp.h>
 #include <linux/io.h>
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
+#include <linux/mman.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
@@ -105,29 +118,66 @@ static struct va_range {
 };
 
 /**
+ * struct owner - a process that got a table
+ * @ref: of its mapping's file
+ * @node: in owners, the lookup
+ * @tgid: what it is looked up by
+ * @mm: its address space, to compare only
+ * @users: who found it
+ * @lock: @tables; held over their callbacks
+ * @tables: whose callbacks are to come
+ * @seen: by the revocation of that number
+ */
+struct owner {
+	struct kref ref;
+	struct list_head node;
+	pid_t tgid;
+	const struct mm_struct *mm;
+	atomic_t users;
+	struct mutex lock;
+	struct list_head tables;
+	unsigned long seen;
+};
+
+/**
  * struct table - what a get returned
  * @table: the part that the caller sees
- * @ref: of the caller, and of a callback that runs
- * @node: in tables until it is put
+ * @magic: not yet freed
+ * @node: in its owner's tables until the callback
+ * @all: in tables until it is put
+ * @tgid: of its owner
  * @mem: whose pages it has
- * @callback: to be called before they go
+ * @callback: to be called before they go; NULL once that is all over
  * @data: its argument
- * @revoked: it was, or is being
+ * @called: it returned
  */
 struct table {
 	struct p2p_page_table table;
-	struct kref ref;
+	u32 magic;
 	struct list_head node;
+	struct list_head all;
+	pid_t tgid;
 	struct mem *mem;
 	void (*callback)(void *data);
 	void *data;
-	bool revoked;
+	bool called;
+};
+
+#define MAGIC	0x70327032
+
+/* Who runs a callback. */
+struct notifier {
+	struct list_head node;
+	const struct task_struct *task;
 };
 
 static LIST_HEAD(tables);
-static DEFINE_MUTEX(lock);	/* tables, ranges' mem, counts */
-static DEFINE_MUTEX(notify);	/* callbacks; outside of lock */
-static struct task_struct *notifier;	/* who is in one */
+static DEFINE_MUTEX(lock);	/* tables, ranges' mem, counts; within owners' */
+static LIST_HEAD(owners);
+static LIST_HEAD(notifiers);
+static DEFINE_SPINLOCK(owners_lock);	/* these two, and owners' seen */
+static DEFINE_MUTEX(adding);	/* an owner; outside of mmap_lock */
+static DEFINE_MUTEX(revoking);
 static struct workqueue_struct *racers;
 
 static struct pci_dev *bar_dev;
@@ -143,6 +193,8 @@ static uint violations;
 module_param(violations, uint, 0444);
 static uint nr_gets;
 module_param(nr_gets, uint, 0444);
+static unsigned long got_bytes;
+module_param(got_bytes, ulong, 0444);
 static uint nr_puts;
 module_param(nr_puts, uint, 0444);
 static uint nr_callbacks;
@@ -150,13 +202,17 @@ module_param(nr_callbacks, uint, 0444);
 
 static int fail;
 module_param(fail, int, 0644);
+static uint fail_after;
+module_param(fail_after, uint, 0644);
 static uint lie;
 module_param(lie, uint, 0644);
 static bool in_get;
 module_param(in_get, bool, 0644);
 static uint race_us;
-static bool unlocked;
-module_param(unlocked, bool, 0644);
+static uint gap_us;
+module_param(gap_us, uint, 0644);
+static uint tail_us;
+module_param(tail_us, uint, 0644);
 
 #define violation(fmt, ...)						\
 	do {								\
@@ -269,8 +325,8 @@ static bool bar_in_use(void)
 {
 	struct table *table;
 
-	list_for_each_entry(table, &tables, node) {
-		if (table->mem->range->kind != KIND_RAM && !table->revoked)
+	list_for_each_entry(table, &tables, all) {
+		if (table->mem->range->kind != KIND_RAM && !table->called)
 			return true;
 	}
 	return false;
@@ -331,13 +387,31 @@ static void mem_put(struct mem *mem)
 
 /* ---- tables ------------------------------------------------------------- */
 
-static void table_release(struct kref *ref)
-{
-	struct table *table = container_of(ref, struct table, ref);
+/* What was freed last, where there is no KASAN. */
+static struct table *freed[64];
+static uint next_freed;
 
+static void freed_check(struct table *table)
+{
+	if (table && memchr_inv(table, POISON, sizeof(*table)))
+		violation("a table was written to after its put");
+	kfree(table);
+}
+
+static void table_free(struct table *table)
+{
+	struct table **slot = &freed[next_freed++ % ARRAY_SIZE(freed)];
+
+	lockdep_assert_held(&lock);
 	mem_put(table->mem);
 	kvfree(table->table.pages_info);
-	kfree(table);
+	if (IS_ENABLED(CONFIG_KASAN)) {
+		kfree(table);
+		return;
+	}
+	freed_check(*slot);
+	memset(table, POISON, sizeof(*table));
+	*slot = table;
 }
 
 static void table_lie(struct p2p_page_table *table)
@@ -381,7 +455,8 @@ static void table_lie(struct p2p_page_table *table)
 	}
 }
 
-static struct table *table_new(struct va_range *range, u64 va, u64 len,
+static struct table *table_new(const struct owner *owner,
+			       struct va_range *range, u64 va, u64 len,
 			       void (*callback)(void *data), void *data)
 {
 	u64 first = (va - range->va) / range->page_size;
@@ -397,7 +472,8 @@ static struct table *table_new(struct va_range *range, u64 va, u64 len,
 		kfree(table);
 		return NULL;
 	}
-	kref_init(&table->ref);
+	table->magic = MAGIC;
+	table->tgid = owner->tgid;
 	table->callback = callback;
 	table->data = data;
 	table->mem = range->mem;
@@ -408,7 +484,7 @@ static struct table *table_new(struct va_range *range, u64 va, u64 len,
 	table->table.page_num = nr;
 	for (i = 0; i < nr; i++)
 		table->table.pages_info[i].pa = page_pa(table->mem, first + i);
-	list_add(&table->node, &tables);
+	list_add(&table->all, &tables);
 	return table;
 }
 
@@ -417,38 +493,244 @@ static struct table *table_find(const struct p2p_page_table *p2p)
 	struct table *table;
 
 	lockdep_assert_held(&lock);
-	list_for_each_entry(table, &tables, node) {
+	list_for_each_entry(table, &tables, all) {
 		if (&table->table == p2p)
 			return table;
 	}
 	return NULL;
 }
 
-/* One that has to be told that its memory goes. */
-static struct table *table_to_revoke(const struct mem *mem)
+/* ---- callbacks ---------------------------------------------------------- */
+
+static bool is_notifier(void)
+{
+	struct notifier *notifier;
+	bool found = false;
+
+	spin_lock(&owners_lock);
+	list_for_each_entry(notifier, &notifiers, node)
+		found |= notifier->task == current;
+	spin_unlock(&owners_lock);
+	return found;
+}
+
+/* Take it out of its owner's list, whose lock is held, and tell. */
+static void table_call(struct table *table, uint us)
+{
+	struct notifier notifier = { .task = current };
+
+	list_del(&table->node);
+	mutex_lock(&lock);
+	nr_callbacks++;
+	mutex_unlock(&lock);
+
+	spin_lock(&owners_lock);
+	list_add(&notifier.node, &notifiers);
+	spin_unlock(&owners_lock);
+	table->callback(table->data);
+	spin_lock(&owners_lock);
+	list_del(&notifier.node);
+	spin_unlock(&owners_lock);
+
+	/* The tail: nothing here may be put yet. */
+	if (us)
+		usleep_range(us, us + 1);
+	if (table->magic != MAGIC)
+		violation("put before the end of its callback");
+	table->callback = NULL;
+	table->data = NULL;
+	INIT_LIST_HEAD(&table->node);
+	/* Whoever goes on reading it shall notice. */
+	if (table->table.pages_info)
+		memset(table->table.pages_info, POISON,
+		       sizeof(struct p2p_page_info));
+	smp_store_release(&table->called, true);
+}
+
+static void owner_call(struct owner *owner, const struct mem *mem, uint us)
+{
+	struct table *table, *next;
+
+	mutex_lock(&owner->lock);
+	list_for_each_entry_safe(table, next, &owner->tables, node) {
+		if (!mem || table->mem == mem)
+			table_call(table, us);
+	}
+	mutex_unlock(&owner->lock);
+}
+
+/* ---- owners ------------------------------------------------------------- */
+
+static void owner_release(struct kref *ref)
+{
+	kfree(container_of(ref, struct owner, ref));
+}
+
+static struct owner *owner_find(pid_t tgid)
+{
+	struct owner *owner;
+
+	spin_lock(&owners_lock);
+	list_for_each_entry(owner, &owners, node) {
+		if (owner->tgid == tgid) {
+			atomic_inc(&owner->users);
+			spin_unlock(&owners_lock);
+			return owner;
+		}
+	}
+	spin_unlock(&owners_lock);
+	return NULL;
+}
+
+static void owner_put(struct owner *owner)
+{
+	atomic_dec(&owner->users);
+}
+
+static void owner_leave(struct owner *owner)
+{
+	uint us = READ_ONCE(gap_us);
+
+	spin_lock(&owners_lock);
+	list_del_init(&owner->node);
+	spin_unlock(&owners_lock);
+	while (atomic_read(&owner->users))
+		usleep_range(50, 100);
+	if (us)
+		usleep_range(us, us + 1);
+	owner_call(owner, NULL, READ_ONCE(tail_us));
+}
+
+/* The owner exits, or unmaps it; copies in children do not count. */
+static void owner_vm_close(struct vm_area_struct *vma)
+{
+	struct owner *owner = vma->vm_file->private_data;
+
+	if (vma->vm_mm == owner->mm)
+		owner_leave(owner);
+}
+
+static const struct vm_operations_struct owner_vm_ops = {
+	.close = owner_vm_close,
+};
+
+static int owner_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	vma->vm_ops = &owner_vm_ops;
+	return 0;
+}
+
+static int owner_file_release(struct inode *inode, struct file *file)
+{
+	struct owner *owner = file->private_data;
+
+	kref_put(&owner->ref, owner_release);
+	return 0;
+}
+
+static const struct file_operations owner_fops = {
+	.owner = THIS_MODULE,
+	.mmap = owner_mmap,
+	.release = owner_file_release,
+};
+
+/* Into the lookup, with a mapping that ends when the owner does. */
+static int owner_map(struct owner *owner)
+{
+	struct file *file;
+	unsigned long at;
+
+	file = anon_inode_getfile("[npu_standin]", &owner_fops, owner, O_RDWR);
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	kref_get(&owner->ref);
+
+	spin_lock(&owners_lock);
+	list_add(&owner->node, &owners);
+	spin_unlock(&owners_lock);
+	at = vm_mmap(file, 0, PAGE_SIZE, PROT_NONE, MAP_SHARED, 0);
+	if (IS_ERR_VALUE(at)) {
+		spin_lock(&owners_lock);
+		list_del(&owner->node);
+		spin_unlock(&owners_lock);
+		while (atomic_read(&owner->users))
+			usleep_range(50, 100);
+	}
+	fput(file);
+	return IS_ERR_VALUE(at) ? (int)at : 0;
+}
+
+static int owner_add(void)
+{
+	struct owner *owner = kzalloc(sizeof(*owner), GFP_KERNEL);
+	int err;
+
+	if (!owner)
+		return -ENOMEM;
+	kref_init(&owner->ref);
+	owner->tgid = current->tgid;
+	owner->mm = current->mm;
+	mutex_init(&owner->lock);
+	INIT_LIST_HEAD(&owner->tables);
+	err = owner_map(owner);
+	kref_put(&owner->ref, owner_release);
+	return err;
+}
+
+static struct owner *owner_get(void)
+{
+	struct owner *owner;
+	int err = 0;
+
+	mutex_lock(&adding);
+	owner = owner_find(current->tgid);
+	if (!owner) {
+		err = owner_add();
+		owner = owner_find(current->tgid);
+	}
+	mutex_unlock(&adding);
+	return owner ? owner : ERR_PTR(err ? err : -ESRCH);
+}
+
+/* ---- revocation --------------------------------------------------------- */
+
+static struct owner *owner_unseen(unsigned long number)
+{
+	struct owner *owner;
+
+	spin_lock(&owners_lock);
+	list_for_each_entry(owner, &owners, node) {
+		if (owner->seen == number)
+			continue;
+		owner->seen = number;
+		atomic_inc(&owner->users);
+		spin_unlock(&owners_lock);
+		return owner;
+	}
+	spin_unlock(&owners_lock);
+	return NULL;
+}
+
+/* Owners that leave call for themselves. */
+static bool mem_is_called(const struct mem *mem)
 {
 	struct table *table;
+	bool called = true;
 
 	mutex_lock(&lock);
-	list_for_each_entry(table, &tables, node) {
-		if (table->mem != mem || table->revoked)
-			continue;
-		table->revoked = true;
-		kref_get(&table->ref);
-		nr_callbacks++;
-		mutex_unlock(&lock);
-		return table;
-	}
+	list_for_each_entry(table, &tables, all)
+		called &= table->mem != mem || smp_load_acquire(&table->called);
 	mutex_unlock(&lock);
-	return NULL;
+	return called;
 }
 
 static void revoke_range(struct va_range *range)
 {
-	struct table *table;
+	static unsigned long number;
+	struct owner *owner;
 	struct mem *mem;
 
-	mutex_lock(&notify);
+	mutex_lock(&revoking);
 	mutex_lock(&lock);
 	mem = range->mem;
 	range->mem = NULL;
@@ -456,25 +738,20 @@ static void revoke_range(struct va_range *range)
 	if (!mem)
 		goto out;
 
-	WRITE_ONCE(notifier, current);
-	while ((table = table_to_revoke(mem))) {
-		table->callback(table->data);
-		/* Whoever goes on reading it shall notice. */
-		mutex_lock(&lock);
-		if (table->table.pages_info)
-			memset(table->table.pages_info, POISON,
-			       sizeof(struct p2p_page_info));
-		kref_put(&table->ref, table_release);
-		mutex_unlock(&lock);
+	number++;
+	while ((owner = owner_unseen(number))) {
+		owner_call(owner, mem, 0);
+		owner_put(owner);
 	}
-	WRITE_ONCE(notifier, NULL);
+	while (!mem_is_called(mem))
+		usleep_range(50, 100);
 	mem_poison(mem);
 
 	mutex_lock(&lock);
 	mem_put(mem);
 	mutex_unlock(&lock);
 out:
-	mutex_unlock(&notify);
+	mutex_unlock(&revoking);
 }
 
 /* ---- races -------------------------------------------------------------- */
@@ -522,12 +799,62 @@ static struct va_range *range_find(u64 va, u64 len)
 	return NULL;
 }
 
+static bool get_fails(void)
+{
+	if (!READ_ONCE(fail))
+		return false;
+	if (!READ_ONCE(fail_after))
+		return true;
+	fail_after--;
+	return false;
+}
+
+static struct p2p_page_table *
+owner_table(struct owner *owner, struct va_range *range, u64 va, u64 len,
+	    void (*callback)(void *data), void *data)
+{
+	struct p2p_page_table *p2p;
+	struct table *table = NULL;
+
+	mutex_lock(&owner->lock);
+	mutex_lock(&lock);
+	if (!range->mem)
+		range->mem = mem_new(range);
+	if (range->mem)
+		table = table_new(owner, range, va, len, callback, data);
+	if (!table) {
+		p2p = ERR_PTR(-ENOMEM);
+		goto out;
+	}
+	nr_gets++;
+	got_bytes += len;
+	bar_gets += range->kind != KIND_RAM;
+	table_lie(&table->table);
+	p2p = &table->table;
+	if (lie == LIE_NO_PAGES) {
+		kvfree(table->table.pages_info);
+		table->table.pages_info = NULL;
+	}
+	if (lie == LIE_NO_TABLE) {
+		list_del(&table->all);
+		table_free(table);
+		p2p = NULL;
+		goto out;
+	}
+	list_add_tail(&table->node, &owner->tables);
+out:
+	mutex_unlock(&lock);
+	mutex_unlock(&owner->lock);
+	return p2p;
+}
+
 int hal_kernel_p2p_get_pages(u64 va, u64 len,
 			     void (*free_callback)(void *data), void *data,
 			     struct p2p_page_table **page_table)
 {
-	struct table *table = NULL;
+	struct p2p_page_table *p2p;
 	struct va_range *range;
+	struct owner *owner;
 	uint us;
 
 	might_sleep();
@@ -536,39 +863,24 @@ int hal_kernel_p2p_get_pages(u64 va, u64 len,
 		violation("get: bad arguments, %#llx + %#llx", va, len);
 		return -EINVAL;
 	}
-	if (READ_ONCE(notifier) == current)
+	if (is_notifier())
 		violation("get within a callback");
 	range = range_find(va, len);
 	if (!range || !IS_ALIGNED(va | len, range->page_size))
 		return -EINVAL;
-	if (READ_ONCE(fail))
+	if (get_fails())
 		return fail;
 
-	mutex_lock(&lock);
-	if (!range->mem)
-		range->mem = mem_new(range);
-	if (range->mem)
-		table = table_new(range, va, len, free_callback, data);
-	if (!table) {
-		mutex_unlock(&lock);
-		return -ENOMEM;
-	}
-	nr_gets++;
-	bar_gets += range->kind != KIND_RAM;
-	table_lie(&table->table);
-	if (lie == LIE_NO_PAGES) {
-		kvfree(table->table.pages_info);
-		table->table.pages_info = NULL;
-	}
-	if (lie == LIE_NO_TABLE) {
-		list_del(&table->node);
-		kref_put(&table->ref, table_release);
-		mutex_unlock(&lock);
-		*page_table = NULL;
+	owner = owner_get();
+	if (IS_ERR(owner))
+		return PTR_ERR(owner);
+	p2p = owner_table(owner, range, va, len, free_callback, data);
+	owner_put(owner);
+	if (IS_ERR(p2p))
+		return PTR_ERR(p2p);
+	*page_table = p2p;
+	if (!p2p)
 		return 0;
-	}
-	*page_table = &table->table;
-	mutex_unlock(&lock);
 
 	us = READ_ONCE(race_us);
 	if (us)
@@ -581,31 +893,38 @@ EXPORT_SYMBOL_GPL(hal_kernel_p2p_get_pages);
 
 int hal_kernel_p2p_put_pages(struct p2p_page_table *page_table)
 {
-	bool waits = !READ_ONCE(unlocked);
 	struct table *table;
-	int err = 0;
+	struct owner *owner;
 
 	might_sleep();
-	if (READ_ONCE(notifier) == current) {
+	if (is_notifier()) {
 		violation("put within a callback");
 		return -EDEADLK;
 	}
-	if (waits)
-		mutex_lock(&notify);
 	mutex_lock(&lock);
 	nr_puts++;
 	table = table_find(page_table);
-	if (table) {
-		list_del(&table->node);
-		kref_put(&table->ref, table_release);
-	} else {
-		violation("put: no such table, or not any more");
-		err = -EINVAL;
-	}
 	mutex_unlock(&lock);
-	if (waits)
-		mutex_unlock(&notify);
-	return err;
+	if (!table) {
+		violation("put: no such table, or not any more");
+		return -EINVAL;
+	}
+
+	owner = owner_find(table->tgid);
+	if (owner) {
+		mutex_lock(&owner->lock);
+		if (table->callback)
+			list_del(&table->node);
+		mutex_unlock(&owner->lock);
+		owner_put(owner);
+	} else if (READ_ONCE(table->callback)) {
+		violation("put while its owner ends, before the end of its callback");
+	}
+	mutex_lock(&lock);
+	list_del(&table->all);
+	table_free(table);
+	mutex_unlock(&lock);
+	return 0;
 }
 EXPORT_SYMBOL_GPL(hal_kernel_p2p_put_pages);
 
@@ -726,6 +1045,8 @@ static void __exit standin_exit(void)
 		if (ranges[i].mem)
 			mem_put(ranges[i].mem);
 	}
+	for (i = 0; i < ARRAY_SIZE(freed); i++)
+		freed_check(freed[i]);
 	mutex_unlock(&lock);
 	bar_put();
 }
