@@ -30,6 +30,9 @@
 #define L3L2Q_QUEUE_MAGIC	0x4C335132u	/* "L3Q2" */
 #define L3L2Q_QUEUE_VERSION	L3L2Q_PACK(L3L2Q_QUEUE_MAGIC, 1, 1)
 
+#define L3L2Q_SPSQ_MAGIC	0x53505351u	/* "SPSQ" */
+#define L3L2Q_SPSQ_VERSION	L3L2Q_PACK(L3L2Q_SPSQ_MAGIC, 1, 0)
+
 /* ---- sizes and offsets ------------------------------------------------- */
 
 #define L3L2Q_LINE_BYTES	64u	/* each counter of a queue has a line of its own */
@@ -39,6 +42,7 @@
 #define L3L2Q_REGION_SCALARS	6u
 #define L3L2Q_QUEUE_SCALARS	6u
 #define L3L2Q_SCALARS		(L3L2Q_REGION_SCALARS + L3L2Q_QUEUE_SCALARS)
+#define L3L2Q_SPSQ_SCALARS	10u
 
 /* Byte offsets into the counter range; the writer is in parentheses. */
 #define L3L2Q_CTR_INPUT_TAIL	0u	/* (L3) */
@@ -115,17 +119,18 @@ enum l3l2q_check {
 	L3L2Q_CHECK_PAYLOAD_RANGE = 3,	/* empty, unaligned, or it wraps */
 	L3L2Q_CHECK_COUNTER_RANGE = 4,	/* likewise, or it overlaps the payload */
 	L3L2Q_CHECK_OUT_OF_BOUNDS = 5,	/* an access outside its range */
-	L3L2Q_CHECK_SCALAR_COUNT  = 6,	/* neither 6 nor 12 scalars, as expected */
+	L3L2Q_CHECK_SCALAR_COUNT  = 6,	/* another number than the binding has */
 	L3L2Q_CHECK_NULL	  = 7,	/* no scalars, or no room for the result */
 	L3L2Q_CHECK_GEOMETRY	  = 8,	/* queue scalars disagree with the region */
+	L3L2Q_CHECK_IDENTITY	  = 9,	/* transaction id 0, or an identity with L3Q2 */
 };
 
 /* ---- structures -------------------------------------------------------- */
 
 /** struct l3l2q_region_desc - the six scalars that describe a region to L2 */
 struct l3l2q_region_desc {
-	__aligned_u64 magic_version;
-	__aligned_u64 region_id;	/* never 0 */
+	__aligned_u64 magic_version;	/* 0 if parsed from SPSQ scalars */
+	__aligned_u64 region_id;	/* never 0, but if parsed from SPSQ scalars */
 	__aligned_u64 payload_base;
 	__aligned_u64 payload_bytes;
 	__aligned_u64 counter_base;	/* 64-byte aligned */
@@ -134,7 +139,7 @@ struct l3l2q_region_desc {
 
 /** struct l3l2q_queue_desc - the six scalars that describe a queue to L2 */
 struct l3l2q_queue_desc {
-	__aligned_u64 magic_version;	/* L3L2Q_QUEUE_VERSION, exactly */
+	__aligned_u64 magic_version;	/* L3L2Q_QUEUE_VERSION or _SPSQ_VERSION, exactly */
 	__aligned_u64 depth;
 	__aligned_u64 input_arena_bytes;
 	__aligned_u64 output_arena_bytes;
@@ -219,26 +224,12 @@ static inline int l3l2q_layout_make(__u64 depth, __u64 input_bytes,
 	return 0;
 }
 
-/**
- * l3l2q_region_check() - validate the six region scalars
- * @desc: a private copy
- *
- * A zero base is accepted, since newer references produce it, and so is a payload
- * base that is only 8-byte aligned, since a2a3sim allocates from the heap.
- *
- * Return: L3L2Q_CHECK_OK or the first check that fails.
- */
+/* Check the two ranges of a region's description. */
 static inline enum l3l2q_check
-l3l2q_region_check(const struct l3l2q_region_desc *desc)
+l3l2q_ranges_check(const struct l3l2q_region_desc *desc)
 {
-	__u64 major = (desc->magic_version >> 16) & 0xffff;
 	__u64 payload_end, counter_end;
 
-	if (desc->magic_version >> 32 != L3L2Q_REGION_MAGIC ||
-	    (major != 2 && major != 3))
-		return L3L2Q_CHECK_MAGIC;
-	if (!desc->region_id)
-		return L3L2Q_CHECK_REGION_ID;
 	if (!desc->payload_bytes || desc->payload_base % 8 ||
 	    l3l2q_add_wraps(desc->payload_base, desc->payload_bytes, &payload_end))
 		return L3L2Q_CHECK_PAYLOAD_RANGE;
@@ -252,9 +243,32 @@ l3l2q_region_check(const struct l3l2q_region_desc *desc)
 }
 
 /**
- * l3l2q_queue_check() - validate all twelve scalars together
- * @region: a private copy of the region's scalars
- * @queue: a private copy of the queue's scalars
+ * l3l2q_region_check() - validate the six region scalars
+ * @desc: a private copy
+ *
+ * A zero base is accepted, since newer references produce it, and so is a payload
+ * base that is only 8-byte aligned, since a2a3sim allocates from the heap.
+ *
+ * Return: L3L2Q_CHECK_OK or the first check that fails.
+ */
+static inline enum l3l2q_check
+l3l2q_region_check(const struct l3l2q_region_desc *desc)
+{
+	__u64 major = (desc->magic_version >> 16) & 0xffff;
+
+	if (desc->magic_version >> 32 != L3L2Q_REGION_MAGIC ||
+	    (major != 2 && major != 3))
+		return L3L2Q_CHECK_MAGIC;
+	if (!desc->region_id)
+		return L3L2Q_CHECK_REGION_ID;
+	return l3l2q_ranges_check(desc);
+}
+
+/**
+ * l3l2q_queue_check() - validate the description of a queue, in either binding
+ * @region: a private copy of the region's part. With SPSQ its magic_version and
+ *	region_id are not looked at, and its bases are not 0
+ * @queue: a private copy of the queue's part; its magic_version tells the binding
  * @layout: result, untouched on failure
  *
  * Return: L3L2Q_CHECK_OK or the first check that fails.
@@ -264,12 +278,18 @@ l3l2q_queue_check(const struct l3l2q_region_desc *region,
 		  const struct l3l2q_queue_desc *queue,
 		  struct l3l2q_layout *layout)
 {
-	enum l3l2q_check check = l3l2q_region_check(region);
+	int spsq = queue->magic_version == L3L2Q_SPSQ_VERSION;
 	struct l3l2q_layout made;
+	enum l3l2q_check check;
 
+	check = spsq ? l3l2q_ranges_check(region) : l3l2q_region_check(region);
 	if (check != L3L2Q_CHECK_OK)
 		return check;
-	if (queue->magic_version != L3L2Q_QUEUE_VERSION)
+	if (spsq && !region->payload_base)
+		return L3L2Q_CHECK_PAYLOAD_RANGE;
+	if (spsq && !region->counter_base)
+		return L3L2Q_CHECK_COUNTER_RANGE;
+	if (!spsq && queue->magic_version != L3L2Q_QUEUE_VERSION)
 		return L3L2Q_CHECK_MAGIC;
 	if (l3l2q_layout_make(queue->depth, queue->input_arena_bytes,
 			      queue->output_arena_bytes, &made))
@@ -283,10 +303,25 @@ l3l2q_queue_check(const struct l3l2q_region_desc *region,
 	return L3L2Q_CHECK_OK;
 }
 
+/* The version that a queue's scalars carry. */
+static inline __u64 l3l2q_queue_version(__u32 binding)
+{
+	return binding == L3L2Q_BINDING_SPSQ ? L3L2Q_SPSQ_VERSION : L3L2Q_QUEUE_VERSION;
+}
+
+/* Check the name that a binding gives a queue: session bits and a transaction id. */
+static inline enum l3l2q_check
+l3l2q_identity_check(__u32 binding, const __u64 *identity)
+{
+	if (binding == L3L2Q_BINDING_SPSQ)
+		return identity[1] ? L3L2Q_CHECK_OK : L3L2Q_CHECK_IDENTITY;
+	return identity[0] || identity[1] ? L3L2Q_CHECK_IDENTITY : L3L2Q_CHECK_OK;
+}
+
 /**
  * l3l2q_scalars_parse() - split the scalars that an L2 task received
  * @scalars: the scalars
- * @count: their number: 6 for a raw region, 12 for a queue
+ * @count: their number: 6 for a raw region, 12 for a queue with L3Q2
  * @region: result, untouched on failure
  * @queue: result, untouched on failure; NULL for a raw region
  *
@@ -317,6 +352,99 @@ l3l2q_scalars_parse(const __u64 *scalars, __u64 count,
 	queue->payload_bytes = scalars[10];
 	queue->counter_bytes = scalars[11];
 	return L3L2Q_CHECK_OK;
+}
+
+/**
+ * l3l2q_binding_parse() - split the scalars of a queue, in either binding
+ * @scalars: the scalars
+ * @count: their number, which tells the binding: 12 for L3Q2, 10 for SPSQ
+ * @identity: result, untouched on failure: session bits and transaction id with
+ *	SPSQ, zero with L3Q2
+ * @region: result, untouched on failure; no magic and no id with SPSQ
+ * @queue: result, untouched on failure; its magic_version is the binding's
+ *
+ * Return: L3L2Q_CHECK_OK, _NULL, _SCALAR_COUNT, or _MAGIC if the scalars are those of
+ * the other binding. The other values are not checked.
+ */
+static inline enum l3l2q_check
+l3l2q_binding_parse(const __u64 *scalars, __u64 count, __u64 *identity,
+		    struct l3l2q_region_desc *region,
+		    struct l3l2q_queue_desc *queue)
+{
+	if (!scalars || !identity || !region || !queue)
+		return L3L2Q_CHECK_NULL;
+	if (count == L3L2Q_SCALARS) {
+		if (scalars[6] == L3L2Q_SPSQ_VERSION)
+			return L3L2Q_CHECK_MAGIC;
+		identity[0] = 0;
+		identity[1] = 0;
+		return l3l2q_scalars_parse(scalars, count, region, queue);
+	}
+	if (count != L3L2Q_SPSQ_SCALARS)
+		return L3L2Q_CHECK_SCALAR_COUNT;
+	if (scalars[0] != L3L2Q_SPSQ_VERSION)
+		return L3L2Q_CHECK_MAGIC;
+
+	identity[0] = scalars[1];
+	identity[1] = scalars[2];
+	region->magic_version = 0;
+	region->region_id = 0;
+	region->payload_base = scalars[3];
+	region->payload_bytes = scalars[4];
+	region->counter_base = scalars[5];
+	region->counter_bytes = scalars[6];
+	queue->magic_version = scalars[0];
+	queue->depth = scalars[7];
+	queue->input_arena_bytes = scalars[8];
+	queue->output_arena_bytes = scalars[9];
+	queue->payload_bytes = scalars[4];
+	queue->counter_bytes = scalars[6];
+	return L3L2Q_CHECK_OK;
+}
+
+/**
+ * l3l2q_binding_scalars() - put the scalars of a queue together
+ * @binding: enum l3l2q_binding
+ * @identity: session bits and transaction id; used by SPSQ
+ * @region: the region's part
+ * @queue: the queue's part
+ * @scalars: result, room for L3L2Q_SCALARS; those beyond the result are 0
+ *
+ * Return: their number.
+ */
+static inline __u32
+l3l2q_binding_scalars(__u32 binding, const __u64 *identity,
+		      const struct l3l2q_region_desc *region,
+		      const struct l3l2q_queue_desc *queue, __u64 *scalars)
+{
+	if (binding == L3L2Q_BINDING_SPSQ) {
+		scalars[0] = L3L2Q_SPSQ_VERSION;
+		scalars[1] = identity[0];
+		scalars[2] = identity[1];
+		scalars[3] = region->payload_base;
+		scalars[4] = region->payload_bytes;
+		scalars[5] = region->counter_base;
+		scalars[6] = region->counter_bytes;
+		scalars[7] = queue->depth;
+		scalars[8] = queue->input_arena_bytes;
+		scalars[9] = queue->output_arena_bytes;
+		scalars[10] = 0;
+		scalars[11] = 0;
+		return L3L2Q_SPSQ_SCALARS;
+	}
+	scalars[0] = region->magic_version;
+	scalars[1] = region->region_id;
+	scalars[2] = region->payload_base;
+	scalars[3] = region->payload_bytes;
+	scalars[4] = region->counter_base;
+	scalars[5] = region->counter_bytes;
+	scalars[6] = queue->magic_version;
+	scalars[7] = queue->depth;
+	scalars[8] = queue->input_arena_bytes;
+	scalars[9] = queue->output_arena_bytes;
+	scalars[10] = queue->payload_bytes;
+	scalars[11] = queue->counter_bytes;
+	return L3L2Q_SCALARS;
 }
 
 /* Check that the bytes [offset, offset + nbytes) lie in a payload range. */
