@@ -114,7 +114,9 @@ static inline __u64 l3l2q_ticks(void)
  * @peer_armed: the peer's armed word, or NULL; a word of ones if the peer is kicked
  *	after every store
  * @layout: offsets of rings and arenas
+ * @region_id: the region, 0 if its description has none
  * @role: enum l3l2q_role
+ * @binding: enum l3l2q_binding
  * @memory: enum l3l2q_memory of payload and counters
  * @path: enum l3l2q_path
  * @flag_tells: only the peer's abort flag reports its end; receiving calls that
@@ -136,11 +138,13 @@ struct l3l2q_core {
 	struct l3l2q_layout layout;
 	__u64 region_id;
 	__u32 role;
+	__u32 binding;
 	__u32 memory;
 	__u32 path;
 	__u32 flag_tells;
 	__u32 never_gone;
 	__u32 failing;
+	__u32 pad;
 	struct l3l2q_error error;
 };
 
@@ -413,12 +417,60 @@ static inline __u32 l3l2q_core_wants_self_kick(const struct l3l2q_core *core, __
 	return __atomic_load_n(core->armed, __ATOMIC_RELAXED) & events;
 }
 
+static inline const char *l3l2q_check_words(enum l3l2q_check check)
+{
+	switch (check) {
+	case L3L2Q_CHECK_MAGIC: return "bad magic or version";
+	case L3L2Q_CHECK_REGION_ID: return "bad region id";
+	case L3L2Q_CHECK_PAYLOAD_RANGE: return "bad payload range";
+	case L3L2Q_CHECK_COUNTER_RANGE: return "bad counter range";
+	case L3L2Q_CHECK_SCALAR_COUNT: return "neither twelve scalars nor ten";
+	case L3L2Q_CHECK_IDENTITY: return "a transaction id of 0, or an identity that the binding has not";
+	default: return "queue and region disagree on the geometry";
+	}
+}
+
+/* Fill in what the description says, and check it. */
+static inline enum l3l2q_check l3l2q_core_describe(struct l3l2q_core *core, enum l3l2q_role role,
+						   const struct l3l2q_region_desc *region,
+						   const struct l3l2q_queue_desc *queue,
+						   const __u64 *identity)
+{
+	enum l3l2q_check check;
+
+	__builtin_memset(core, 0, sizeof(*core));
+	core->role = role;
+	core->gone = &core->never_gone;
+	core->flag_tells = 1;
+	core->binding = queue->magic_version == L3L2Q_SPSQ_VERSION ? L3L2Q_BINDING_SPSQ
+								   : L3L2Q_BINDING_L3Q2;
+	core->region_id = region->region_id;
+	core->error.binding = core->binding;
+	core->error.region_id = region->region_id;
+	core->error.identity[0] = identity[0];
+	core->error.identity[1] = identity[1];
+	core->error.op = "none";
+	core->error.message = "no error";
+	check = l3l2q_queue_check(region, queue, &core->layout);
+	return check == L3L2Q_CHECK_OK ? l3l2q_identity_check(core->binding, identity) : check;
+}
+
+/* 0, or the error of a description that was refused. */
+static inline int l3l2q_core_accept(struct l3l2q_core *core, enum l3l2q_check check)
+{
+	if (check == L3L2Q_CHECK_OK)
+		return 0;
+	return l3l2q_core_set_error(core, L3L2Q_ERR_BAD_DESCRIPTOR, "attach",
+				    l3l2q_check_words(check));
+}
+
 /**
- * l3l2q_core_init() - make an endpoint of an existing queue
+ * l3l2q_core_start() - make an endpoint of an existing queue
  * @core: to fill in
  * @role: own role
- * @region: the region's scalars, as handed over
- * @queue: the queue's scalars, as handed over
+ * @region: the region's description, as handed over
+ * @queue: the queue's description, as handed over; its magic_version tells the binding
+ * @identity: session bits and transaction id with SPSQ, zero with L3Q2
  * @payload: the payload range, 8-byte aligned
  * @counters: the counter range, 64-byte aligned
  *
@@ -426,35 +478,58 @@ static inline __u32 l3l2q_core_wants_self_kick(const struct l3l2q_core *core, __
  *
  * Return: 0 or -EPROTO, with the reason in core->error.
  */
+static inline int l3l2q_core_start(struct l3l2q_core *core, enum l3l2q_role role,
+				   const struct l3l2q_region_desc *region,
+				   const struct l3l2q_queue_desc *queue,
+				   const __u64 *identity, void *payload, void *counters)
+{
+	enum l3l2q_check check = l3l2q_core_describe(core, role, region, queue, identity);
+
+	core->payload = (unsigned char *)payload;
+	core->counters = (unsigned char *)counters;
+	return l3l2q_core_accept(core, check);
+}
+
+/* l3l2q_core_start() with L3Q2, which has no identity. */
 static inline int l3l2q_core_init(struct l3l2q_core *core, enum l3l2q_role role,
 				  const struct l3l2q_region_desc *region,
 				  const struct l3l2q_queue_desc *queue,
 				  void *payload, void *counters)
 {
+	const __u64 identity[2] = { 0, 0 };
+
+	return l3l2q_core_start(core, role, region, queue, identity, payload, counters);
+}
+
+/**
+ * l3l2q_core_init_scalars() - make an endpoint from the scalars that a task received
+ * @core: to fill in
+ * @role: own role
+ * @scalars: the scalars
+ * @count: their number, which tells the binding: 12 for L3Q2, 10 for SPSQ
+ * @payload: the payload range, 8-byte aligned
+ * @counters: the counter range, 64-byte aligned
+ *
+ * Writes nothing to shared memory, also when it refuses.
+ *
+ * Return: 0 or -EPROTO, with the reason in core->error.
+ */
+static inline int l3l2q_core_init_scalars(struct l3l2q_core *core, enum l3l2q_role role,
+					  const __u64 *scalars, __u64 count,
+					  void *payload, void *counters)
+{
+	struct l3l2q_region_desc region;
+	struct l3l2q_queue_desc queue;
+	__u64 identity[2] = { 0, 0 };
 	enum l3l2q_check check;
-	const char *why;
 
-	__builtin_memset(core, 0, sizeof(*core));
-	core->role = role;
-	core->gone = &core->never_gone;
-	core->flag_tells = 1;
-	core->region_id = region->region_id;
-	core->error.region_id = region->region_id;
-	core->error.op = "none";
-	core->error.message = "no error";
-	core->payload = (unsigned char *)payload;
-	core->counters = (unsigned char *)counters;
-
-	check = l3l2q_queue_check(region, queue, &core->layout);
-	switch (check) {
-	case L3L2Q_CHECK_OK: return 0;
-	case L3L2Q_CHECK_MAGIC: why = "bad magic or version"; break;
-	case L3L2Q_CHECK_REGION_ID: why = "bad region id"; break;
-	case L3L2Q_CHECK_PAYLOAD_RANGE: why = "bad payload range"; break;
-	case L3L2Q_CHECK_COUNTER_RANGE: why = "bad counter range"; break;
-	default: why = "queue and region disagree on the geometry"; break;
-	}
-	return l3l2q_core_set_error(core, L3L2Q_ERR_BAD_DESCRIPTOR, "attach", why);
+	__builtin_memset(&region, 0, sizeof(region));
+	__builtin_memset(&queue, 0, sizeof(queue));
+	check = l3l2q_binding_parse(scalars, count, identity, &region, &queue);
+	if (check == L3L2Q_CHECK_OK)
+		return l3l2q_core_start(core, role, &region, &queue, identity, payload, counters);
+	l3l2q_core_describe(core, role, &region, &queue, identity);
+	return l3l2q_core_accept(core, check);
 }
 
 /**
@@ -617,10 +692,19 @@ static inline void *l3l2q_producer_body(const struct l3l2q_producer *p, __u64 nb
 	return nbytes ? p->payload + (p->base + p->cursor) : 0;
 }
 
-/* True for the opcodes that both sides may send at any time. */
-static inline int l3l2q_opcode_is_message(__u64 opcode)
+/* The fast paths are for DATA; ERROR is rare, and SPSQ has none on input. */
+static inline int l3l2q_opcode_is_data(__u64 opcode)
 {
-	return l3l2q_likely(opcode == L3L2Q_OP_DATA || opcode == L3L2Q_OP_ERROR);
+	return l3l2q_likely(opcode == L3L2Q_OP_DATA);
+}
+
+/* True for the opcodes that @sender may use at any time. */
+static inline int l3l2q_core_carries(const struct l3l2q_core *core, enum l3l2q_role sender,
+				     __u64 opcode)
+{
+	if (opcode == L3L2Q_OP_ERROR)
+		return core->binding != L3L2Q_BINDING_SPSQ || sender == L3L2Q_ROLE_L2;
+	return opcode == L3L2Q_OP_DATA;
 }
 
 /* Write a descriptor, seq last. */
@@ -898,11 +982,13 @@ static inline int l3l2q_producer_check_opcode(struct l3l2q_producer *p, __u32 op
 {
 	int ret;
 
-	if (l3l2q_opcode_is_message(opcode))
+	if (l3l2q_opcode_is_data(opcode))
 		return 0;
 	ret = l3l2q_core_status(p->core);
 	if (ret)
 		return ret;
+	if (l3l2q_core_carries(p->core, (enum l3l2q_role)p->core->role, opcode))
+		return 0;
 	if (p->core->role == L3L2Q_ROLE_L2) {
 		return l3l2q_core_poison(p->core, L3L2Q_ERR_INVALID_DESCRIPTOR,
 						     op, "not an opcode for output");
@@ -946,7 +1032,7 @@ L3L2Q_SLOW int l3l2q_producer_enqueue(struct l3l2q_producer *p, __u32 opcode,
 static inline int l3l2q_core_try_enqueue(struct l3l2q_producer *p, __u32 opcode,
 					 l3l2q_copy_fn copy, const void *arg, __u64 nbytes)
 {
-	if (l3l2q_unlikely(!l3l2q_opcode_is_message(opcode)))
+	if (l3l2q_unlikely(!l3l2q_opcode_is_data(opcode)))
 		return l3l2q_producer_enqueue(p, opcode, copy, arg, nbytes);
 	if (!l3l2q_producer_fits_fast(p, nbytes))
 		return l3l2q_producer_still_blocked(p, nbytes) ? -EAGAIN :
@@ -1052,7 +1138,7 @@ static inline int l3l2q_producer_can_commit_fast(const struct l3l2q_producer *p,
 						 const struct l3l2q_reservation *span,
 						 __u32 opcode)
 {
-	return l3l2q_likely(span->nbytes < p->bound - p->cursor && l3l2q_opcode_is_message(opcode) &&
+	return l3l2q_likely(span->nbytes < p->bound - p->cursor && l3l2q_opcode_is_data(opcode) &&
 			    l3l2q_producer_is_span(p, span, l3l2q_producer_body(p, span->nbytes)) &&
 			    l3l2q_end_is_clear(&p->end));
 }
@@ -1130,6 +1216,8 @@ struct l3l2q_held {
  * @flags: as stored in the control page
  * @kick: the peer sleeps for what was released; the caller's to clear
  * @self_kick: another thread of ours sleeps for messages; the caller's to clear
+ * @one_handle: the window is 1, and a peek while a handle is held is not "no progress":
+ *	OWNERSHIP on L2, the same handle on L3. SPSQ has this on L3 only
  *
  * In the first line what never changes, in the second what each message changes.
  */
@@ -1164,6 +1252,7 @@ struct l3l2q_consumer {
 	__u32 flags;
 	__u32 kick;
 	__u32 self_kick;
+	__u32 one_handle;
 } L3L2Q_ALIGNED;
 
 /* Entries for a window, and one for STOP: a power of two. */
@@ -1229,6 +1318,8 @@ static inline int l3l2q_core_consumer_init(struct l3l2q_consumer *c,
 	c->arena_end = c->arena_offset + (input ? l->input_arena_bytes : l->output_arena_bytes);
 	c->base = c->arena_offset;
 	c->window = (__u32)window;
+	c->one_handle = window == 1 && (core->binding == L3L2Q_BINDING_L3Q2 ||
+					core->role == L3L2Q_ROLE_L3);
 	c->slow_path = !l3l2q_core_is_plain(core);
 	c->ask_at = core->flag_tells ? 0 : L3L2Q_ASK_NEVER;
 	c->end = l3l2q_core_end(core);
@@ -1258,7 +1349,7 @@ static inline void l3l2q_consumer_update_readiness(struct l3l2q_consumer *c)
 {
 	int full = c->acquired - c->head >= c->window;
 
-	c->window_full = full && c->window == 1;
+	c->window_full = full && c->one_handle;
 	if (c->window_full)
 		l3l2q_consumer_store_readiness(c, (__u32)c->acquired,
 					       L3L2Q_CONSUMER_SEEN | L3L2Q_CONSUMER_HOLD);
@@ -1292,7 +1383,7 @@ static inline int l3l2q_desc_is_expected(struct l3l2q_desc desc, __u64 seq, __u6
 {
 	__u64 offset = desc.payload_nbytes ? at : 0;
 
-	return l3l2q_likely(desc.seq == seq && l3l2q_opcode_is_message(desc.opcode) &&
+	return l3l2q_likely(desc.seq == seq && l3l2q_opcode_is_data(desc.opcode) &&
 			    desc.payload_offset == offset &&
 			    desc.payload_nbytes <= arena_end - offset);
 }
@@ -1416,9 +1507,9 @@ static inline int l3l2q_consumer_reject(struct l3l2q_consumer *c, const char *me
 }
 
 /*
- * Move the cursor to a body, or return -1 if the body is not where it belongs. L3 also
- * accepts a body that wraps early, as reference L2 producers send them, unless it would
- * overlap a body that is still held.
+ * Move the cursor to a body, or return -1 if the body is not where it belongs. With L3Q2
+ * the L3 side also accepts a body that wraps early, as reference L2 producers send them,
+ * unless it would overlap a body that is still held.
  */
 static inline int l3l2q_consumer_locate(struct l3l2q_consumer *c, __u64 offset, __u64 nbytes)
 {
@@ -1427,7 +1518,9 @@ static inline int l3l2q_consumer_locate(struct l3l2q_consumer *c, __u64 offset, 
 
 	if (offset == at && !wraps)
 		return 0;
-	if (offset != c->arena_offset || (!wraps && c->core->role != L3L2Q_ROLE_L3))
+	if (offset != c->arena_offset)
+		return -1;
+	if (!wraps && (c->core->role != L3L2Q_ROLE_L3 || c->core->binding != L3L2Q_BINDING_L3Q2))
 		return -1;
 	if (!wraps) {
 		if (c->oldest < c->head)
@@ -1468,7 +1561,7 @@ static inline int l3l2q_consumer_after_stop(struct l3l2q_consumer *c)
 	return l3l2q_consumer_no_progress(c, gone);
 }
 
-/* A peek with one handle held at window 1: L3 gets the same handle, L2 must not ask. */
+/* A peek with one handle held: L3 gets the same handle, L2 must not ask. */
 static inline int l3l2q_consumer_same_handle(struct l3l2q_consumer *c, struct l3l2q_message *m)
 {
 	const struct l3l2q_held *held = &c->held[c->head & c->held_mask];
@@ -1488,12 +1581,13 @@ static inline int l3l2q_consumer_same_handle(struct l3l2q_consumer *c, struct l3
 static inline int l3l2q_consumer_validate_desc(struct l3l2q_consumer *c, struct l3l2q_desc desc,
 					       struct l3l2q_message *m)
 {
-	int stop = desc.opcode == L3L2Q_OP_STOP && c->core->role == L3L2Q_ROLE_L2, ret;
+	enum l3l2q_role sender = l3l2q_peer_role((enum l3l2q_role)c->core->role);
+	int stop = desc.opcode == L3L2Q_OP_STOP && sender == L3L2Q_ROLE_L3, ret;
 	__u64 offset = desc.payload_offset, nbytes = desc.payload_nbytes;
 
 	if (desc.seq != c->acquired + 1)
 		return l3l2q_consumer_reject(c, "descriptor out of sequence");
-	if (!stop && !l3l2q_opcode_is_message(desc.opcode))
+	if (!stop && !l3l2q_core_carries(c->core, sender, desc.opcode))
 		return l3l2q_consumer_reject(c, "invalid opcode");
 	if (stop) {
 		if (offset || nbytes)
@@ -1536,7 +1630,7 @@ L3L2Q_SLOW int l3l2q_consumer_peek(struct l3l2q_consumer *c, struct l3l2q_messag
 
 	if (l3l2q_unlikely(ret))
 		return ret;
-	if (c->window == 1 && c->acquired != c->head)
+	if (c->one_handle && c->acquired != c->head)
 		return l3l2q_consumer_same_handle(c, m);
 	if (l3l2q_unlikely(c->stopped))
 		return l3l2q_consumer_after_stop(c);

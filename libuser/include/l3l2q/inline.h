@@ -65,7 +65,7 @@ static inline __attribute__((always_inline)) int l3l2q_inline_publish(struct l3l
 L3L2Q_INLINE int l3l2q_try_enqueue(struct l3l2q_producer *p, uint32_t opcode,
 				   const void *body, size_t nbytes)
 {
-	if (l3l2q_unlikely(!l3l2q_opcode_is_message(opcode) || !body != !nbytes))
+	if (l3l2q_unlikely(!l3l2q_opcode_is_data(opcode) || !body != !nbytes))
 		return l3l2q_try_enqueue_slow(p, opcode, body, nbytes);
 	if (!l3l2q_producer_fits_fast(p, nbytes))
 		return l3l2q_producer_still_blocked(p, nbytes) ? -EAGAIN :
