@@ -236,12 +236,15 @@ static inline int l3l2q_attach(struct l3l2q_ep **ep, int fd, const struct l3l2q_
 
 /**
  * struct l3l2q_external - memory that the caller has mapped
- * @scalars: the twelve scalars; the bases are not used as addresses
- * @payload: start of the payload range, 8-byte aligned
- * @counters: start of the counter range, 64-byte aligned
+ * @scalars: the twelve scalars of L3Q2 or the ten of SPSQ; the bases are not used as
+ *	addresses
+ * @payload: the payload range, 8-byte aligned
+ * @counters: the counter range, 64-byte aligned
  * @role: enum l3l2q_role to take
  * @memory: enum l3l2q_memory of the mapping, the effective one: it decides how
  *	bytes are copied and which fences are used
+ * @scalar_count: 12, or 0 for it: L3Q2; 10: SPSQ
+ * @pad: 0
  */
 struct l3l2q_external {
 	uint64_t scalars[L3L2Q_SCALARS];
@@ -249,6 +252,8 @@ struct l3l2q_external {
 	void *counters;
 	uint32_t role;
 	uint32_t memory;
+	uint32_t scalar_count;
+	uint32_t pad;
 };
 
 int l3l2q_attach_external_sized(struct l3l2q_ep **ep, const struct l3l2q_external *ext,

@@ -103,6 +103,7 @@ static uint64_t spin_ns(const struct l3l2q_attr *attr)
 /* The core keeps pointers into the control pages that a transport has mapped. */
 static int start_core(struct l3l2q_ep *ep, enum l3l2q_role role, void *payload, void *counters)
 {
+	const __u64 identity[2] = { ep->identity[0], ep->identity[1] };
 	const struct l3l2q_control *peer_control = ep->peer_control;
 	struct l3l2q_control *control;
 	int ret = 0;
@@ -116,10 +117,9 @@ static int start_core(struct l3l2q_ep *ep, enum l3l2q_role role, void *payload, 
 		ep->core.payload = payload;
 		ep->core.counters = counters;
 	} else {
-		ret = l3l2q_core_init(&ep->core, role, &ep->region, &ep->queue, payload, counters);
+		ret = l3l2q_core_start(&ep->core, role, &ep->region, &ep->queue, identity,
+				       payload, counters);
 	}
-	ep->core.error.binding = ep->binding;
-	memcpy(ep->core.error.identity, ep->identity, sizeof(ep->identity));
 	/* What decides about readiness is private unless only its owner can write it. */
 	ep->core.control = ep->ops == &l3l2q_driver ? ep->maps[L3L2Q_MAP_CONTROL].addr :
 						      &ep->own_control;
@@ -242,11 +242,13 @@ static int check_description(const struct l3l2q_attr *attr, struct l3l2q_failure
 		return l3l2q_why(why, -EINVAL,
 				 "region version %#x is neither 0x20000 (2.0) nor 0x30000 (3.0)",
 				 attr->region_version);
-	if (attr->binding == L3L2Q_BINDING_SPSQ)
-		return l3l2q_why(why, -EOPNOTSUPP, "this version does not have the SPSQ binding");
-	if (attr->binding != L3L2Q_BINDING_L3Q2)
+	if (attr->binding > L3L2Q_BINDING_SPSQ)
 		return l3l2q_why(why, -EINVAL, "binding %u is not known", attr->binding);
-	if (attr->identity[0] || attr->identity[1])
+	if (attr->binding == L3L2Q_BINDING_SPSQ && !attr->depth)
+		return l3l2q_why(why, -EINVAL, "a raw region has no binding: SPSQ is for queues");
+	if (attr->binding == L3L2Q_BINDING_SPSQ && !attr->identity[1])
+		return l3l2q_why(why, -EINVAL, "the transaction id of an SPSQ queue, identity[1], must not be 0");
+	if (attr->binding == L3L2Q_BINDING_L3Q2 && (attr->identity[0] || attr->identity[1]))
 		return l3l2q_why(why, -EINVAL, "the L3Q2 binding has no identity: it must be 0");
 	if (attr->tag && !l3l2q_tag_valid(attr->tag))
 		return l3l2q_why(why, -EINVAL, "a tag has up to %d printable ASCII characters",
@@ -599,7 +601,10 @@ L3L2Q_API int l3l2q_ep_info_sized(const struct l3l2q_ep *ep, struct l3l2q_ep_inf
 
 L3L2Q_API int l3l2q_ep_scalars(const struct l3l2q_ep *ep, uint64_t scalars[L3L2Q_SCALARS])
 {
+	const __u64 identity[2] = { ep->identity[0], ep->identity[1] };
 	struct l3l2q_region_desc region = ep->region;
+	__u64 all[L3L2Q_SCALARS];
+	__u32 n;
 
 	if (!ep->ops)
 		return -EPERM;
@@ -607,9 +612,9 @@ L3L2Q_API int l3l2q_ep_scalars(const struct l3l2q_ep *ep, uint64_t scalars[L3L2Q
 		region.payload_base = (uintptr_t)ep->core.payload;
 		region.counter_base = (uintptr_t)ep->core.counters;
 	}
-	memcpy(scalars, &region, sizeof(region));
-	memcpy(scalars + L3L2Q_REGION_SCALARS, &ep->queue, sizeof(ep->queue));
-	return ep->raw ? L3L2Q_REGION_SCALARS : L3L2Q_SCALARS;
+	n = l3l2q_binding_scalars(ep->binding, identity, &region, &ep->queue, all);
+	memcpy(scalars, all, sizeof(all));
+	return ep->raw ? (int)L3L2Q_REGION_SCALARS : (int)n;
 }
 
 static uint64_t sum3(const struct l3l2q_ep *ep, size_t offset)
@@ -656,6 +661,18 @@ static uint32_t counter_now(const struct l3l2q_ep *ep, uint32_t offset)
 	return ep->raw ? 0 : l3l2q_core_load(&ep->core, l3l2q_core_counter(&ep->core, offset));
 }
 
+/* How the binding names the queue. */
+static void format_name(const struct l3l2q_ep *ep, char *text, size_t size)
+{
+	if (ep->binding == L3L2Q_BINDING_SPSQ)
+		snprintf(text, size, "region %llu, session %#llx, transaction %llu",
+			 (unsigned long long)ep->region.region_id,
+			 (unsigned long long)ep->identity[0],
+			 (unsigned long long)ep->identity[1]);
+	else
+		snprintf(text, size, "region %llu", (unsigned long long)ep->region.region_id);
+}
+
 /* Only of what any thread may read at any time. */
 L3L2Q_API int l3l2q_ep_dump(const struct l3l2q_ep *ep, char *text, size_t size)
 {
@@ -663,20 +680,22 @@ L3L2Q_API int l3l2q_ep_dump(const struct l3l2q_ep *ep, char *text, size_t size)
 	const struct l3l2q_layout *l = &ep->core.layout;
 	struct l3l2q_ep_stats stats;
 	struct l3l2q_error error;
+	char name[96];
 
 	if (!ep->ops)
 		return -EPERM;
 	get_stats(ep, &stats);
 	get_error(ep, &error);
+	format_name(ep, name, sizeof(name));
 	return snprintf(text, size,
-			"%s endpoint of region %llu over %s%s, copies: %s\n"
+			"%s endpoint of %s over %s%s, copies: %s\n"
 			"depth %llu, arenas %llu and %llu bytes, window %u\n"
 			"producer: published %llu, the peer's head counter %u\n"
 			"consumer: released %llu, the peer's tail counter %u\n"
 			"kicks %llu, sleeps %llu, spins %llu, system calls %llu\n"
 			"error: %s in %s: %s\n",
 			own == L3L2Q_ROLE_L3 ? "L3" : "L2",
-			(unsigned long long)ep->region.region_id, backend_name(ep),
+			name, backend_name(ep),
 			ep->raw ? ", raw" : "", l3l2q_path_name(ep->core.path),
 			(unsigned long long)l->depth, (unsigned long long)l->input_arena_bytes,
 			(unsigned long long)l->output_arena_bytes, ep->window,

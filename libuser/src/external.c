@@ -133,10 +133,31 @@ static bool ranges_fit(const struct l3l2q_external *ext, const struct l3l2q_regi
 	return payload_end <= counters || counters_end <= payload;
 }
 
+/* What the scalars say, in the binding that their number tells. */
+static int parse(struct l3l2q_ep *ep, const struct l3l2q_external *ext, struct l3l2q_failure *why)
+{
+	uint32_t count = ext->scalar_count ? ext->scalar_count : L3L2Q_SCALARS;
+	__u64 scalars[L3L2Q_SCALARS], identity[2];
+
+	memcpy(scalars, ext->scalars, sizeof(scalars));
+	switch (l3l2q_binding_parse(scalars, count, identity, &ep->region, &ep->queue)) {
+	case L3L2Q_CHECK_OK:
+		break;
+	case L3L2Q_CHECK_MAGIC:
+		return l3l2q_why(why, -EPROTO, count == L3L2Q_SCALARS ?
+				 "the scalars are those of the SPSQ binding, which has ten" :
+				 "the scalars are not those of the SPSQ binding, version 1.0");
+	default:
+		return l3l2q_why(why, -EINVAL, "%u scalars: L3Q2 has twelve, SPSQ has ten", count);
+	}
+	ep->binding = count == L3L2Q_SCALARS ? L3L2Q_BINDING_L3Q2 : L3L2Q_BINDING_SPSQ;
+	memcpy(ep->identity, identity, sizeof(ep->identity));
+	return 0;
+}
+
 int l3l2q_external_attach(struct l3l2q_ep **out, const struct l3l2q_external *ext,
 			  const struct l3l2q_attr *attr, struct l3l2q_failure *why)
 {
-	__u64 scalars[L3L2Q_SCALARS];
 	struct l3l2q_layout layout;
 	struct l3l2q_ep *ep;
 	int ret;
@@ -145,6 +166,8 @@ int l3l2q_external_attach(struct l3l2q_ep **out, const struct l3l2q_external *ex
 		return l3l2q_why(why, -EINVAL, "no memory, or a role that is neither L3 nor L2");
 	if ((uintptr_t)ext->payload % 8 || (uintptr_t)ext->counters % L3L2Q_LINE_BYTES)
 		return l3l2q_why(why, -EINVAL, "payload or counters are not aligned");
+	if (ext->pad)
+		return l3l2q_why(why, -EINVAL, "the description's pad is %#x, not 0", ext->pad);
 	if (ext->memory > L3L2Q_MEMORY_DEVICE)
 		return l3l2q_why(why, -EINVAL, "unknown memory type %u", ext->memory);
 	if (attr && attr->flags & L3L2Q_ATTR_NUMA)
@@ -152,8 +175,9 @@ int l3l2q_external_attach(struct l3l2q_ep **out, const struct l3l2q_external *ex
 	ret = l3l2q_ep_alloc(&ep, &l3l2q_external);
 	if (ret)
 		return l3l2q_why(why, ret, "no memory for an endpoint");
-	memcpy(scalars, ext->scalars, sizeof(scalars));
-	l3l2q_scalars_parse(scalars, L3L2Q_SCALARS, &ep->region, &ep->queue);
+	ret = parse(ep, ext, why);
+	if (ret)
+		goto close;
 	ep->memory = ext->memory;
 	/* Before any address is computed. Sizes that are wrong are for l3l2q_ep_start() to refuse. */
 	if (l3l2q_queue_check(&ep->region, &ep->queue, &layout) == L3L2Q_CHECK_OK &&
@@ -165,10 +189,11 @@ int l3l2q_external_attach(struct l3l2q_ep **out, const struct l3l2q_external *ex
 				     attr, why);
 	if (!ret)
 		ret = check_unused(ep, why);
-	if (ret) {
-		l3l2q_close(ep);
-		return ret;
-	}
+	if (ret)
+		goto close;
 	*out = ep;
 	return 0;
+close:
+	l3l2q_close(ep);
+	return ret;
 }

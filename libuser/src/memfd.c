@@ -201,7 +201,7 @@ static void describe(struct l3l2q_ep *ep, uint64_t version, const struct l3l2q_l
 	ep->region.counter_base = (uintptr_t)ep->maps[L3L2Q_MAP_COUNTERS].addr;
 	if (ep->raw)
 		return;
-	ep->queue.magic_version = L3L2Q_QUEUE_VERSION;
+	ep->queue.magic_version = l3l2q_queue_version(ep->binding);
 	ep->queue.depth = layout->depth;
 	ep->queue.input_arena_bytes = layout->input_arena_bytes;
 	ep->queue.output_arena_bytes = layout->output_arena_bytes;
@@ -303,13 +303,17 @@ int l3l2q_memfd_create(struct l3l2q_ep **out, const struct l3l2q_attr *attr,
 /* The header comes from another process: believe none of it unchecked. */
 static int check_hello(struct l3l2q_ep *ep, const struct hello *hello, struct l3l2q_layout *layout)
 {
+	const __u64 identity[2] = { hello->identity[0], hello->identity[1] };
+
 	if (hello->magic != HELLO_MAGIC || hello->role > L3L2Q_ROLE_L2 || !hello->region_id)
 		return -EPROTO;
-	if (hello->binding != L3L2Q_BINDING_L3Q2 || hello->identity[0] || hello->identity[1] ||
-	    !l3l2q_tag_valid(hello->tag))
+	if (hello->binding > L3L2Q_BINDING_SPSQ || !l3l2q_tag_valid(hello->tag) ||
+	    (hello->binding == L3L2Q_BINDING_SPSQ && !hello->depth) ||
+	    l3l2q_identity_check(hello->binding, identity) != L3L2Q_CHECK_OK)
 		return -EPROTO;
 	ep->raw = !hello->depth;
 	ep->binding = hello->binding;
+	memcpy(ep->identity, hello->identity, sizeof(ep->identity));
 	memcpy(ep->tag, hello->tag, strlen(hello->tag));
 	ep->region.region_id = hello->region_id;
 	ep->region.payload_bytes = hello->payload_bytes;
