@@ -93,16 +93,12 @@ static int l3l2q_create_check_names(const struct l3l2q_create *cmd)
 {
 	if (cmd->region_version && !l3l2q_region_magic(cmd->region_version))
 		return -EINVAL;
-	if (cmd->binding > L3L2Q_BINDING_SPSQ)
+	if (cmd->binding > L3L2Q_BINDING_SPSQ ||
+	    l3l2q_identity_check(cmd->binding, cmd->identity) != L3L2Q_CHECK_OK)
 		return -EINVAL;
-	if (cmd->binding == L3L2Q_BINDING_L3Q2 &&
-	    (cmd->identity[0] || cmd->identity[1]))
+	if (cmd->binding == L3L2Q_BINDING_SPSQ && !cmd->depth)
 		return -EINVAL;
-	if (!l3l2q_tag_is_valid(cmd->tag))
-		return -EINVAL;
-	if (cmd->binding != L3L2Q_BINDING_L3Q2)
-		return cmd->depth ? -EOPNOTSUPP : -EINVAL;
-	return 0;
+	return l3l2q_tag_is_valid(cmd->tag) ? 0 : -EINVAL;
 }
 
 static int l3l2q_create_check(const struct l3l2q_create *cmd,

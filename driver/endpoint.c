@@ -179,7 +179,7 @@ static int l3l2q_ioctl_info(struct l3l2q_ucmd *ucmd)
 	};
 	if (!l3l2q_region_is_raw(region)) {
 		cmd->queue = (struct l3l2q_queue_desc) {
-			.magic_version = L3L2Q_QUEUE_VERSION,
+			.magic_version = l3l2q_queue_version(region->binding),
 			.depth = layout->depth,
 			.input_arena_bytes = layout->input_arena_bytes,
 			.output_arena_bytes = layout->output_arena_bytes,
