@@ -693,6 +693,7 @@ static void external_make(struct l3l2q_external *ext, char *at)
 
 	l3l2q_layout_make(4, 256, 256, &l);
 	scalars_make(&region, &queue, &l);
+	memset(ext, 0, sizeof(*ext));
 	memcpy(ext->scalars, &region, sizeof(region));
 	memcpy(ext->scalars + 6, &queue, sizeof(queue));
 	ext->payload = at + 4096;
@@ -1356,10 +1357,124 @@ TEST(tag_and_version_reach_both_ends)
 	attr.tag = "\t";
 	EXPECT_EQ(-EINVAL, l3l2q_create(&ep[0], &attr, NULL));
 	attr.tag = NULL;
-	attr.binding = L3L2Q_BINDING_SPSQ;
-	EXPECT_EQ(-EOPNOTSUPP, l3l2q_create(&ep[0], &attr, NULL));
 	attr.binding = 7;
 	EXPECT_EQ(-EINVAL, l3l2q_create(&ep[0], &attr, NULL));
+}
+
+/* ---- the SPSQ binding ---------------------------------------------------- */
+
+static const struct l3l2q_attr small_spsq = {
+	.transport = "memfd", .depth = 4, .input_arena_bytes = 256, .output_arena_bytes = 320,
+	.window = 4, .binding = L3L2Q_BINDING_SPSQ, .identity = { SPSQ_SESSION, SPSQ_TRANSACTION },
+};
+
+/* Section 9's golden vector, by the addresses that it has. */
+TEST(s9_golden_vector)
+{
+	static const uint64_t golden[10] = {
+		0x5350535100010000, 0x0807060504030201, 42, 0x1000, 192, 0x2000, 384, 1, 64, 64,
+	};
+	struct l3l2q_region_desc region = { .payload_base = 0x1000, .counter_base = 0x2000 };
+	__u64 scalars[L3L2Q_SCALARS], in[L3L2Q_SCALARS], identity[2], parsed[2];
+	struct l3l2q_queue_desc queue = { .depth = 1 }, q = { 0 };
+	struct l3l2q_region_desc r = { 0 };
+	struct l3l2q_layout l;
+	unsigned int i;
+
+	memcpy(identity, "\1\2\3\4\5\6\7\10", 8);
+	identity[1] = 42;
+	ASSERT_EQ(0, l3l2q_layout_make(1, 64, 64, &l));
+	region.payload_bytes = queue.payload_bytes = l.payload_bytes;
+	region.counter_bytes = queue.counter_bytes = l.counter_bytes;
+	queue.input_arena_bytes = queue.output_arena_bytes = 64;
+	queue.magic_version = l3l2q_queue_version(L3L2Q_BINDING_SPSQ);
+	memset(scalars, 0xa5, sizeof(scalars));
+	ASSERT_EQ(10, l3l2q_binding_scalars(L3L2Q_BINDING_SPSQ, identity, &region, &queue, scalars));
+	for (i = 0; i < 10; i++)
+		EXPECT_EQ(golden[i], scalars[i]);
+	EXPECT_EQ(0, scalars[10] | scalars[11]);
+	for (i = 0; i < 10; i++)
+		in[i] = golden[i];
+	ASSERT_EQ(L3L2Q_CHECK_OK, l3l2q_binding_parse(in, 10, parsed, &r, &q));
+	EXPECT_EQ(0, memcmp(&r, &region, sizeof(r)));
+	EXPECT_EQ(0, memcmp(&q, &queue, sizeof(q)));
+	EXPECT_EQ(0, memcmp(parsed, identity, sizeof(parsed)));
+	EXPECT_EQ(L3L2Q_CHECK_OK, l3l2q_queue_check(&r, &q, &l));
+}
+
+TEST(s9_bad_identities_are_refused)
+{
+	struct l3l2q_attr attr = small_spsq;
+	struct l3l2q_failure why;
+	struct l3l2q_ep *ep;
+
+	attr.identity[1] = 0;
+	EXPECT_EQ(-EINVAL, l3l2q_create(&ep, &attr, &why));
+	EXPECT_NE(NULL, strstr(why.text, "transaction"));
+	attr = small_spsq;
+	attr.depth = 0;
+	attr.window = 0;
+	attr.input_arena_bytes = attr.output_arena_bytes = 0;
+	attr.payload_bytes = attr.counter_bytes = 64;
+	EXPECT_EQ(-EINVAL, l3l2q_create(&ep, &attr, &why));
+	EXPECT_NE(NULL, strstr(why.text, "raw"));
+	attr = small_spsq;
+	attr.binding = L3L2Q_BINDING_L3Q2;
+	EXPECT_EQ(-EINVAL, l3l2q_create(&ep, &attr, &why));
+	EXPECT_NE(NULL, strstr(why.text, "identity"));
+}
+
+/* Scalars of one binding handed over as those of the other are refused in words. */
+TEST(s9_external_tells_the_bindings_apart)
+{
+	char *at = aligned_alloc(4096, 8192), zero[384] = { 0 };
+	struct l3l2q_region_desc region;
+	struct l3l2q_external ext, spsq;
+	struct l3l2q_queue_desc queue;
+	uint64_t identity[2] = { 0, 7 };
+	struct l3l2q_failure why;
+	struct l3l2q_ep_info info;
+	struct l3l2q_layout l;
+	struct l3l2q_ep *ep;
+	int i;
+
+	memset(at, 0, 8192);
+	external_make(&ext, at);
+	l3l2q_layout_make(4, 256, 256, &l);
+	scalars_make(&region, &queue, &l);
+	spsq = ext;
+	spsq.scalar_count = (uint32_t)l3l2q_binding_scalars(L3L2Q_BINDING_SPSQ, (__u64 *)identity, &region,
+						  &queue, (__u64 *)spsq.scalars);
+	ext.scalar_count = 12;
+	for (i = 0; i < 2; i++) {
+		struct l3l2q_external *is = i ? &spsq : &ext, wrong = *is;
+
+		ASSERT_EQ(0, l3l2q_attach_external(&ep, is, NULL, &why));
+		ASSERT_EQ(0, l3l2q_ep_info(ep, &info));
+		EXPECT_EQ(i ? L3L2Q_BINDING_SPSQ : L3L2Q_BINDING_L3Q2, info.binding);
+		EXPECT_EQ(i ? 7 : 0, info.identity[1]);
+		l3l2q_close(ep);
+		wrong.scalar_count = i ? 12 : 10;
+		EXPECT_EQ(-EPROTO, l3l2q_attach_external(&ep, &wrong, NULL, &why));
+		EXPECT_NE(NULL, strstr(why.text, i ? "magic" : "SPSQ"));
+		wrong.scalar_count = 11;
+		EXPECT_EQ(-EINVAL, l3l2q_attach_external(&ep, &wrong, NULL, &why));
+	}
+	/* One wrong scalar at a time; the session bits may be anything. */
+	for (i = 0; i < 10; i++) {
+		struct l3l2q_external wrong = spsq;
+
+		wrong.scalars[i] = i == 5 ? wrong.scalars[i] + 4 : i == 3 ? 0 : i == 1 ? ~0ull :
+				   i == 2 ? 0 : wrong.scalars[i] + 64;
+		EXPECT_EQ(i == 1 ? 0 : -EPROTO, l3l2q_attach_external(&ep, &wrong, NULL, &why)) {
+			TH_LOG("scalar %d: %s", i, why.text);
+		}
+		l3l2q_close(ep);
+		EXPECT_EQ(0, memcmp(at, zero, sizeof(zero)));
+	}
+	spsq.scalars[5] = 0;
+	EXPECT_EQ(-EPROTO, l3l2q_attach_external(&ep, &spsq, NULL, &why));
+	free(at);
 }
 
 /* STOP is held past the window; what a bad peer sends behind it has no room. */

@@ -68,6 +68,23 @@ FIXTURE_VARIANT_ADD(queue, output_device) {
 	.role = L3L2Q_ROLE_L2, .window = 1, .memory = L3L2Q_MEMORY_DEVICE,
 };
 
+/* The SPSQ binding, with what differs at a window of 1 and above it. */
+FIXTURE_VARIANT_ADD(queue, input_spsq) {
+	.role = L3L2Q_ROLE_L3, .window = 1, .memory = WORLD_SPSQ,
+};
+
+FIXTURE_VARIANT_ADD(queue, output_spsq) {
+	.role = L3L2Q_ROLE_L2, .window = 1, .memory = WORLD_SPSQ,
+};
+
+FIXTURE_VARIANT_ADD(queue, input_window_spsq) {
+	.role = L3L2Q_ROLE_L3, .window = 3, .memory = WORLD_SPSQ | WORLD_REMOVABLE,
+};
+
+FIXTURE_VARIANT_ADD(queue, output_window_spsq) {
+	.role = L3L2Q_ROLE_L2, .window = 3, .memory = WORLD_SPSQ,
+};
+
 static bool start_over(FIXTURE_DATA(queue) *self, const FIXTURE_VARIANT(queue) *variant)
 {
 	if (self->w.payload)
@@ -91,6 +108,12 @@ FIXTURE_SETUP(queue)
 FIXTURE_TEARDOWN(queue)
 {
 	world_free(&self->w);
+}
+
+/* Whether a peek while a handle is held is answered by that handle, or refused. */
+static bool one_handle(const FIXTURE_DATA(queue) *self, const FIXTURE_VARIANT(queue) *variant)
+{
+	return variant->window == 1 && !(is_spsq(&self->w) && self->peer == L3L2Q_ROLE_L2);
 }
 
 static __s32 flag(struct world *w, enum l3l2q_role role)
@@ -330,11 +353,12 @@ TEST_F(queue, s3_descriptor_bytes)
 {
 	/* Input arena at 256, output at 512: depth 4, arenas of 256 and 320. */
 	unsigned char at = self->role == L3L2Q_ROLE_L3 ? 1 : 2;
+	unsigned char op = (unsigned char)error_op(&self->w, self->role);
 	unsigned char want[4 * 32] = {
 		1, 0, 0, 0, 0, 0, 0, 0,  1, 0, 0, 0, 0, 0, 0, 0,
 		0, at, 0, 0, 0, 0, 0, 0,  5, 0, 0, 0, 0, 0, 0, 0,
 
-		2, 0, 0, 0, 0, 0, 0, 0,  3, 0, 0, 0, 0, 0, 0, 0,
+		2, 0, 0, 0, 0, 0, 0, 0,  op, 0, 0, 0, 0, 0, 0, 0,
 		5, at, 0, 0, 0, 0, 0, 0,  3, 0, 0, 0, 0, 0, 0, 0,
 
 		3, 0, 0, 0, 0, 0, 0, 0,  1, 0, 0, 0, 0, 0, 0, 0,
@@ -346,7 +370,7 @@ TEST_F(queue, s3_descriptor_bytes)
 	const unsigned char *ring = self->w.payload + (self->role == L3L2Q_ROLE_L3 ? 0 : 128);
 
 	ASSERT_EQ(0, send_op(self->tx, L3L2Q_OP_DATA, 5, 11));
-	ASSERT_EQ(0, send_op(self->tx, L3L2Q_OP_ERROR, 3, 12));
+	ASSERT_EQ(0, send_op(self->tx, op, 3, 12));
 	ASSERT_EQ(0, send_op(self->tx, L3L2Q_OP_DATA, 0, 13));
 	ASSERT_EQ(0, send_op(self->tx, L3L2Q_OP_DATA, 1, 14));
 	EXPECT_EQ(0, memcmp(ring, want, sizeof(want)));
@@ -358,9 +382,9 @@ TEST_F(queue, s3_descriptor_bytes)
 
 	/* The fifth message uses the first slot again. */
 	ASSERT_EQ(0, take(self->rx, 5, 11));
-	ASSERT_EQ(0, send_op(self->tx, L3L2Q_OP_ERROR, 0, 15));
+	ASSERT_EQ(0, send_op(self->tx, op, 0, 15));
 	want[0] = 5;
-	want[8] = 3;
+	want[8] = op;
 	memset(want + 16, 0, 16);
 	EXPECT_EQ(0, memcmp(ring, want, sizeof(want)));
 }
@@ -413,9 +437,9 @@ TEST_F(queue, s3_reserved_body_is_not_published)
 	EXPECT_EQ(self->offset, self->r.payload_offset);
 	EXPECT_EQ(self->w.payload + self->offset, self->r.data);
 	memcpy(self->r.data, "in place", 8);
-	ASSERT_EQ(0, l3l2q_core_commit(&self->tx->p, &self->r, L3L2Q_OP_ERROR));
+	ASSERT_EQ(0, l3l2q_core_commit(&self->tx->p, &self->r, error_op(&self->w, self->role)));
 	ASSERT_EQ(0, l3l2q_core_try_peek(&self->rx->c, &self->m));
-	EXPECT_EQ(L3L2Q_OP_ERROR, self->m.opcode);
+	EXPECT_EQ(error_op(&self->w, self->role), self->m.opcode);
 	EXPECT_EQ(8, self->m.nbytes);
 	EXPECT_EQ(0, memcmp(self->m.data, "in place", 8));
 }
@@ -859,10 +883,10 @@ static int deliver(FIXTURE_DATA(queue) *self, uint64_t i, uint64_t pos, uint64_t
 
 TEST_F(queue, s4_6_early_wrap)
 {
-	/* Nothing held: L3 takes a body at the start, L2 does not. */
+	/* Nothing held: with L3Q2 the L3 side takes a body at the start, nobody else does. */
 	ASSERT_EQ(0, deliver(self, 0, 0, 40));
 	ASSERT_EQ(0, l3l2q_core_release(&self->rx->c, &self->m));
-	if (self->peer == L3L2Q_ROLE_L2) {
+	if (self->peer == L3L2Q_ROLE_L2 || is_spsq(&self->w)) {
 		EXPECT_EQ(-EBADMSG, deliver(self, 1, 0, 24));
 		EXPECT_POISONED(self->rx, L3L2Q_ERR_INVALID_DESCRIPTOR);
 		EXPECT_EQ(UNTOUCHED, (uintptr_t)self->m.data);
@@ -885,8 +909,8 @@ TEST_F(queue, s4_6_early_wrap_must_not_overlap)
 {
 	uint64_t n, held_at = 100, held = 60;
 
-	if (self->peer != L3L2Q_ROLE_L3 || variant->window == 1)
-		return; /* L3 with a window */
+	if (self->peer != L3L2Q_ROLE_L3 || variant->window == 1 || is_spsq(&self->w))
+		return; /* L3 with a window, L3Q2 */
 	/* A body at [100, 160) is held; an early wrap may take 100 bytes, not more. */
 	for (n = 1; n <= 140; n++) {
 		ASSERT_TRUE(start_over(self, variant));
@@ -910,8 +934,8 @@ TEST_F(queue, s4_6_early_wrap_must_not_overlap)
 
 TEST_F(queue, s4_6_zero_byte_handles_do_not_hinder_early_wrap)
 {
-	if (self->peer != L3L2Q_ROLE_L3 || variant->window == 1)
-		return; /* L3 with a window */
+	if (self->peer != L3L2Q_ROLE_L3 || variant->window == 1 || is_spsq(&self->w))
+		return; /* L3 with a window, L3Q2 */
 	ASSERT_EQ(0, deliver(self, 0, 0, 100));
 	ASSERT_EQ(0, l3l2q_core_release(&self->rx->c, &self->m));
 	ASSERT_EQ(0, deliver(self, 1, 0, 0));
@@ -923,8 +947,8 @@ TEST_F(queue, s4_6_released_out_of_order_still_counts)
 {
 	struct l3l2q_message held[2];
 
-	if (self->peer != L3L2Q_ROLE_L3 || variant->window == 1)
-		return; /* L3 with a window */
+	if (self->peer != L3L2Q_ROLE_L3 || variant->window == 1 || is_spsq(&self->w))
+		return; /* L3 with a window, L3Q2 */
 	/* Released but behind one that is not: the producer cannot know, nobody may. */
 	ASSERT_EQ(0, deliver(self, 0, 0, 100));
 	held[0] = self->m;
@@ -1150,13 +1174,13 @@ TEST_F(queue, s5_peek_rejects)
 /* seq, opcode and STOP's shape come before the window; offsets after it. */
 TEST_F(queue, s5_peek_order_of_checks)
 {
-	static const struct {
+	const struct {
 		uint64_t seq, opcode, offset, nbytes;
 		bool hidden;
 	} c[] = {
 		{ 4, 1, 7, 8, true },			/* bad offset */
 		{ 4, 1, 7, 0, true },			/* bad zero-byte shape */
-		{ 4, 3, 0, ~0ull, true },		/* bad length */
+		{ 4, error_op(&self->w, self->role), 0, ~0ull, true },	/* bad length */
 		{ 5, 1, 7, 8, false },			/* bad seq */
 		{ 3, 1, 7, 8, false },
 		{ 4, 0, 7, 8, false },			/* bad opcode */
@@ -1203,6 +1227,13 @@ TEST_F(queue, s5_window_of_one)
 	ASSERT_EQ(0, send_data(self->tx, 8, 1));
 	ASSERT_EQ(0, send_data(self->tx, 8, 2));
 	ASSERT_EQ(0, l3l2q_core_try_peek(&self->rx->c, &self->m));
+	if (!one_handle(self, variant)) {
+		EXPECT_EQ(-EAGAIN, l3l2q_core_try_peek(&self->rx->c, &self->n));
+		EXPECT_SOUND(self->rx);
+		ASSERT_EQ(0, l3l2q_core_release(&self->rx->c, &self->m));
+		EXPECT_EQ(0, take(self->rx, 8, 2));
+		return;
+	}
 	if (self->peer == L3L2Q_ROLE_L2) {
 		EXPECT_EQ(-ESTALE, l3l2q_core_try_peek(&self->rx->c, &self->n));
 		EXPECT_POISONED(self->rx, L3L2Q_ERR_OWNERSHIP);
@@ -1227,8 +1258,81 @@ TEST_F(queue, s5_window_of_one_holding_stop)
 		return; /* W = 1, input */
 	ASSERT_EQ(0, send_stop(self->tx));
 	ASSERT_EQ(0, l3l2q_core_try_peek(&self->rx->c, &self->m));
+	if (is_spsq(&self->w)) {
+		EXPECT_EQ(-EAGAIN, l3l2q_core_try_peek(&self->rx->c, &self->n));
+		EXPECT_SOUND(self->rx);
+		return;
+	}
 	EXPECT_EQ(-ESTALE, l3l2q_core_try_peek(&self->rx->c, &self->n));
 	EXPECT_POISONED(self->rx, L3L2Q_ERR_OWNERSHIP);
+}
+
+/* Section 9: STOP has its extra slot at a window of 1 too. */
+TEST_F(queue, s9_window_of_one_and_stop)
+{
+	if (variant->window != 1 || self->role != L3L2Q_ROLE_L3 || !is_spsq(&self->w))
+		return; /* W = 1, input, SPSQ */
+	ASSERT_EQ(0, send_data(self->tx, 8, 1));
+	ASSERT_EQ(0, l3l2q_core_try_peek(&self->rx->c, &self->m));
+	EXPECT_EQ(-EAGAIN, l3l2q_core_try_peek(&self->rx->c, &self->n));
+	ASSERT_EQ(0, send_stop(self->tx));
+	ASSERT_EQ(0, l3l2q_core_try_peek(&self->rx->c, &self->n));
+	EXPECT_EQ(L3L2Q_OP_STOP, self->n.opcode);
+	EXPECT_EQ(2, self->n.seq);
+	ASSERT_EQ(0, l3l2q_core_release(&self->rx->c, &self->n));
+	EXPECT_FALSE(self->rx->c.drained);
+	EXPECT_EQ(0, head(&self->w, self->role));
+	ASSERT_EQ(0, l3l2q_core_release(&self->rx->c, &self->m));
+	EXPECT_TRUE(self->rx->c.drained);
+	EXPECT_EQ(2, head(&self->w, self->role));
+	EXPECT_SOUND(self->rx);
+}
+
+/* Section 9: a full window of 1 looks at the next slot as a larger one does. */
+TEST_F(queue, s9_window_of_one_looks_at_the_next_slot)
+{
+	static const struct {
+		uint64_t seq, opcode, offset;
+		bool hidden;
+	} c[] = { { 2, 1, 7, true }, { 3, 1, 7, false }, { 2, 3, 7, false }, { 2, 2, 8, false } };
+	unsigned int i;
+
+	if (variant->window != 1 || self->role != L3L2Q_ROLE_L3 || !is_spsq(&self->w))
+		return; /* W = 1, input, SPSQ */
+	for (i = 0; i < sizeof(c) / sizeof(c[0]); i++) {
+		ASSERT_TRUE(start_over(self, variant));
+		ASSERT_EQ(0, send_data(self->tx, 8, 1));
+		ASSERT_EQ(0, l3l2q_core_try_peek(&self->rx->c, &self->m));
+		raw_publish(&self->w, self->role, 1, c[i].opcode, c[i].offset, 8);
+		slot_of(&self->w, self->role, 1)->seq = c[i].seq;
+		EXPECT_EQ(c[i].hidden ? -EAGAIN : -EBADMSG,
+			  l3l2q_core_try_peek(&self->rx->c, &self->n)) {
+			TH_LOG("case %u", i);
+		}
+		if (c[i].hidden) {
+			EXPECT_SOUND(self->rx);
+		} else {
+			EXPECT_POISONED(self->rx, L3L2Q_ERR_INVALID_DESCRIPTOR);
+		}
+	}
+}
+
+/* Section 9: input carries DATA and STOP only, which both of its ends see to. */
+TEST_F(queue, s9_no_error_on_input)
+{
+	if (self->role != L3L2Q_ROLE_L3 || !is_spsq(&self->w))
+		return; /* input, SPSQ */
+	EXPECT_EQ(-EINVAL, send_op(self->tx, L3L2Q_OP_ERROR, 8, 1));
+	EXPECT_EQ(-EINVAL, send_op(self->tx, L3L2Q_OP_ERROR, 0, 1));
+	ASSERT_EQ(0, l3l2q_core_try_reserve(&self->tx->p, 8, &self->r));
+	EXPECT_EQ(-EINVAL, l3l2q_core_commit(&self->tx->p, &self->r, L3L2Q_OP_ERROR));
+	EXPECT_EQ(0, l3l2q_core_cancel(&self->tx->p, &self->r));
+	EXPECT_EQ(0, tail(&self->w, self->role));
+	EXPECT_EQ(0, self->tx->p.cursor);
+	EXPECT_SOUND(self->tx);
+	raw_publish(&self->w, self->role, 0, L3L2Q_OP_ERROR, self->offset, 8);
+	EXPECT_EQ(-EBADMSG, l3l2q_core_try_peek(&self->rx->c, &self->m));
+	EXPECT_POISONED(self->rx, L3L2Q_ERR_INVALID_DESCRIPTOR);
 }
 
 TEST_F(queue, s5_window_of_one_after_stop)
@@ -1897,9 +2001,9 @@ TEST_F(queue, s2_depth_1_needs_cached_memory)
 
 TEST_F(queue, s6_application_error_is_a_message)
 {
-	ASSERT_EQ(0, send_op(self->tx, L3L2Q_OP_ERROR, 12, 3));
+	ASSERT_EQ(0, send_op(self->tx, error_op(&self->w, self->role), 12, 3));
 	ASSERT_EQ(0, l3l2q_core_try_peek(&self->rx->c, &self->m));
-	EXPECT_EQ(L3L2Q_OP_ERROR, self->m.opcode);
+	EXPECT_EQ(error_op(&self->w, self->role), self->m.opcode);
 	EXPECT_EQ(12, self->m.nbytes);
 	EXPECT_TRUE(body_is(self->m.data, 12, 3));
 	ASSERT_EQ(0, l3l2q_core_release(&self->rx->c, &self->m));
@@ -2033,7 +2137,12 @@ TEST_F(queue, design_readable_while_held)
 	ASSERT_EQ(0, l3l2q_core_try_peek(&self->rx->c, &self->m));
 	EXPECT_FALSE(readable(self));
 	ASSERT_EQ(0, send_data(self->tx, 8, 2));
-	EXPECT_EQ(variant->window > 1, readable(self));
+	/* Where a STOP may follow, a full window is reported as readable until it is looked at. */
+	EXPECT_EQ(!one_handle(self, variant), readable(self));
+	if (variant->window == 1 && !one_handle(self, variant)) {
+		EXPECT_EQ(-EAGAIN, l3l2q_core_try_peek(&self->rx->c, &self->n));
+		EXPECT_FALSE(readable(self));
+	}
 	ASSERT_EQ(0, l3l2q_core_release(&self->rx->c, &self->m));
 	EXPECT_TRUE(readable(self));
 	EXPECT_EQ(0, take(self->rx, 8, 2));
@@ -2100,7 +2209,7 @@ TEST_F(queue, design_not_readable_while_stop_is_held)
 	EXPECT_FALSE(readable(self));
 	/* One handle at most: no peek may follow, whatever comes. */
 	raw_publish(&self->w, self->role, 1, L3L2Q_OP_DATA, self->offset, 8);
-	EXPECT_EQ(variant->window > 1, readable(self));
+	EXPECT_EQ(!one_handle(self, variant), readable(self));
 }
 
 /* What follows STOP is an error to be told of, not to be slept on. */

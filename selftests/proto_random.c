@@ -104,7 +104,7 @@ static const char *traffic_placed(struct traffic *t, uint32_t opcode, uint64_t n
 static const char *traffic_send(struct traffic *t)
 {
 	uint64_t n = rnd_size(&t->state, t->o.arena + 1), seed = rnd(&t->state);
-	uint32_t opcode = rnd_below(&t->state, 8) ? L3L2Q_OP_DATA : L3L2Q_OP_ERROR;
+	uint32_t opcode = rnd_below(&t->state, 8) ? L3L2Q_OP_DATA : error_op(&t->w, t->role);
 	bool fits = oracle_fits(&t->o, n);
 	int want = n > t->o.arena ? -EMSGSIZE : fits ? 0 : -EAGAIN;
 	bool in_place = rnd_below(&t->state, 3) == 0;
@@ -150,7 +150,8 @@ static const char *traffic_send(struct traffic *t)
 
 static const char *traffic_peek(struct traffic *t)
 {
-	bool again = t->window == 1 && t->acquired != t->o.head;
+	bool again = t->window == 1 && t->acquired != t->o.head &&
+		     !(is_spsq(&t->w) && t->role == L3L2Q_ROLE_L3);
 	bool want = peek_would_do(t);
 	struct l3l2q_message m;
 	uint64_t i;
@@ -268,6 +269,22 @@ FIXTURE_VARIANT_ADD(traffic, input_device) {
 	L3L2Q_ROLE_L3, 16, 320, 16, BELOW_2_33, L3L2Q_MEMORY_DEVICE
 };
 
+FIXTURE_VARIANT_ADD(traffic, input_spsq_w1) {
+	L3L2Q_ROLE_L3, 4, 256, 1, BELOW_2_32, WORLD_SPSQ
+};
+FIXTURE_VARIANT_ADD(traffic, output_spsq_w1) {
+	L3L2Q_ROLE_L2, 4, 256, 1, BELOW_2_31, WORLD_SPSQ
+};
+FIXTURE_VARIANT_ADD(traffic, input_spsq_w4) {
+	L3L2Q_ROLE_L3, 8, 4160, 4, BELOW_2_33, WORLD_SPSQ
+};
+FIXTURE_VARIANT_ADD(traffic, output_spsq_w16) {
+	L3L2Q_ROLE_L2, 64, 1984, 16, BELOW_2_32, WORLD_SPSQ
+};
+FIXTURE_VARIANT_ADD(traffic, input_spsq_wc) {
+	L3L2Q_ROLE_L3, 2, 320, 1, BELOW_2_31, WORLD_SPSQ | L3L2Q_MEMORY_WC
+};
+
 FIXTURE_SETUP(traffic)
 {
 	ASSERT_TRUE(traffic_make(&self->t, variant->role, variant->depth, variant->arena,
@@ -351,7 +368,7 @@ static const char *strict_take(struct strict *s, uint64_t *nbytes, const void **
 
 	if (d.seq != s->head + 1)
 		return "seq";
-	if (d.opcode != 1 && d.opcode != 3)
+	if (d.opcode != 1 && (d.opcode != 3 || error_op(s->w, s->from) != 3))
 		return "opcode";
 	*nbytes = d.payload_nbytes;
 	*body = NULL;
@@ -383,15 +400,19 @@ FIXTURE(strict) {
 FIXTURE_VARIANT(strict) {
 	enum l3l2q_role from;
 	uint64_t depth, arena, start;
+	uint32_t memory;
 };
 
 FIXTURE_VARIANT_ADD(strict, input) { L3L2Q_ROLE_L3, 8, 4160, BELOW_2_31 };
 FIXTURE_VARIANT_ADD(strict, input_small) { L3L2Q_ROLE_L3, 4, 192, BELOW_2_32 };
 FIXTURE_VARIANT_ADD(strict, output) { L3L2Q_ROLE_L2, 16, 1984, BELOW_2_32 };
+FIXTURE_VARIANT_ADD(strict, input_spsq) { L3L2Q_ROLE_L3, 8, 4160, BELOW_2_32, WORLD_SPSQ };
+FIXTURE_VARIANT_ADD(strict, output_spsq) { L3L2Q_ROLE_L2, 4, 192, BELOW_2_31, WORLD_SPSQ };
 
 FIXTURE_SETUP(strict)
 {
-	ASSERT_TRUE(world_make(&self->w, variant->depth, variant->arena, variant->arena, 1));
+	ASSERT_TRUE(world_make_of(&self->w, variant->memory, variant->depth, variant->arena,
+				  variant->arena, 1));
 	world_start_at(&self->w, variant->start);
 }
 
@@ -413,7 +434,9 @@ TEST_F(strict, s4_producer_against_a_strict_consumer)
 		bool release = rnd_below(&state, 2);
 
 		if (sent < end) {
-			int ret = send_data(tx, n, sent);
+			uint32_t opcode = sent % 5 ? L3L2Q_OP_DATA
+						   : error_op(&self->w, variant->from);
+			int ret = send_op(tx, opcode, n, sent);
 
 			if (!ret) {
 				sizes[sent++ % seeds] = n;
@@ -510,16 +533,19 @@ FIXTURE(early) {
 
 FIXTURE_VARIANT(early) {
 	uint64_t depth, arena, window;
+	uint32_t memory;
 };
 
 FIXTURE_VARIANT_ADD(early, w1) { 4, 256, 1 };
 FIXTURE_VARIANT_ADD(early, w4) { 8, 4160, 4 };
 FIXTURE_VARIANT_ADD(early, w16) { 16, 1984, 16 };
+FIXTURE_VARIANT_ADD(early, w1_spsq) { 4, 256, 1, WORLD_SPSQ };
+FIXTURE_VARIANT_ADD(early, w16_spsq) { 16, 1984, 16, WORLD_SPSQ };
 
 FIXTURE_SETUP(early)
 {
-	ASSERT_TRUE(world_make(&self->w, variant->depth, variant->arena, variant->arena,
-			       variant->window));
+	ASSERT_TRUE(world_make_of(&self->w, variant->memory, variant->depth, variant->arena,
+				  variant->arena, variant->window));
 }
 
 FIXTURE_TEARDOWN(early)
@@ -534,6 +560,8 @@ TEST_F(early, s4_6_consumer_accepts_early_wraps)
 	struct side *rx = l3(&self->w);
 	uint64_t state = 3, nheld = 0, got = 0, end = messages();
 
+	if (is_spsq(&self->w))
+		return; /* L3Q2 */
 	while (got < end) {
 		struct l3l2q_message m;
 		int ret;
@@ -568,12 +596,46 @@ TEST_F(early, s4_6_consumer_accepts_early_wraps)
 	free(e.end);
 }
 
+/* Section 9: SPSQ producers never wrap early, so L3 refuses the first body that does. */
+TEST_F(early, s9_consumer_refuses_early_wraps)
+{
+	struct early e = { .w = &self->w, .end = calloc(variant->depth, sizeof(uint64_t)) };
+	uint64_t state = 3, taken = 0, first = 0, turns;
+	struct side *rx = l3(&self->w);
+	struct l3l2q_message m;
+	int ret = 0;
+
+	if (!is_spsq(&self->w))
+		return; /* SPSQ */
+	for (turns = 0; turns < 1000000 && (ret == 0 || ret == -EAGAIN); turns++) {
+		if (!e.early && early_send(&e, rnd_below(&state, variant->arena / 2) + 1, e.tail) &&
+		    e.early)
+			first = e.tail;
+		if (!e.early && rnd_below(&state, 2))
+			continue;
+		ret = l3l2q_core_try_peek(&rx->c, &m);
+		if (ret)
+			continue;
+		taken++;
+		if (m.nbytes)
+			ASSERT_TRUE(body_is(m.data, m.nbytes, m.seq - 1));
+		ASSERT_EQ(0, l3l2q_core_release(&rx->c, &m));
+		ASSERT_TRUE(!e.early || taken < first);
+	}
+	EXPECT_EQ(-EBADMSG, ret);
+	EXPECT_EQ(first, taken + 1);
+	EXPECT_EQ(L3L2Q_ERR_INVALID_DESCRIPTOR, rx->core.error.kind);
+	EXPECT_EQ(1, *ctr(&self->w, L3L2Q_CTR_L3_ABORT));
+	free(e.end);
+}
+
 /* ---- a model of the reference's endpoint -------------------------------- */
 
 /*
  * As protocol.md describes it: strict consumer, one handle; a producer that
- * looks up in the descriptors what was released, keeps the skip of a refused
- * reserve and counts skipped bytes as occupied; a counter store a message.
+ * looks up in the descriptors what was released and counts skipped bytes as
+ * occupied; a counter store a message. With L3Q2 it keeps the skip of a refused
+ * reserve; with SPSQ it does not, and ERROR is no opcode of input.
  */
 struct ref {
 	struct world *w;
@@ -636,13 +698,18 @@ static int ref_send(struct ref *r, uint32_t opcode, uint64_t n, uint64_t seed)
 		return -EAGAIN;
 	slot = slot_of(r->w, r->role, r->out_tail);
 	if (n) {
-		pos = r->out_cursor % arena;
+		uint64_t before = r->out_cursor;
+
+		pos = before % arena;
 		if (pos + n > arena) {
 			r->out_cursor += arena - pos;
 			pos = 0;
 		}
-		if (r->out_cursor + n - r->out_released > arena)
+		if (r->out_cursor + n - r->out_released > arena) {
+			if (is_spsq(r->w))
+				r->out_cursor = before;
 			return -EAGAIN;
+		}
 		body_fill(r->w->payload + base + pos, n, seed);
 		r->out_cursor += n;
 	}
@@ -672,6 +739,8 @@ static int ref_take(struct ref *r, struct l3l2q_desc *d, const void **body)
 	if (d->seq != r->in_head + 1)
 		return ref_poison(r, "seq");
 	if (d->opcode < 1 || d->opcode > 3 || (d->opcode == 2 && r->role == L3L2Q_ROLE_L3))
+		return ref_poison(r, "opcode");
+	if (d->opcode == 3 && is_spsq(r->w) && r->role == L3L2Q_ROLE_L2)
 		return ref_poison(r, "opcode");
 	if (d->opcode == 2 && (d->payload_offset || d->payload_nbytes))
 		return ref_poison(r, "STOP");
@@ -707,6 +776,7 @@ FIXTURE(reference) {
 FIXTURE_VARIANT(reference) {
 	enum l3l2q_role role;	/* of the reference */
 	uint64_t depth, arena, window, start;
+	uint32_t memory;
 };
 
 FIXTURE_VARIANT_ADD(reference, as_l2) { L3L2Q_ROLE_L2, 4, 512, 1, BELOW_2_32 };
@@ -714,10 +784,23 @@ FIXTURE_VARIANT_ADD(reference, as_l3) { L3L2Q_ROLE_L3, 4, 512, 1, BELOW_2_31 };
 FIXTURE_VARIANT_ADD(reference, as_l2_w4) { L3L2Q_ROLE_L2, 16, 4160, 4, BELOW_2_31 };
 FIXTURE_VARIANT_ADD(reference, as_l3_w4) { L3L2Q_ROLE_L3, 16, 4160, 4, BELOW_2_32 };
 
+FIXTURE_VARIANT_ADD(reference, as_spsq_peer) {
+	L3L2Q_ROLE_L2, 4, 512, 1, BELOW_2_31, WORLD_SPSQ
+};
+FIXTURE_VARIANT_ADD(reference, as_spsq_initiator) {
+	L3L2Q_ROLE_L3, 4, 512, 1, BELOW_2_32, WORLD_SPSQ
+};
+FIXTURE_VARIANT_ADD(reference, as_spsq_peer_w4) {
+	L3L2Q_ROLE_L2, 16, 4160, 4, BELOW_2_32, WORLD_SPSQ
+};
+FIXTURE_VARIANT_ADD(reference, as_spsq_initiator_w4) {
+	L3L2Q_ROLE_L3, 16, 4160, 4, BELOW_2_31, WORLD_SPSQ
+};
+
 FIXTURE_SETUP(reference)
 {
-	ASSERT_TRUE(world_make(&self->w, variant->depth, variant->arena, variant->arena,
-			       variant->window));
+	ASSERT_TRUE(world_make_of(&self->w, variant->memory, variant->depth, variant->arena,
+				  variant->arena, variant->window));
 	world_start_at(&self->w, variant->start);
 	self->r = (struct ref){ .w = &self->w, .role = variant->role,
 		.in_tail = variant->start, .in_head = variant->start,
@@ -774,7 +857,7 @@ TEST_F(reference, s4_interop)
 		case 2: /* it sends: half the arena at most, the same again if refused */
 			if (ref_sent == end)
 				break;
-			if (!ref_retry)
+			if (!ref_retry || (is_spsq(&self->w) && rnd_below(&state, 2)))
 				ref_n = rnd_size(&state, variant->arena / 2);
 			ret = ref_send(&self->r, L3L2Q_OP_DATA, ref_n, ref_sent);
 			ref_retry = ret;
@@ -855,31 +938,35 @@ TEST_F(reference, s3_same_bytes_as_the_reference)
 	struct world ours;
 	struct side *near, *far;
 
-	ASSERT_TRUE(world_make(&ours, variant->depth, variant->arena, variant->arena, 1));
+	ASSERT_TRUE(world_make_of(&ours, variant->memory, variant->depth, variant->arena,
+				  variant->arena, 1));
 	world_start_at(&ours, variant->start);
 	near = &ours.side[l3l2q_peer_role(variant->role)];
 	far = &ours.side[variant->role];
 	world_free(&self->w);
-	ASSERT_TRUE(world_make(&self->w, variant->depth, variant->arena, variant->arena, 1));
+	ASSERT_TRUE(world_make_of(&self->w, variant->memory, variant->depth, variant->arena,
+				  variant->arena, 1));
 	world_start_at(&self->w, variant->start);
 
 	for (i = 0; i < 20000; i++) {
 		uint64_t n = rnd_below(&state, variant->arena / 2 + 1);
-		uint32_t opcode = rnd_below(&state, 4) ? L3L2Q_OP_DATA : L3L2Q_OP_ERROR;
+		bool data = rnd_below(&state, 4);
+		uint32_t op_in = data ? L3L2Q_OP_DATA : error_op(&ours, near->core.role);
+		uint32_t op_out = data ? L3L2Q_OP_DATA : error_op(&ours, far->core.role);
 		struct l3l2q_message m;
 		struct l3l2q_desc d;
 		const void *body;
 
-		ASSERT_EQ(0, send_op(self->us, opcode, n, i));
+		ASSERT_EQ(0, send_op(self->us, op_in, n, i));
 		ASSERT_EQ(0, ref_take(&self->r, &d, &body));
-		ASSERT_EQ(0, ref_send(&self->r, opcode, n / 2, i));
+		ASSERT_EQ(0, ref_send(&self->r, op_out, n / 2, i));
 		ASSERT_EQ(0, l3l2q_core_try_peek(&self->us->c, &m));
 		ASSERT_EQ(0, l3l2q_core_release(&self->us->c, &m));
 
-		ASSERT_EQ(0, send_op(near, opcode, n, i));
+		ASSERT_EQ(0, send_op(near, op_in, n, i));
 		ASSERT_EQ(0, l3l2q_core_try_peek(&far->c, &m));
 		ASSERT_EQ(0, l3l2q_core_release(&far->c, &m));
-		ASSERT_EQ(0, send_op(far, opcode, n / 2, i));
+		ASSERT_EQ(0, send_op(far, op_out, n / 2, i));
 		ASSERT_EQ(0, l3l2q_core_try_peek(&near->c, &m));
 		ASSERT_EQ(0, l3l2q_core_release(&near->c, &m));
 
@@ -901,7 +988,7 @@ TEST(s6_random_bytes_never_crash)
 		int step, k;
 		struct world w;
 
-		ASSERT_TRUE(world_make(&w, depth, 192, 320, window));
+		ASSERT_TRUE(world_make_of(&w, round & 1 ? WORLD_SPSQ : 0, depth, 192, 320, window));
 		for (step = 0; step < 24; step++) {
 			struct side *s = &w.side[rnd_below(&state, 2)];
 			struct l3l2q_message m;
@@ -931,7 +1018,7 @@ TEST(s6_random_bytes_never_crash)
 					    ret == -ECONNABORTED || ret == -ESTALE);
 				break;
 			default:
-				if (s->core.role == L3L2Q_ROLE_L2 && window == 1 &&
+				if (s->core.role == L3L2Q_ROLE_L2 && s->c.one_handle &&
 				    s->c.acquired != s->c.head)
 					break;
 				ret = l3l2q_core_try_peek(&s->c, &m);

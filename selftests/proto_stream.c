@@ -2,7 +2,7 @@
 /*
  * The queue through the public interface, over the transport in L3L2Q_TRANSPORT
  * (proto_transport.h), with L3 and L2 in two processes, or threads over external
- * memory so that TSan sees both.
+ * memory so that TSan sees both; with L3L2Q_BINDING=spsq in that binding.
  *
  * L3L2Q_MESSAGES: how many messages a long test sends each way.
  */
@@ -112,7 +112,7 @@ struct stream {
 	struct l3l2q_ep *ep;
 	uint64_t count, seed, max;
 	uint32_t window;
-	bool stop;		/* send STOP at the end, or wait for it */
+	bool stop;		/* from L3: send STOP at the end, or wait for it */
 };
 
 static uint64_t size_at(const struct stream *s, uint64_t i)
@@ -124,7 +124,9 @@ static uint64_t size_at(const struct stream *s, uint64_t i)
 
 static uint32_t opcode_at(const struct stream *s, uint64_t i)
 {
-	return mix(s->seed + i) % 16 ? L3L2Q_OP_DATA : L3L2Q_OP_ERROR;
+	enum l3l2q_role sender = s->stop ? L3L2Q_ROLE_L3 : L3L2Q_ROLE_L2;
+
+	return mix(s->seed + i) % 16 ? L3L2Q_OP_DATA : error_opcode(sender);
 }
 
 /* Send in every way there is. */
@@ -461,11 +463,11 @@ TEST_F(both, s5_gather_is_one_message)
 	EXPECT_EQ(5, self->m.nbytes);
 	EXPECT_EQ(0, memcmp(body, "hello", 5));
 	/* Nothing gathered is a message without a body. */
-	ASSERT_EQ(0, l3l2q_enqueuev(self->in, L3L2Q_OP_ERROR, NULL, 0, LONG_NS));
+	ASSERT_EQ(0, l3l2q_enqueuev(self->in, error_opcode(L3L2Q_ROLE_L3), NULL, 0, LONG_NS));
 	ASSERT_EQ(0, l3l2q_try_enqueuev(self->in, L3L2Q_OP_DATA, iov + 1, 1));
 	ASSERT_EQ(0, l3l2q_try_dequeue(self->from_l3, &self->m, NULL, 0));
 	EXPECT_EQ(0, self->m.nbytes);
-	EXPECT_EQ(L3L2Q_OP_ERROR, self->m.opcode);
+	EXPECT_EQ(error_opcode(L3L2Q_ROLE_L3), self->m.opcode);
 	ASSERT_EQ(0, l3l2q_try_dequeue(self->from_l3, &self->m, NULL, 0));
 	iov[0] = (struct iovec){ NULL, 1 };
 	EXPECT_EQ(-EINVAL, l3l2q_try_enqueuev(self->in, L3L2Q_OP_DATA, iov, 2));
@@ -588,7 +590,7 @@ TEST_F(both, s5_dequeue)
 
 	EXPECT_EQ(-EAGAIN, l3l2q_try_dequeue(self->from_l3, &self->m, body, sizeof(body)));
 	ASSERT_EQ(0, l3l2q_try_enqueue(self->in, L3L2Q_OP_DATA, "0123456789", 10));
-	ASSERT_EQ(0, l3l2q_try_enqueue(self->in, L3L2Q_OP_ERROR, NULL, 0));
+	ASSERT_EQ(0, l3l2q_try_enqueue(self->in, error_opcode(L3L2Q_ROLE_L3), NULL, 0));
 	/* Too small: it stays first, and says how much it needs. */
 	EXPECT_EQ(-EMSGSIZE, l3l2q_try_dequeue(self->from_l3, &self->m, body, 9));
 	EXPECT_EQ(10, self->m.nbytes);
@@ -606,7 +608,7 @@ TEST_F(both, s5_dequeue)
 	/* Without a body the buffer is left alone. */
 	memset(body, 0x77, sizeof(body));
 	ASSERT_EQ(0, l3l2q_dequeue(self->from_l3, &self->m, body, sizeof(body), LONG_NS));
-	EXPECT_EQ(L3L2Q_OP_ERROR, self->m.opcode);
+	EXPECT_EQ(error_opcode(L3L2Q_ROLE_L3), self->m.opcode);
 	EXPECT_EQ(0x77, body[0]);
 	/* Not while a handle is held. */
 	ASSERT_EQ(0, l3l2q_try_enqueue(self->in, L3L2Q_OP_DATA, "ab", 2));

@@ -9,7 +9,8 @@
  *	external, external-wc, external-device
  *			memory mapped here, taken for memory of that type
  *
- * A dma-buf is declared coherent; ascend is with L3L2Q_COHERENT=1.
+ * A dma-buf is declared coherent; ascend is with L3L2Q_COHERENT=1. L3L2Q_BINDING=spsq
+ * describes queues by the SPSQ binding.
  */
 #ifndef PROTO_TRANSPORT_H
 #define PROTO_TRANSPORT_H
@@ -43,6 +44,29 @@ static inline bool is_external(void)
 static inline bool is_memfd(void)
 {
 	return !strcmp(transport(), "memfd");
+}
+
+static inline bool spsq_wanted(void)
+{
+	const char *env = getenv("L3L2Q_BINDING");
+
+	return env && !strcmp(env, "spsq");
+}
+
+/* Describe a queue by the binding that is asked for. */
+static inline void attr_bind(struct l3l2q_attr *attr)
+{
+	if (!spsq_wanted() || !attr->depth)
+		return;
+	attr->binding = L3L2Q_BINDING_SPSQ;
+	attr->identity[0] = SPSQ_SESSION;
+	attr->identity[1] = SPSQ_TRANSACTION;
+}
+
+/* ERROR, where the direction that @sender produces carries it; else DATA. */
+static inline uint32_t error_opcode(enum l3l2q_role sender)
+{
+	return spsq_wanted() && sender == L3L2Q_ROLE_L3 ? L3L2Q_OP_DATA : L3L2Q_OP_ERROR;
 }
 
 static inline uint64_t page_bytes(void)
@@ -109,6 +133,7 @@ static inline int transport_create(struct l3l2q_ep **ep, const struct l3l2q_attr
 	int fd = -1, ret;
 	char name[32];
 
+	attr_bind(&attr);
 	attr.transport = transport();
 	if (transport_is("dmabuf") || (coherent && !strcmp(coherent, "1")))
 		attr.flags |= L3L2Q_ATTR_COHERENT;
@@ -147,8 +172,11 @@ static inline int outside_make(struct outside *o, const struct l3l2q_attr *attr)
 {
 	uint64_t page = page_bytes();
 	struct l3l2q_region_desc region;
+	const __u64 identity[2] = { SPSQ_SESSION, SPSQ_TRANSACTION };
+	__u64 scalars[L3L2Q_SCALARS];
 	struct l3l2q_queue_desc queue;
 	struct l3l2q_layout l;
+	unsigned int i;
 
 	memset(o, 0, sizeof(*o));
 	if (l3l2q_layout_make(attr->depth, attr->input_arena_bytes, attr->output_arena_bytes, &l))
@@ -167,8 +195,10 @@ static inline int outside_make(struct outside *o, const struct l3l2q_attr *attr)
 	o->canaries = (size_t)((unsigned char *)o->ext.payload - o->canary);
 	memset(o->canary, CANARY, o->canaries);
 	scalars_make(&region, &queue, &l);
-	memcpy(o->ext.scalars, &region, sizeof(region));
-	memcpy(o->ext.scalars + L3L2Q_REGION_SCALARS, &queue, sizeof(queue));
+	o->ext.scalar_count = l3l2q_binding_scalars(spsq_wanted(), identity, &region, &queue,
+						    scalars);
+	for (i = 0; i < L3L2Q_SCALARS; i++)
+		o->ext.scalars[i] = scalars[i];
 	return 0;
 }
 

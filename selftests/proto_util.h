@@ -205,11 +205,18 @@ struct side {
 
 /* Of cached memory: it can be removed. Other memory always can. */
 #define WORLD_REMOVABLE 0x100u
+/* The queue is described by the SPSQ binding. */
+#define WORLD_SPSQ 0x200u
+
+#define SPSQ_SESSION 0x0807060504030201ull
+#define SPSQ_TRANSACTION 42
 
 struct world {
 	uint32_t memory;	/* enum l3l2q_memory that both sides take it for */
 	bool removable;
 	struct l3l2q_layout l;
+	uint32_t binding;	/* enum l3l2q_binding */
+	__u64 identity[2];
 	struct l3l2q_region_desc region;
 	struct l3l2q_queue_desc queue;
 	unsigned char *payload;
@@ -246,7 +253,8 @@ static inline bool side_make(struct world *w, enum l3l2q_role role, uint64_t win
 {
 	struct side *s = &w->side[role];
 
-	if (l3l2q_core_init(&s->core, role, &w->region, &w->queue, w->payload, w->counters))
+	if (l3l2q_core_start(&s->core, role, &w->region, &w->queue, w->identity, w->payload,
+			     w->counters))
 		return false;
 	if (l3l2q_core_set_memory(&s->core, w->memory))
 		return false;
@@ -267,11 +275,18 @@ static inline bool world_make_of(struct world *w, uint32_t memory, uint64_t dept
 	int role;
 
 	memset(w, 0, sizeof(*w));
+	w->binding = memory & WORLD_SPSQ ? L3L2Q_BINDING_SPSQ : L3L2Q_BINDING_L3Q2;
+	memory &= ~WORLD_SPSQ;
 	w->memory = memory & ~WORLD_REMOVABLE;
 	w->removable = memory != L3L2Q_MEMORY_CACHED;
 	if (l3l2q_layout_make(depth, in, out, &w->l))
 		return false;
 	scalars_make(&w->region, &w->queue, &w->l);
+	if (w->binding == L3L2Q_BINDING_SPSQ) {
+		w->queue.magic_version = L3L2Q_SPSQ_VERSION;
+		w->identity[0] = SPSQ_SESSION;
+		w->identity[1] = SPSQ_TRANSACTION;
+	}
 	w->payload = aligned_alloc(64, w->l.payload_bytes);
 	w->counters = aligned_alloc(64, w->l.counter_bytes);
 	memset(w->payload, 0xa5, w->l.payload_bytes);
@@ -317,6 +332,18 @@ static inline void world_start_at(struct world *w, uint64_t at)
 		cursors_set(&w->side[role].p, &w->side[role].c, at);
 	*ctr(w, L3L2Q_CTR_INPUT_TAIL) = *ctr(w, L3L2Q_CTR_INPUT_HEAD) = (__s32)at;
 	*ctr(w, L3L2Q_CTR_OUTPUT_TAIL) = *ctr(w, L3L2Q_CTR_OUTPUT_HEAD) = (__s32)at;
+}
+
+/* Whether the SPSQ binding describes the queue. */
+static inline bool is_spsq(const struct world *w)
+{
+	return w->binding == L3L2Q_BINDING_SPSQ;
+}
+
+/* ERROR, where the direction that @sender produces carries it; else DATA. */
+static inline uint32_t error_op(const struct world *w, enum l3l2q_role sender)
+{
+	return is_spsq(w) && sender == L3L2Q_ROLE_L3 ? L3L2Q_OP_DATA : L3L2Q_OP_ERROR;
 }
 
 static inline struct side *l3(struct world *w)

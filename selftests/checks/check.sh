@@ -76,7 +76,7 @@ select_only() {
 }
 
 # over 'TRANSPORT...' DIR PROGRAM...: each program with each transport, or once
-# if its source does not care
+# if its source does not care. TRANSPORT+spsq: in that binding, if the program has both
 over() {
 	local transports=$1 dir=$2 t p
 	shift 2
@@ -88,6 +88,10 @@ over() {
 		fi
 		for t in $transports; do
 			case $t in
+			*+spsq)
+				! grep -q L3L2Q_BINDING "selftests/$p.c" ||
+					echo "L3L2Q_BINDING=spsq L3L2Q_TRANSPORT=${t%+spsq} $dir/$p"
+				;;
 			"$ascend_bar")
 				echo "WITH_MODULE=npu_standin,bar=0000:02:00.0 L3L2Q_TRANSPORT=$t $dir/$p"
 				;;
@@ -110,7 +114,7 @@ native_suites() {
 		done
 		while read -r p; do
 			specs+=("$p")
-		done < <(over 'memfd external external-wc external-device' "build/$variant" "${proto[@]}")
+		done < <(over 'memfd memfd+spsq external external+spsq external-wc external-device' "build/$variant" "${proto[@]}")
 		if [ "$variant" != tsan ]; then
 			p=build/$variant/l3l2q-stream
 			[ "$variant" = asan ] || p=build/bin/l3l2q-stream
@@ -186,7 +190,7 @@ guest() {
 }
 
 guest_stock() {
-	guest guest-stock stock 300 1200 big "driver pci dmabuf:ram $ascend memfd"
+	guest guest-stock stock 300 1200 big "driver driver+spsq pci dmabuf:ram $ascend memfd"
 }
 
 # Windows that are RAM, mapped as real ones are: after guest_stock, with what that
