@@ -98,6 +98,11 @@ TEST_F(create, bad_names_are_refused)
 	CREATE_FAILS(-EINVAL, c->binding = UINT_MAX);
 	CREATE_FAILS(-EINVAL, c->identity[0] = 1);
 	CREATE_FAILS(-EINVAL, c->identity[1] = 1);
+	/* SPSQ has a transaction id, and no raw regions. */
+	CREATE_FAILS(-EINVAL, c->binding = L3L2Q_BINDING_SPSQ);
+	CREATE_FAILS(-EINVAL, c->binding = L3L2Q_BINDING_SPSQ, c->identity[0] = 1);
+	CREATE_FAILS(-EINVAL, drv_create_init_raw(c, 4096, 64), c->binding = L3L2Q_BINDING_SPSQ,
+		     c->identity[1] = 1);
 	CREATE_FAILS(-EINVAL, c->tag[0] = '\n');
 	CREATE_FAILS(-EINVAL, c->tag[0] = 0x7f);
 	CREATE_FAILS(-EINVAL, c->tag[0] = 0x80);
@@ -139,6 +144,32 @@ TEST_F(create, names_are_shown_to_both_ends)
 		EXPECT_TRUE(create_shows(fd[i], "\nl3l2q-tag:\t0123456789 abcdef ~!/ 012345678\n"));
 		EXPECT_TRUE(create_shows(fd[i], "\nl3l2q-identity:\t0 0\n") ||
 			    create_shows(fd[i], "\nl3l2q-identity:\t0x0 0x0\n"));
+		close(fd[i]);
+	}
+}
+
+/* A queue in the SPSQ binding: the session bits may be anything. */
+TEST_F(create, spsq_is_shown_to_both_ends)
+{
+	struct l3l2q_info info;
+	int fd[2], i;
+
+	self->c.binding = L3L2Q_BINDING_SPSQ;
+	self->c.identity[1] = 42;
+	fd[0] = drv_create(self->ctx, &self->c);
+	ASSERT_LE(0, fd[0]);
+	fd[1] = drv_open_peer(fd[0]);
+	ASSERT_LE(0, fd[1]);
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, drv_info(fd[i], &info));
+		EXPECT_EQ(L3L2Q_BINDING_SPSQ, info.binding);
+		EXPECT_EQ(0, info.identity[0]);
+		EXPECT_EQ(42, info.identity[1]);
+		EXPECT_EQ(L3L2Q_SPSQ_VERSION, info.queue.magic_version);
+		EXPECT_EQ(self->c.depth, info.queue.depth);
+		EXPECT_EQ(L3L2Q_REGION_V2, info.region.magic_version);
+		EXPECT_TRUE(create_shows(fd[i], "\nl3l2q-binding:\tSPSQ\n"));
+		EXPECT_TRUE(create_shows(fd[i], " 0x2a\n"));
 		close(fd[i]);
 	}
 }

@@ -7,8 +7,7 @@
 #include "proto_transport.h"
 
 FIXTURE(spsq) {
-	struct outside outside;
-	struct l3l2q_ep *ep[L3L2Q_ROLES];
+	struct pair p;
 	struct l3l2q_producer *in, *out;	/* L3's, L2's */
 	struct l3l2q_consumer *from_l3, *from_l2;
 	struct l3l2q_message m, n;
@@ -21,49 +20,21 @@ FIXTURE_VARIANT(spsq) {
 FIXTURE_VARIANT_ADD(spsq, w1) { 1 };
 FIXTURE_VARIANT_ADD(spsq, w4) { 4 };
 
-static int make_pair(FIXTURE_DATA(spsq) *self, uint32_t window)
-{
-	struct l3l2q_attr attr = { .depth = 4, .input_arena_bytes = 256,
-		.output_arena_bytes = 320, .window = window };
-	struct l3l2q_failure why = { "" };
-	int role, fd, ret = 0;
-
-	memset(self, 0, sizeof(*self));
-	if (is_external()) {
-		ret = outside_make(&self->outside, &attr);
-		for (role = 0; role < L3L2Q_ROLES && !ret; role++) {
-			self->outside.ext.role = (uint32_t)role;
-			ret = l3l2q_attach_external(&self->ep[role], &self->outside.ext, &attr, &why);
-		}
-	} else {
-		ret = transport_create(&self->ep[L3L2Q_ROLE_L3], &attr, &why);
-		if (!ret) {
-			fd = l3l2q_open_peer(self->ep[L3L2Q_ROLE_L3]);
-			ret = fd < 0 ? fd : l3l2q_attach(&self->ep[L3L2Q_ROLE_L2], fd, &attr, &why);
-		}
-	}
-	if (ret) {
-		fprintf(stderr, "# %s: %s\n", strerror(-ret), why.text);
-		return ret;
-	}
-	self->in = l3l2q_ep_producer(self->ep[L3L2Q_ROLE_L3]);
-	self->out = l3l2q_ep_producer(self->ep[L3L2Q_ROLE_L2]);
-	self->from_l2 = l3l2q_ep_consumer(self->ep[L3L2Q_ROLE_L3]);
-	self->from_l3 = l3l2q_ep_consumer(self->ep[L3L2Q_ROLE_L2]);
-	return 0;
-}
-
 FIXTURE_SETUP(spsq)
 {
 	setenv("L3L2Q_BINDING", "spsq", 1);
-	ASSERT_EQ(0, make_pair(self, variant->window));
+	self->p.attr = (struct l3l2q_attr){ .depth = 4, .input_arena_bytes = 256,
+		.output_arena_bytes = 320, .window = variant->window };
+	ASSERT_EQ(0, pair_make(&self->p));
+	self->in = l3l2q_ep_producer(self->p.ep[L3L2Q_ROLE_L3]);
+	self->out = l3l2q_ep_producer(self->p.ep[L3L2Q_ROLE_L2]);
+	self->from_l2 = l3l2q_ep_consumer(self->p.ep[L3L2Q_ROLE_L3]);
+	self->from_l3 = l3l2q_ep_consumer(self->p.ep[L3L2Q_ROLE_L2]);
 }
 
 FIXTURE_TEARDOWN(spsq)
 {
-	l3l2q_close(self->ep[L3L2Q_ROLE_L2]);
-	l3l2q_close(self->ep[L3L2Q_ROLE_L3]);
-	outside_free(&self->outside);
+	pair_close(&self->p);
 }
 
 /* Publish a descriptor as a foreign producer does: message @i, from 0, of a role. */
@@ -73,7 +44,7 @@ static void publish(FIXTURE_DATA(spsq) *self, enum l3l2q_role role, unsigned int
 	struct l3l2q_desc *ring;
 	struct l3l2q_ep_info info;
 
-	l3l2q_ep_info(self->ep[role], &info);
+	l3l2q_ep_info(self->p.ep[role], &info);
 	ring = (void *)((char *)info.payload + (role == L3L2Q_ROLE_L3 ? info.layout.input_desc_offset
 						: info.layout.output_desc_offset));
 	ring += i;
@@ -96,12 +67,12 @@ TEST_F(spsq, s9_both_ends_know_the_binding)
 	int role;
 
 	for (role = 0; role < L3L2Q_ROLES; role++) {
-		ASSERT_EQ(0, l3l2q_ep_info(self->ep[role], &info));
+		ASSERT_EQ(0, l3l2q_ep_info(self->p.ep[role], &info));
 		EXPECT_EQ(L3L2Q_BINDING_SPSQ, info.binding);
 		EXPECT_EQ(SPSQ_SESSION, info.identity[0]);
 		EXPECT_EQ(SPSQ_TRANSACTION, info.identity[1]);
 		memset(scalars, 0xa5, sizeof(scalars));
-		ASSERT_EQ(10, l3l2q_ep_scalars(self->ep[role], scalars));
+		ASSERT_EQ(10, l3l2q_ep_scalars(self->p.ep[role], scalars));
 		EXPECT_EQ(0x5350535100010000ull, scalars[0]);
 		EXPECT_EQ(SPSQ_SESSION, scalars[1]);
 		EXPECT_EQ(SPSQ_TRANSACTION, scalars[2]);
@@ -113,13 +84,13 @@ TEST_F(spsq, s9_both_ends_know_the_binding)
 		EXPECT_EQ(256, scalars[8]);
 		EXPECT_EQ(320, scalars[9]);
 		EXPECT_EQ(0, scalars[10] | scalars[11]);
-		ASSERT_LT(0, l3l2q_ep_dump(self->ep[role], text, sizeof(text)));
+		ASSERT_LT(0, l3l2q_ep_dump(self->p.ep[role], text, sizeof(text)));
 		EXPECT_NE(NULL, strstr(text, "session 0x807060504030201, transaction 42"));
 	}
-	ASSERT_EQ(0, l3l2q_abort(self->ep[L3L2Q_ROLE_L3]));
+	ASSERT_EQ(0, l3l2q_abort(self->p.ep[L3L2Q_ROLE_L3]));
 	EXPECT_EQ(-ECONNABORTED, l3l2q_try_peek(self->from_l3, &self->m));
 	for (role = 0; role < L3L2Q_ROLES; role++) {
-		ASSERT_EQ(0, l3l2q_ep_error(self->ep[role], &error));
+		ASSERT_EQ(0, l3l2q_ep_error(self->p.ep[role], &error));
 		EXPECT_EQ(role == L3L2Q_ROLE_L3 ? L3L2Q_ERR_ENDPOINT_ERROR : L3L2Q_ERR_REMOTE_ABORTED,
 			  error.kind);
 		EXPECT_EQ(L3L2Q_BINDING_SPSQ, error.binding);
@@ -204,7 +175,7 @@ TEST_F(spsq, s9_early_wraps_are_refused)
 {
 	struct l3l2q_ep_info info;
 
-	ASSERT_EQ(0, l3l2q_ep_info(self->ep[L3L2Q_ROLE_L3], &info));
+	ASSERT_EQ(0, l3l2q_ep_info(self->p.ep[L3L2Q_ROLE_L3], &info));
 	publish(self, L3L2Q_ROLE_L2, 0, L3L2Q_OP_DATA, info.layout.output_arena_offset, 40);
 	ASSERT_EQ(0, l3l2q_try_peek(self->from_l2, &self->m));
 	ASSERT_EQ(0, l3l2q_release(self->from_l2, &self->m));
