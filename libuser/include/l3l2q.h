@@ -115,9 +115,11 @@ struct l3l2q_consumer;	/* its receiving half */
  * @flags: L3L2Q_ATTR_*
  * @numa_node: node to allocate on, with L3L2Q_ATTR_NUMA; without it 0, else -EINVAL
  * @region_version: of the scalars: 0 or 0x20000 for 2.0, 0x30000 for 3.0; create only
- * @binding: enum l3l2q_binding; create only
+ * @binding: enum l3l2q_binding, how L2 gets the queue described; L3Q2 for a raw region;
+ *	create only
  * @pad: 0
- * @identity: of the queue, for the bindings that have one; else 0; create only
+ * @identity: SPSQ: the session bits, which may be anything, and the transaction id, which
+ *	is not 0; else 0; create only
  */
 struct l3l2q_attr {
 	const char *transport;
@@ -367,8 +369,9 @@ const char *l3l2q_error_name(uint32_t kind);
  * @role: enum l3l2q_role
  * @memory: enum l3l2q_memory
  * @window: of the consumer
- * @region_version: of the scalars: 0x20000 for 2.0, 0x30000 for 3.0
- * @region_id: never 0
+ * @region_version: of the region: 0x20000 for 2.0, 0x30000 for 3.0; 0 with SPSQ over
+ *	external memory
+ * @region_id: never 0, but with SPSQ over external memory, which has none
  * @payload: the payload range as mapped here, until l3l2q_close()
  * @counters: the counter range as mapped here, until l3l2q_close()
  * @payload_bytes: size of the payload range
@@ -412,12 +415,12 @@ static inline int l3l2q_ep_info(const struct l3l2q_ep *ep, struct l3l2q_ep_info 
 
 /**
  * l3l2q_ep_scalars() - the scalars that describe the region to L2
- * @scalars: room for L3L2Q_SCALARS; a raw region has six, the rest is zero
+ * @scalars: room for L3L2Q_SCALARS; a raw region has six and SPSQ ten, the rest is zero
  *
  * The bases are the device's addresses where there is a device (pci, ascend) and this end
  * is shown them, which is the one of l3l2q_create(), or both with
  * L3L2Q_ATTR_SHARE_ADDRESSES. Else they are the addresses of this process (a2a3sim).
- * Return: 12, or 6 for a raw region; -EPERM in a forked child.
+ * Return: 12 with L3Q2, 10 with SPSQ, 6 for a raw region; -EPERM in a forked child.
  */
 int l3l2q_ep_scalars(const struct l3l2q_ep *ep, uint64_t scalars[L3L2Q_SCALARS]);
 

@@ -281,7 +281,9 @@ enum l3l2q_backend {
  * @region_version: version in the region's scalars, major << 16 | minor: 2.0 or
  *	3.0; 0 is 2.0
  * @binding: enum l3l2q_binding; L3L2Q_BINDING_L3Q2 for a raw region
- * @identity: how the binding names the region; zero with L3L2Q_BINDING_L3Q2
+ * @identity: how the binding names the region: with L3L2Q_BINDING_SPSQ the session
+ *	bits, which may be anything, and the transaction id, which is not 0; zero with
+ *	L3L2Q_BINDING_L3Q2
  * @input_arena_bytes: queue: a positive multiple of 64; raw: 0
  * @output_arena_bytes: queue: a positive multiple of 64; raw: 0
  * @payload_bytes: raw: size of the payload range, at least 1; queue: 0
@@ -310,7 +312,7 @@ enum l3l2q_backend {
  * max_region_bytes or max_counter_bytes; EDQUOT over a limit of a user, see QUERY;
  * ENOMEM not enough memory, or over the limit of the memory cgroup; ENOSPC no room in
  * the window or the source; ENODEV no such window, its memory was removed meanwhile, or
- * the driver of an ASCEND source is not loaded; EOPNOTSUPP no such backend or binding
+ * the driver of an ASCEND source is not loaded; EOPNOTSUPP no such backend
  * in this kernel, a range of their own for counters, or memory that the backend cannot
  * use; EBADF not a dma-buf; EACCES a dma-buf whose descriptor does not allow writing;
  * EBUSY another driver has mapped the memory with another type; EMFILE, ENFILE no
@@ -397,7 +399,8 @@ struct l3l2q_mapping {
  *	the other one with L3L2Q_CREATE_SHARE_ADDRESSES. RAM and dma-bufs have
  *	none. Else the bases are the mmap offsets, and each process puts its own
  *	addresses in
- * @queue: the queue's scalars, zero for a raw region
+ * @queue: the queue's scalars, zero for a raw region; magic_version is that of the
+ *	binding. l3l2q_binding_scalars() puts together what L2 receives
  * @map: the mappings
  */
 struct l3l2q_info {
