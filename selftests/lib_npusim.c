@@ -444,6 +444,35 @@ TEST_F(npu, requests_that_make_no_sense)
 	l3l2q_close(q.ep);
 }
 
+/* A task is L2 of a queue in the SPSQ binding; scalars of both are refused. */
+TEST_F(npu, a_queue_in_the_spsq_binding)
+{
+	const uint64_t identity[2] = { SPSQ_SESSION, SPSQ_TRANSACTION };
+	struct npu_request r = { .op = NPU_OP_LAUNCH, .kind = NPU_ECHO };
+	struct npu_reply reply;
+	struct queue q;
+
+	ASSERT_EQ(0, queue_make(&q, &self->c, 8, 4096, 4096, 1));
+	l3l2q_close(q.ep);
+	memcpy(r.scalars, q.ext.scalars, sizeof(r.scalars));
+	r.scalars[6] = L3L2Q_SPSQ_VERSION;
+	EXPECT_EQ(-EPROTO, npu_call(&self->npu, &r, &reply, LONG_NS));
+	npu_client_spsq(&q.ext, identity);
+	ASSERT_EQ(0, l3l2q_attach_external(&q.ep, &q.ext, NULL, NULL));
+	q.p = l3l2q_ep_producer(q.ep);
+	q.c = l3l2q_ep_consumer(q.ep);
+	memcpy(r.scalars, q.ext.scalars, sizeof(r.scalars));
+	r.scalars[2] = 0;
+	EXPECT_EQ(-EPROTO, npu_call(&self->npu, &r, &reply, LONG_NS));
+	r.scalars[2] = SPSQ_TRANSACTION;
+	ASSERT_EQ(0, launch(&self->npu, &q, &r, &reply));
+	EXPECT_EQ(0, echo_all(&q, 2000, 4096, 0));
+	ASSERT_EQ(0, l3l2q_stop(q.p, LONG_NS));
+	EXPECT_EQ(0, npu_wait(&self->npu, reply.task, &reply, LONG_NS));
+	EXPECT_EQ(NPU_DONE, reply.state);
+	l3l2q_close(q.ep);
+}
+
 /* Each scalar in turn with numbers that somebody may find clever. */
 TEST_F(npu, scalars_that_make_no_sense)
 {

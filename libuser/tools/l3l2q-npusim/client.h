@@ -202,4 +202,21 @@ static inline int npu_client_queue(struct npu_client *c, uint64_t depth, uint64_
 	return 0;
 }
 
+/* Describe such a queue by the SPSQ binding. */
+static inline void npu_client_spsq(struct l3l2q_external *ext, const uint64_t identity[2])
+{
+	const __u64 name[2] = { identity[0], identity[1] };
+	__u64 scalars[L3L2Q_SCALARS], none[2];
+	struct l3l2q_region_desc region;
+	struct l3l2q_queue_desc queue;
+	unsigned int i;
+
+	for (i = 0; i < L3L2Q_SCALARS; i++)
+		scalars[i] = ext->scalars[i];
+	l3l2q_binding_parse(scalars, L3L2Q_SCALARS, none, &region, &queue);
+	ext->scalar_count = l3l2q_binding_scalars(L3L2Q_BINDING_SPSQ, name, &region, &queue, scalars);
+	for (i = 0; i < L3L2Q_SCALARS; i++)
+		ext->scalars[i] = scalars[i];
+}
+
 #endif /* NPUSIM_CLIENT_H */

@@ -208,13 +208,16 @@ static inline int npu_launch(struct npu *npu, const struct l3l2q_ep *ep,
 {
 	struct npu_request request = *job;
 	uint64_t scalars[L3L2Q_SCALARS];
+	struct l3l2q_ep_info info;
 
 	memset(reply, 0, sizeof(*reply));
 	request.op = NPU_OP_LAUNCH;
 	if (ep) {
-		if (l3l2q_ep_scalars(ep, scalars) != L3L2Q_SCALARS)
+		if (l3l2q_ep_info(ep, &info) || !info.layout.depth)
 			return -EINVAL;
+		l3l2q_ep_scalars(ep, scalars);
 		memcpy(request.scalars, scalars, sizeof(request.scalars));
+		request.region_id = info.region_id;
 	}
 	return npu_call(npu, &request, reply, timeout_ns);
 }

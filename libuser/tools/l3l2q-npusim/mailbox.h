@@ -124,7 +124,8 @@ struct npu_header {
  * @end_after: @end comes after so many messages
  * @arg: of @kind
  * @arg2: of @end
- * @scalars: the queue
+ * @region_id: of the queue, which tells the vector of its doorbell; SPSQ scalars have none
+ * @scalars: the queue, in the binding that the first one tells
  * @text: for the monitor, NUL-terminated
  */
 struct npu_request {
@@ -139,7 +140,7 @@ struct npu_request {
 	__aligned_u64 end_after;
 	__aligned_u64 arg;
 	__aligned_u64 arg2;
-	__aligned_u64 pad;
+	__aligned_u64 region_id;
 	__aligned_u64 scalars[L3L2Q_SCALARS];
 	char text[NPU_TEXT];
 	__aligned_u64 pad2[44];

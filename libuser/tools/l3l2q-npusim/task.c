@@ -656,18 +656,24 @@ static void clear_counters(const struct task *t)
 
 static int attach(struct task *t, const struct mailbox *box, struct npu_reply *reply)
 {
+	bool spsq = t->job.scalars[0] == L3L2Q_SPSQ_VERSION;
 	struct l3l2q_region_desc region;
 	struct l3l2q_queue_desc queue;
+	__u64 identity[2];
 	uint64_t books;
 
-	l3l2q_scalars_parse(t->job.scalars, L3L2Q_SCALARS, &region, &queue);
+	if (l3l2q_binding_parse(t->job.scalars, spsq ? L3L2Q_SPSQ_SCALARS : L3L2Q_SCALARS, identity,
+				&region, &queue))
+		return bad(reply, -EPROTO, "scalars of two bindings");
 	if (!place(t->npu, box, region.payload_base, region.payload_bytes, 8, &t->payload_at) ||
 	    !place(t->npu, box, region.counter_base, region.counter_bytes, L3L2Q_LINE_BYTES,
 		   &t->counters_at))
 		return bad(reply, -ERANGE, "not in this NPU's memory");
-	if (l3l2q_core_init(&t->core, L3L2Q_ROLE_L2, &region, &queue, t->npu->gm + t->payload_at,
-			    t->npu->gm + t->counters_at))
+	if (l3l2q_core_start(&t->core, L3L2Q_ROLE_L2, &region, &queue, identity,
+			     t->npu->gm + t->payload_at, t->npu->gm + t->counters_at))
 		return bad(reply, -EPROTO, t->core.error.message);
+	if (spsq)
+		t->core.region_id = t->job.region_id;
 	if (t->job.window > t->core.layout.depth)
 		return bad(reply, -EINVAL, "a window larger than the depth");
 	books = l3l2q_producer_memory(t->core.layout.depth);
