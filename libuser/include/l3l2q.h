@@ -120,6 +120,10 @@ struct l3l2q_consumer;	/* its receiving half */
  * @pad: 0
  * @identity: SPSQ: the session bits, which may be anything, and the transaction id, which
  *	is not 0; else 0; create only
+ * @nap_ns: for external memory, and for memfd with L3L2Q_ATTR_SILENT_PEER: longest time
+ *	that a sleeping call asks the kernel for between two looks, less than a second; the
+ *	kernel adds the thread's timer slack. 0: 50 us. Ignored where the peer or the
+ *	driver wakes
  */
 struct l3l2q_attr {
 	const char *transport;
@@ -138,6 +142,7 @@ struct l3l2q_attr {
 	uint32_t binding;
 	uint32_t pad;
 	uint64_t identity[2];
+	uint64_t nap_ns;
 };
 
 #define L3L2Q_SPIN_OFF		UINT64_MAX
@@ -629,7 +634,8 @@ int l3l2q_wait(struct l3l2q_ep *ep, uint32_t events, int64_t timeout_ns);
  * Readable, or in error, when l3l2q_arm() has something to report. On the driver
  * it is the endpoint itself, and EPOLLOUT, EPOLLPRI (abort) and EPOLLHUP work
  * too. One thread at a time arms and polls it; others may use l3l2q_wait().
- * Return: the descriptor, which l3l2q_close() closes; -EOPNOTSUPP on an external endpoint.
+ * Return: the descriptor, which l3l2q_close() closes; -EOPNOTSUPP on an external endpoint,
+ * and over memfd with L3L2Q_ATTR_SILENT_PEER: nothing makes it readable.
  */
 int l3l2q_fd(struct l3l2q_ep *ep);
 

@@ -100,6 +100,11 @@ static uint64_t spin_ns(const struct l3l2q_attr *attr)
 	return attr->spin_ns == L3L2Q_SPIN_OFF ? 0 : attr->spin_ns;
 }
 
+static uint64_t nap_ns(const struct l3l2q_attr *attr)
+{
+	return attr->nap_ns ? attr->nap_ns : NAP_DEFAULT_NS;
+}
+
 /* The core keeps pointers into the control pages that a transport has mapped. */
 static int start_core(struct l3l2q_ep *ep, enum l3l2q_role role, void *payload, void *counters)
 {
@@ -150,6 +155,7 @@ int l3l2q_ep_start(struct l3l2q_ep *ep, enum l3l2q_role role, void *payload, voi
 	if (!attr)
 		attr = &default_attr;
 	ep->spin_ns = spin_ns(attr);
+	ep->nap_ns = nap_ns(attr);
 	ep->interruptible = attr->flags & L3L2Q_ATTR_INTERRUPTIBLE;
 	ep->window = attr->window ? attr->window : 1;
 	ep->tx_half.spinner.max_ns = ep->spin_ns;
@@ -172,8 +178,9 @@ int l3l2q_ep_start(struct l3l2q_ep *ep, enum l3l2q_role role, void *payload, voi
 		return l3l2q_why(why, -EINVAL, "window %u is larger than depth %llu", ep->window,
 				 (unsigned long long)ep->queue.depth);
 	ret = map_books(ep, ep->queue.depth);
+	/* From the first look on, also where the abort flag tells as well. */
 	if (!ret && ep->ops->ask_peer)
-		ep->tx.ask_at = ep->rx.ask_at = 0;
+		ep->tx.ask_at = ep->rx.ask_at = 1;
 	return ret ? l3l2q_why(why, ret, "no memory for the bookkeeping of %llu messages",
 			       (unsigned long long)ep->queue.depth) : 0;
 }
@@ -231,6 +238,9 @@ static int check_flags(const struct l3l2q_attr *attr, struct l3l2q_failure *why)
 				 attr->numa_node);
 	if (attr->pad)
 		return l3l2q_why(why, -EINVAL, "the attributes' pad is %#x, not 0", attr->pad);
+	if (attr->nap_ns >= NSEC_PER_SEC)
+		return l3l2q_why(why, -EINVAL, "nap_ns %llu: at most 999999999",
+				 (unsigned long long)attr->nap_ns);
 	return 0;
 }
 

@@ -21,6 +21,7 @@
 
 #define NSEC_PER_SEC 1000000000ull
 #define SPIN_DEFAULT_NS 50000ull
+#define NAP_DEFAULT_NS 50000ull
 
 /* l3l2q_error.kind of an endpoint that was detached: no error, but an end. */
 #define KIND_DETACHED 0x100u
@@ -125,6 +126,7 @@ struct l3l2q_ep {
 	struct l3l2q_control own_control; /* memfd, external: what decides is private */
 	uint32_t gone;			/* memfd, external: core.gone points here */
 	uint64_t spin_ns;
+	uint64_t nap_ns;		/* where nobody wakes us: longest sleep between looks */
 	uint64_t syscalls;		/* by any thread, atomically */
 	uint32_t window;
 	uint32_t memory;

@@ -35,9 +35,10 @@ struct hello {
 	char tag[L3L2Q_TAG_BYTES];
 };
 
+/* Nothing makes a descriptor readable when a silent peer stores. */
 static int memfd_fd(struct l3l2q_ep *ep)
 {
-	return ep->poll_fd;
+	return ep->silent ? -EOPNOTSUPP : ep->poll_fd;
 }
 
 static int memfd_eventfd(struct l3l2q_ep *ep, uint32_t kind, int fd)
@@ -212,6 +213,7 @@ static void describe(struct l3l2q_ep *ep, uint64_t version, const struct l3l2q_l
 static int start(struct l3l2q_ep *ep, enum l3l2q_role role, const struct l3l2q_attr *attr,
 		 struct l3l2q_failure *why)
 {
+	ep->silent = attr && attr->flags & L3L2Q_ATTR_SILENT_PEER;
 	return l3l2q_ep_start(ep, role, ep->maps[L3L2Q_MAP_PAYLOAD].addr,
 			      ep->maps[L3L2Q_MAP_COUNTERS].addr, attr, why);
 }
@@ -261,8 +263,6 @@ int l3l2q_memfd_create(struct l3l2q_ep **out, const struct l3l2q_attr *attr,
 	struct l3l2q_ep *ep;
 	int ret;
 
-	if (attr->flags & L3L2Q_ATTR_SILENT_PEER)
-		return l3l2q_why(why, -EOPNOTSUPP, "nobody polls for a silent peer over memfd");
 	ret = l3l2q_ep_alloc(&ep, &l3l2q_memfd);
 	if (ret)
 		return l3l2q_why(why, ret, "no memory for an endpoint");
@@ -389,8 +389,6 @@ int l3l2q_memfd_attach(struct l3l2q_ep **out, int fd, const struct l3l2q_attr *a
 	struct hello hello;
 	struct l3l2q_ep *ep;
 
-	if (attr && attr->flags & L3L2Q_ATTR_SILENT_PEER)
-		return l3l2q_why(why, -EOPNOTSUPP, "nobody polls for a silent peer over memfd");
 	if (attr && attr->flags & L3L2Q_ATTR_NUMA)
 		return l3l2q_why(why, -EINVAL, "the creator chooses the memory node");
 	ret = l3l2q_ep_alloc(&ep, &l3l2q_memfd);

@@ -158,11 +158,13 @@ static int happened(struct l3l2q_ep *ep, int epoll, int timeout_ms)
  * @before: wake-ups there had been when it armed: later ones are seen
  * @epoll: to sleep in, once it has been asleep for long; else -1
  * @pidfd: of the other end, watched by the epoll, or -1
+ * @check_at_ns: silent peer: when to look at its process again
  */
 struct sleeper {
 	struct l3l2q_ep *ep;
 	const struct l3l2q_half *half;
 	uint64_t deadline_ns;
+	uint64_t check_at_ns;
 	uint32_t before;
 	int epoll;
 	int pidfd;
@@ -223,6 +225,7 @@ static void sleeper_start(struct sleeper *s, struct l3l2q_ep *ep, const struct l
 	s->ep = ep;
 	s->half = half;
 	s->deadline_ns = deadline_ns;
+	s->check_at_ns = 0;
 	s->epoll = -1;
 	s->pidfd = -1;
 	s->woken = false;
@@ -237,17 +240,35 @@ static void sleeper_arm(struct sleeper *s, uint32_t bits)
 }
 
 /*
- * Sleep until there was a wake-up since, for one slice at most. A slice need not
- * be exact, so a clock will do that is read faster.
+ * When a slice ends. A long one need not be exact, so a clock will do that is read
+ * faster; a silent peer is looked at as often as the caller wants.
  */
+static uint64_t slice_end(struct l3l2q_ep *ep)
+{
+	struct timespec now;
+
+	if (ep->silent)
+		return l3l2q_now() + ep->nap_ns;
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec + SLICE_NS;
+}
+
+/* Look at the peer's process: at each slice, but at a silent peer's as rarely as at another's. */
+static void check_peer(struct sleeper *s, uint64_t now)
+{
+	if (s->ep->silent && now < s->check_at_ns)
+		return;
+	s->check_at_ns = now + SLICE_NS;
+	l3l2q_peer_check(s->ep);
+}
+
+/* Sleep until there was a wake-up since, for one slice at most. */
 static int sleep_slice(struct sleeper *s)
 {
 	struct l3l2q_ep *ep = s->ep;
+	uint64_t end = slice_end(ep);
 	struct timespec until;
-	uint64_t end;
 
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &until);
-	end = (uint64_t)until.tv_sec * NSEC_PER_SEC + (uint64_t)until.tv_nsec + SLICE_NS;
 	if (end > s->deadline_ns)
 		end = s->deadline_ns;
 	until.tv_sec = (time_t)(end / NSEC_PER_SEC);
@@ -257,10 +278,10 @@ static int sleep_slice(struct sleeper *s)
 		return 0;
 	if (errno != ETIMEDOUT)
 		return errno == EINTR && ep->interruptible ? -EINTR : 0;
-	l3l2q_peer_check(ep);
+	check_peer(s, end);
 	if (end == s->deadline_ns)
 		return -ETIMEDOUT;
-	if (s->epoll < 0)
+	if (s->epoll < 0 && !ep->silent)
 		idle_start(s);
 	return 0;
 }

@@ -6,7 +6,6 @@
 #include "internal.h"
 
 #define NAP_MIN_NS 20000ull
-#define NAP_MAX_NS 1000000ull
 #define SPIN_TURNS 1024		/* looks between two readings of the clock */
 #define SPIN_FLOOR 32		/* bounds of the budget */
 #define SPIN_CEILING (1u << 20)
@@ -202,8 +201,8 @@ static bool ask_any(struct l3l2q_ep *ep)
 }
 
 /*
- * Sleep a little, longer each time, where nobody would wake us. -EINTR after a signal,
- * if that is to end calls.
+ * Sleep a little, longer each time up to the endpoint's bound, where nobody would wake
+ * us. -EINTR after a signal, if that is to end calls.
  */
 int l3l2q_nap(struct l3l2q_ep *ep, uint64_t *nap_ns, uint64_t deadline_ns)
 {
@@ -213,13 +212,12 @@ int l3l2q_nap(struct l3l2q_ep *ep, uint64_t *nap_ns, uint64_t deadline_ns)
 	if (now >= deadline_ns)
 		return 0;
 	l3l2q_count_syscall(ep);
-	if (*nap_ns < NAP_MIN_NS)
-		*nap_ns = NAP_MIN_NS;
+	*nap_ns = *nap_ns ? *nap_ns * 2 : NAP_MIN_NS;
+	if (*nap_ns > ep->nap_ns)
+		*nap_ns = ep->nap_ns;
 	ts.tv_nsec = (long)(*nap_ns < deadline_ns - now ? *nap_ns : deadline_ns - now);
 	if (nanosleep(&ts, NULL) && ep->interruptible)
 		return -EINTR;
-	if (*nap_ns < NAP_MAX_NS)
-		*nap_ns *= 2;
 	return 0;
 }
 
