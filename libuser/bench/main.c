@@ -100,6 +100,7 @@ int main(int argc, char **argv)
 		bench_abort,
 		bench_silent,
 		bench_rate,
+		bench_nap,
 		bench_idle,
 	};
 	unsigned int i;
