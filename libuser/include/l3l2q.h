@@ -245,8 +245,8 @@ static inline int l3l2q_attach(struct l3l2q_ep **ep, int fd, const struct l3l2q_
  * struct l3l2q_external - memory that the caller has mapped
  * @scalars: the twelve scalars of L3Q2 or the ten of SPSQ; the bases are not used as
  *	addresses
- * @payload: the payload range, 8-byte aligned
- * @counters: the counter range, 64-byte aligned
+ * @payload: start of the payload range, 8-byte aligned
+ * @counters: start of the counter range, 64-byte aligned
  * @role: enum l3l2q_role to take
  * @memory: enum l3l2q_memory of the mapping, the effective one: it decides how
  *	bytes are copied and which fences are used
