@@ -537,6 +537,42 @@ TEST_F(memory, info_says_what_it_is)
 	EXPECT_EQ(0, drv_set_polling(L3->fd, L3L2Q_PEER_ARMS, 0, 0));
 }
 
+/* To the creator, whichever role it has; to the other end if the creator says so. */
+TEST_F(memory, addresses_are_the_creators_to_share)
+{
+	__u64 base[L3L2Q_ROLES];
+	struct l3l2q_create create;
+	struct drv_pair p;
+	__u32 role, shared;
+
+	drv_pair_close(&self->p);
+	for (role = 0; role < L3L2Q_ROLES; role++) {
+		for (shared = 0; shared < 2; shared++) {
+			const struct l3l2q_info *own, *other;
+
+			ascend_create_init(&create, variant->va, variant->bytes);
+			create.flags = variant->flags;
+			if (shared)
+				create.flags |= L3L2Q_CREATE_SHARE_ADDRESSES;
+			create.role = role;
+			drv_pair_create(_metadata, &p, &create);
+			own = role == L3L2Q_ROLE_L3 ? &p.l3.info : &p.l2.info;
+			other = role == L3L2Q_ROLE_L3 ? &p.l2.info : &p.l3.info;
+			EXPECT_EQ(L3L2Q_INFO_DEVICE_ADDRESSES, own->flags);
+			EXPECT_EQ(variant->va, own->region.payload_base);
+			base[0] = shared ? own->region.payload_base
+					 : other->map[L3L2Q_MAP_PAYLOAD].offset;
+			base[1] = shared ? own->region.counter_base
+					 : other->map[L3L2Q_MAP_COUNTERS].offset;
+			EXPECT_EQ(shared ? L3L2Q_INFO_DEVICE_ADDRESSES : 0, other->flags);
+			EXPECT_EQ(base[0], other->region.payload_base);
+			EXPECT_EQ(base[1], other->region.counter_base);
+			EXPECT_EQ(0, memcmp(&own->queue, &other->queue, sizeof(own->queue)));
+			drv_pair_close(&p);
+		}
+	}
+}
+
 /* The stand-in's is not. */
 TEST_F(memory, is_zero)
 {
