@@ -395,6 +395,65 @@ TEST_F(import, a_killed_peer_is_dead)
 	EXPECT_EQ(L3L2Q_STATE_DEAD, self->p.l3.status->state[L3L2Q_ROLE_L2]);
 }
 
+static __u32 import_state(int fd)
+{
+	struct l3l2q_info info;
+
+	return drv_info(fd, &info) ? UINT32_MAX : info.state;
+}
+
+/* Map a part and unmap it again; the state meanwhile. */
+static __u32 import_look(struct drv_ep *ep, int which, int prot)
+{
+	struct l3l2q_mapping *m = &ep->info.map[which];
+	__u32 state;
+	void *at;
+	int err;
+
+	at = drv_mmap(ep->fd, m, prot, &err);
+	if (err)
+		return UINT32_MAX;
+	state = import_state(ep->fd);
+	if (!(prot & PROT_WRITE) && mprotect(at, m->length, PROT_READ | PROT_WRITE) != -1)
+		state = UINT32_MAX;
+	munmap(at, m->length);
+	return state;
+}
+
+/* Neither what the exporter maps, nor looking at the page, even while it is attached. */
+TEST_F(import, only_a_writable_mapping_of_its_control_page_attaches)
+{
+	struct drv_ep *ep = &self->p.l3;
+	struct l3l2q_create create;
+	struct drv_child child;
+	int err, which;
+	void *at;
+
+	import_init(&create, self->buf);
+	drv_pair_create(_metadata, &self->p, &create);
+	for (which = L3L2Q_MAP_STATUS; which < L3L2Q_MAPS; which++)
+		EXPECT_EQ(L3L2Q_STATE_OPEN, import_look(ep, which, PROT_READ)) TH_LOG("%d", which);
+	EXPECT_EQ(L3L2Q_STATE_OPEN, import_look(ep, L3L2Q_MAP_PAYLOAD, PROT_READ | PROT_WRITE));
+	EXPECT_EQ(L3L2Q_STATE_OPEN, import_look(ep, L3L2Q_MAP_COUNTERS, PROT_READ | PROT_WRITE));
+	EXPECT_EQ(L3L2Q_STATE_OPEN, import_state(ep->fd));
+
+	at = drv_mmap(ep->fd, &ep->info.map[L3L2Q_MAP_CONTROL], PROT_READ | PROT_WRITE, &err);
+	ASSERT_EQ(0, err);
+	EXPECT_EQ(L3L2Q_STATE_ATTACHED, import_state(ep->fd));
+	EXPECT_EQ(L3L2Q_STATE_ATTACHED, import_look(ep, L3L2Q_MAP_CONTROL, PROT_READ));
+	if (!drv_fork(_metadata, &child)) {
+		EXPECT_EQ(L3L2Q_STATE_ATTACHED, import_look(ep, L3L2Q_MAP_CONTROL, PROT_READ));
+		drv_mmap(ep->fd, &ep->info.map[L3L2Q_MAP_CONTROL], PROT_READ | PROT_WRITE, &err);
+		EXPECT_EQ(-EBUSY, err);
+		_exit(__test_passed(_metadata) ? 0 : 1);
+	}
+	EXPECT_EQ(0, drv_reap(&child));
+	EXPECT_EQ(L3L2Q_STATE_ATTACHED, import_state(ep->fd));
+	EXPECT_EQ(0, drv_poll(self->p.l2.fd, POLLPRI, 0));
+	munmap(at, ep->info.map[L3L2Q_MAP_CONTROL].length);
+	EXPECT_EQ(L3L2Q_STATE_DEAD, import_state(ep->fd));
+}
+
 TEST_F(import, mappings_are_as_strict_as_others)
 {
 	struct l3l2q_mapping m;
