@@ -195,6 +195,49 @@ questions=0
 ok 'busy: under 0.01 system calls a message' \
 	[ "$(field messages)" -gt "$((($(field syscalls) - questions) * 100))" ]
 
+# ---- what describes the queue
+
+streams 'region version 2.0' big --region-version 2.0
+ok 'region version 2.0: reported' [ "$(field region_version)" = 2.0 ]
+streams 'region version 3.0' big --region-version 3.0 --op xor-u8:3
+ok 'region version 3.0: reported' [ "$(field region_version)" = 3.0 ]
+ok 'no tag: none reported' sh -c '! grep -q " tag=" err'
+refuses 'region version 4.0' 2 'region-version 4.0: not 2.0 or 3.0' -i big --region-version 4.0
+refuses 'an empty tag' 2 'not 1 to 31 printable' -i big --tag ''
+refuses 'a tag of 32 characters' 2 'not 1 to 31 printable' -i big --tag 0123456789012345678901234567890x
+refuses 'a tag with a tab' 2 'not 1 to 31 printable' -i big --tag "$(printf 'a\tb')"
+if [ "$T" = external ]; then
+	refuses 'external memory has no tag' 2 'needs the driver or memfd' -i big --tag x
+else
+	streams 'a tag' big --tag 'job 7, 31 characters, no more !'
+	ok 'a tag: reported at the end' says ' tag=job 7, 31 characters, no more !$'
+fi
+
+# shown: the worker's end has the tag in /proc, where the driver says so
+shown() {
+	tries=0
+	while ! grep -qs 'l3l2q-tag:.job-8$' /proc/$worker/fdinfo/*; do
+		tries=$((tries + 1))
+		[ $tries -lt 300 ] || return 1
+		sleep 0.1
+	done
+}
+case $T in
+memfd | external) ;;
+*)
+	listens
+	feeds
+	"$STREAM" --transport "$T" --connect sock --tag job-8 -i fifo -o result >out 2>err &
+	l3=$!
+	pids="$pids $l3"
+	ok "a tag: shown of the worker's end" shown
+	kill -TERM $l3
+	wait $l3
+	kill $feeder 2>/dev/null
+	wait $worker
+	;;
+esac
+
 # ---- a worker of one's own
 
 listens

@@ -44,7 +44,7 @@ static int describe(struct external *x, const struct l3l2q_attr *attr)
 	if (l3l2q_layout_make(attr->depth, attr->input_arena_bytes, attr->output_arena_bytes, &l))
 		return -EINVAL;
 	x->bytes = PAYLOAD_AT + l.payload_bytes;
-	scalars[0] = L3L2Q_REGION_V2;
+	scalars[0] = attr->region_version >> 16 == 3 ? L3L2Q_REGION_V3 : L3L2Q_REGION_V2;
 	scalars[1] = (uint64_t)getpid();
 	scalars[2] = 2 * PAYLOAD_AT;
 	scalars[3] = l.payload_bytes;

@@ -742,6 +742,8 @@ static void summarize(struct stream *s, const struct worker_report *r, uint64_t 
 	l3l2q_ep_info(s->ep, &info);
 	l3l2q_ep_stats(s->ep, &own);
 	sum.transport = info.transport;
+	sum.tag = info.tag;
+	sum.region_version = info.region_version;
 	sum.sleeps = own.sleeps + r->stats.sleeps + s->polls;
 	sum.kicks = own.kicks + r->stats.kicks;
 	sum.syscalls = own.syscalls + r->stats.syscalls + s->polls;

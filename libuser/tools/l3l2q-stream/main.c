@@ -39,6 +39,9 @@ static const char help_text[] =
 "                         window, dmabuf:FD, ascend:VA:BYTES, memfd: no module needed,\n"
 "                         external: memory that both sides map themselves, npusim:SOCKET:\n"
 "                         that of an l3l2q-npusim here, without QEMU\n"
+"  --tag NAME             name the queue for people: up to 31 printable characters, which\n"
+"                         INFO and /proc show (driver and memfd)\n"
+"  --region-version V     2.0 (the default) or 3.0: what the region's scalars say\n"
 "  --coherent             CPUs and device see each other's writes in cached memory (ascend)\n"
 "  --silent               the other side never rings: it is polled\n"
 "  --peer WHO             who is L2: worker (the default), or npu: a task of the\n"
@@ -78,7 +81,8 @@ enum {
 	OPT_OP = 256, OPT_MESSAGE, OPT_TRANSPORT, OPT_DEPTH, OPT_INPUT_ARENA, OPT_OUTPUT_ARENA,
 	OPT_WINDOW, OPT_SPIN, OPT_TIMEOUT, OPT_VERIFY, OPT_CONNECT, OPT_LISTEN,
 	OPT_COHERENT, OPT_SILENT, OPT_PEER, OPT_NPU_MAILBOX, OPT_NPU_DELAY, OPT_NPU_UNPLUG,
-	OPT_ABORT_EVENTFD, OPT_KILL_WORKER, OPT_HELP, OPT_VERSION, OPT_WORKER,
+	OPT_TAG, OPT_REGION_VERSION, OPT_ABORT_EVENTFD, OPT_KILL_WORKER,
+	OPT_HELP, OPT_VERSION, OPT_WORKER,
 };
 
 static const struct option long_options[] = {
@@ -87,6 +91,8 @@ static const struct option long_options[] = {
 	{ "op", required_argument, NULL, OPT_OP },
 	{ "message", required_argument, NULL, OPT_MESSAGE },
 	{ "transport", required_argument, NULL, OPT_TRANSPORT },
+	{ "tag", required_argument, NULL, OPT_TAG },
+	{ "region-version", required_argument, NULL, OPT_REGION_VERSION },
 	{ "coherent", no_argument, NULL, OPT_COHERENT },
 	{ "silent", no_argument, NULL, OPT_SILENT },
 	{ "peer", required_argument, NULL, OPT_PEER },
@@ -189,6 +195,26 @@ static void parse_op(const char *option, const char *text, struct op *op)
 		usage(option, text, "not echo, xor-u8:BYTE or add-f32:SCALAR");
 }
 
+static const char *parse_tag(const char *text)
+{
+	size_t i;
+
+	for (i = 0; text[i] >= ' ' && text[i] <= '~'; i++)
+		;
+	if (!i || text[i] || i >= L3L2Q_TAG_BYTES)
+		usage("--tag", text, "not 1 to 31 printable ASCII characters");
+	return text;
+}
+
+static uint32_t parse_region_version(const char *text)
+{
+	if (!strcmp(text, "2.0"))
+		return 2 << 16;
+	if (strcmp(text, "3.0"))
+		usage("--region-version", text, "not 2.0 or 3.0");
+	return 3 << 16;
+}
+
 static void parse_unplug(const char *text, struct options *opt)
 {
 	char *colon;
@@ -210,6 +236,8 @@ static void set_option(struct options *opt, int c, const char *arg)
 	case OPT_OP: parse_op("--op", arg, &opt->op); break;
 	case OPT_MESSAGE: opt->message = parse_bytes("--message", arg); break;
 	case OPT_TRANSPORT: opt->attr.transport = arg; break;
+	case OPT_TAG: opt->attr.tag = parse_tag(arg); break;
+	case OPT_REGION_VERSION: opt->attr.region_version = parse_region_version(arg); break;
 	case OPT_COHERENT: opt->attr.flags |= L3L2Q_ATTR_COHERENT; break;
 	case OPT_SILENT: opt->attr.flags |= L3L2Q_ATTR_SILENT_PEER; break;
 	case OPT_PEER:
@@ -309,9 +337,21 @@ static void check_peer(const struct options *opt)
 		usage("--peer", "worker", "--npu-... is for --peer npu");
 }
 
+/* What is external is described by its scalars alone, and those of npusim are its own. */
+static void check_description(const struct options *opt)
+{
+	bool by_hand = !strncmp(opt->attr.transport, NPUSIM_PREFIX, strlen(NPUSIM_PREFIX));
+
+	if (opt->attr.tag && (by_hand || !strcmp(opt->attr.transport, EXTERNAL)))
+		usage("--tag", opt->attr.tag, "needs the driver or memfd");
+	if (opt->attr.region_version && by_hand)
+		usage("--transport", opt->attr.transport, "has a region version of its own");
+}
+
 static void complete(struct options *opt)
 {
 	check_peer(opt);
+	check_description(opt);
 	/* Nobody takes one that is not; a user who names one says so. */
 	if (!strncmp(opt->attr.transport, "dmabuf:", 7))
 		opt->attr.flags |= L3L2Q_ATTR_COHERENT;

@@ -206,6 +206,8 @@ struct summary {
 	const char *result;
 	const char *transport;
 	const char *abort;	/* how the worker's end was learnt, "none" */
+	const char *tag;	/* may be empty */
+	uint32_t region_version;	/* major << 16 | minor */
 	uint64_t messages;
 	uint64_t bytes;
 	uint64_t ns;
