@@ -222,8 +222,8 @@ int l3l2q_open_peer(struct l3l2q_ep *ep);
  * l3l2q_attach() - make an endpoint from a descriptor of l3l2q_open_peer()
  * @ep: result; NULL on failure
  * @fd: the descriptor; the endpoint owns it once attach has succeeded, else the caller
- * @attr: window, spin_ns, SILENT_PEER and INTERRUPTIBLE are used; the rest may be as it was
- *	for create and is ignored, but NUMA is refused; NULL for defaults
+ * @attr: window, spin_ns, nap_ns, SILENT_PEER and INTERRUPTIBLE are used; the rest may be as
+ *	it was for create and is ignored, but NUMA is refused; NULL for defaults
  * @why: reason in words on failure, or NULL
  *
  * A failed attach takes nothing: the descriptor can be attached again.
@@ -272,8 +272,8 @@ int l3l2q_attach_external_sized(struct l3l2q_ep **ep, const struct l3l2q_externa
  * l3l2q_attach_external() - make an endpoint over mapped memory
  * @ep: result; NULL on failure
  * @ext: copied; the memory must stay until l3l2q_close()
- * @attr: window, spin_ns, SILENT_PEER and INTERRUPTIBLE are used; the rest may be as it was
- *	for create and is ignored, but NUMA is refused; NULL for defaults
+ * @attr: window, spin_ns, nap_ns, SILENT_PEER and INTERRUPTIBLE are used; the rest may be as
+ *	it was for create and is ignored, but NUMA is refused; NULL for defaults
  * @why: reason in words on failure, or NULL
  *
  * Such an endpoint polls: it has no descriptor, and blocking calls nap between
