@@ -157,6 +157,7 @@ else
 	streams 'depth 1' big --depth 1
 fi
 streams 'window of the whole depth' big --depth 64 --window 64 --message 4096
+streams 'SPSQ binding' big --binding spsq:7:42 --op xor-u8:9
 streams 'arenas of one message' big --input-arena 65536 --output-arena 64K
 streams 'odd messages in odd arenas' big --input-arena 64064 --output-arena 20032 --message 20011 --window 3
 streams 'sleeping at once' big --spin off $single

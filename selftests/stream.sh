@@ -201,6 +201,13 @@ streams 'region version 2.0' big --region-version 2.0
 ok 'region version 2.0: reported' [ "$(field region_version)" = 2.0 ]
 streams 'region version 3.0' big --region-version 3.0 --op xor-u8:3
 ok 'region version 3.0: reported' [ "$(field region_version)" = 3.0 ]
+streams 'SPSQ binding' big --binding spsq:0x807060504030201:42 --op xor-u8:9
+ok 'SPSQ binding: reported' [ "$(field binding)" = spsq ]
+streams 'L3Q2 binding' big --binding l3q2
+ok 'L3Q2 binding: reported' [ "$(field binding)" = l3q2 ]
+refuses 'a binding that is none' 2 'not l3q2 or spsq' -i big --binding spsk
+refuses 'a session without a transaction' 2 'two numbers' -i big --binding spsq:7
+refuses 'a transaction of 0' 2 'not 0' -i big --binding spsq:7:0
 ok 'no tag: none reported' sh -c '! grep -q " tag=" err'
 refuses 'region version 4.0' 2 'region-version 4.0: not 2.0 or 3.0' -i big --region-version 4.0
 refuses 'an empty tag' 2 'not 1 to 31 printable' -i big --tag ''

@@ -69,6 +69,9 @@ jobs() {
 	say '  xor twice is the original, says cmp'
 	stream "add-f32, $mode" "$input" "$dir/add" --op add-f32:1.5 "$@"
 	after "$@"
+	stream "SPSQ binding, $mode" "$input" "$dir/echo" --op echo --binding spsq:0x0807060504030201:42 "$@"
+	after "$@"
+	[ "$(field binding)" = spsq ] || die 'the queue was described by another binding'
 	stream "one by one, $mode" "$input" "$dir/echo" --op echo --depth 1 "$@"
 	after "$@"
 }

@@ -52,7 +52,7 @@ npu_jobs() {
 	npu_stream "xor-u8, $mode" "$input" "$dir/xor" --op xor-u8:0x5a "$@"
 	$check
 	cmp -s "$input" "$dir/xor" && die 'xor changed nothing'
-	npu_stream "add-f32, $mode" "$input" "$dir/add" --op add-f32:1.5 "$@"
+	npu_stream "add-f32, $mode" "$input" "$dir/add" --op add-f32:1.5 --binding spsq:7:42 "$@"
 	$check
 	npu_stream "one by one, $mode" "$input" "$dir/echo" --op echo --depth 1 --spin off \
 		--npu-delay 1000 "$@"

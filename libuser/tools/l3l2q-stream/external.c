@@ -38,24 +38,29 @@ static int map_it(struct external *x, uint32_t role)
 /* Addresses are of no use to anybody, but have to make sense. */
 static int describe(struct external *x, const struct l3l2q_attr *attr)
 {
-	uint64_t *scalars = x->ext.scalars;
+	const __u64 identity[2] = { attr->identity[0], attr->identity[1] };
+	struct l3l2q_region_desc region = { 0 };
+	struct l3l2q_queue_desc queue = { 0 };
+	__u64 scalars[L3L2Q_SCALARS];
 	struct l3l2q_layout l;
+	unsigned int i;
 
 	if (l3l2q_layout_make(attr->depth, attr->input_arena_bytes, attr->output_arena_bytes, &l))
 		return -EINVAL;
 	x->bytes = PAYLOAD_AT + l.payload_bytes;
-	scalars[0] = attr->region_version >> 16 == 3 ? L3L2Q_REGION_V3 : L3L2Q_REGION_V2;
-	scalars[1] = (uint64_t)getpid();
-	scalars[2] = 2 * PAYLOAD_AT;
-	scalars[3] = l.payload_bytes;
-	scalars[4] = PAYLOAD_AT;
-	scalars[5] = l.counter_bytes;
-	scalars[6] = L3L2Q_QUEUE_VERSION;
-	scalars[7] = l.depth;
-	scalars[8] = l.input_arena_bytes;
-	scalars[9] = l.output_arena_bytes;
-	scalars[10] = l.payload_bytes;
-	scalars[11] = l.counter_bytes;
+	region.magic_version = attr->region_version >> 16 == 3 ? L3L2Q_REGION_V3 : L3L2Q_REGION_V2;
+	region.region_id = (uint64_t)getpid();
+	region.payload_base = 2 * PAYLOAD_AT;
+	region.payload_bytes = queue.payload_bytes = l.payload_bytes;
+	region.counter_base = PAYLOAD_AT;
+	region.counter_bytes = queue.counter_bytes = l.counter_bytes;
+	queue.magic_version = l3l2q_queue_version(attr->binding);
+	queue.depth = l.depth;
+	queue.input_arena_bytes = l.input_arena_bytes;
+	queue.output_arena_bytes = l.output_arena_bytes;
+	x->ext.scalar_count = l3l2q_binding_scalars(attr->binding, identity, &region, &queue, scalars);
+	for (i = 0; i < L3L2Q_SCALARS; i++)
+		x->ext.scalars[i] = scalars[i];
 	return 0;
 }
 
@@ -95,6 +100,22 @@ int external_fd(const struct external *x, uint64_t *scalars)
 	return x->fd;
 }
 
+/* The scalars that the other side sent, whose first one tells the binding, fit the memory. */
+static bool take_scalars(struct external *x, const uint64_t *from, uint64_t size)
+{
+	struct l3l2q_region_desc region;
+	struct l3l2q_queue_desc queue;
+	__u64 scalars[L3L2Q_SCALARS], identity[2];
+	unsigned int i;
+
+	for (i = 0; i < L3L2Q_SCALARS; i++)
+		x->ext.scalars[i] = scalars[i] = from[i];
+	x->ext.scalar_count = scalars[0] == L3L2Q_SPSQ_VERSION ? L3L2Q_SPSQ_SCALARS : L3L2Q_SCALARS;
+	return !l3l2q_binding_parse(scalars, x->ext.scalar_count, identity, &region, &queue) &&
+	       size > PAYLOAD_AT && size - PAYLOAD_AT >= region.payload_bytes &&
+	       region.counter_bytes <= PAYLOAD_AT;
+}
+
 int external_attach(struct external **out, struct l3l2q_ep **ep, int fd, const uint64_t *scalars,
 		    const struct l3l2q_attr *attr, struct l3l2q_failure *why)
 {
@@ -109,10 +130,9 @@ int external_attach(struct external **out, struct l3l2q_ep **ep, int fd, const u
 		return -ENOMEM;
 	}
 	x->fd = fd;
-	memcpy(x->ext.scalars, scalars, sizeof(x->ext.scalars));
 	/* What cannot shrink any more cannot be pulled away under us either. */
-	if (!(fcntl(fd, F_GET_SEALS) & F_SEAL_SHRINK) || size <= PAYLOAD_AT ||
-	    (uint64_t)size - PAYLOAD_AT < scalars[3] || scalars[5] > PAYLOAD_AT)
+	if (!(fcntl(fd, F_GET_SEALS) & F_SEAL_SHRINK) || size < 0 ||
+	    !take_scalars(x, scalars, (uint64_t)size))
 		return -EINVAL;
 	x->bytes = (size_t)size;
 	ret = map_it(x, L3L2Q_ROLE_L2);

@@ -744,6 +744,7 @@ static void summarize(struct stream *s, const struct worker_report *r, uint64_t 
 	sum.transport = info.transport;
 	sum.tag = info.tag;
 	sum.region_version = info.region_version;
+	sum.binding = info.binding == L3L2Q_BINDING_SPSQ ? "spsq" : "l3q2";
 	sum.sleeps = own.sleeps + r->stats.sleeps + s->polls;
 	sum.kicks = own.kicks + r->stats.kicks;
 	sum.syscalls = own.syscalls + r->stats.syscalls + s->polls;

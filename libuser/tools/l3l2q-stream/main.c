@@ -41,6 +41,8 @@ static const char help_text[] =
 "                         that of an l3l2q-npusim here, without QEMU\n"
 "  --tag NAME             name the queue for people: up to 31 printable characters, which\n"
 "                         INFO and /proc show (driver and memfd)\n"
+"  --binding B            how L2 gets the queue described: l3q2 (the default) or\n"
+"                         spsq[:SESSION:TRANSACTION] (0:1)\n"
 "  --region-version V     2.0 (the default) or 3.0: what the region's scalars say\n"
 "  --coherent             CPUs and device see each other's writes in cached memory (ascend)\n"
 "  --silent               the other side never rings: it is polled\n"
@@ -81,7 +83,7 @@ enum {
 	OPT_OP = 256, OPT_MESSAGE, OPT_TRANSPORT, OPT_DEPTH, OPT_INPUT_ARENA, OPT_OUTPUT_ARENA,
 	OPT_WINDOW, OPT_SPIN, OPT_TIMEOUT, OPT_VERIFY, OPT_CONNECT, OPT_LISTEN,
 	OPT_COHERENT, OPT_SILENT, OPT_PEER, OPT_NPU_MAILBOX, OPT_NPU_DELAY, OPT_NPU_UNPLUG,
-	OPT_TAG, OPT_REGION_VERSION, OPT_ABORT_EVENTFD, OPT_KILL_WORKER,
+	OPT_TAG, OPT_BINDING, OPT_REGION_VERSION, OPT_ABORT_EVENTFD, OPT_KILL_WORKER,
 	OPT_HELP, OPT_VERSION, OPT_WORKER,
 };
 
@@ -92,6 +94,7 @@ static const struct option long_options[] = {
 	{ "message", required_argument, NULL, OPT_MESSAGE },
 	{ "transport", required_argument, NULL, OPT_TRANSPORT },
 	{ "tag", required_argument, NULL, OPT_TAG },
+	{ "binding", required_argument, NULL, OPT_BINDING },
 	{ "region-version", required_argument, NULL, OPT_REGION_VERSION },
 	{ "coherent", no_argument, NULL, OPT_COHERENT },
 	{ "silent", no_argument, NULL, OPT_SILENT },
@@ -206,6 +209,30 @@ static const char *parse_tag(const char *text)
 	return text;
 }
 
+static void parse_binding(const char *text, struct l3l2q_attr *attr)
+{
+	char *end;
+
+	if (!strcmp(text, "l3q2")) {
+		attr->binding = L3L2Q_BINDING_L3Q2;
+		attr->identity[0] = attr->identity[1] = 0;
+		return;
+	}
+	attr->binding = L3L2Q_BINDING_SPSQ;
+	attr->identity[0] = 0;
+	attr->identity[1] = 1;
+	if (!strcmp(text, "spsq"))
+		return;
+	if (strncmp(text, "spsq:", 5))
+		usage("--binding", text, "not l3q2 or spsq[:SESSION:TRANSACTION]");
+	attr->identity[0] = strtoull(text + 5, &end, 0);
+	if (end == text + 5 || *end != ':')
+		usage("--binding", text, "not spsq:SESSION:TRANSACTION, two numbers");
+	attr->identity[1] = strtoull(end + 1, &end, 0);
+	if (*end || !attr->identity[1])
+		usage("--binding", text, "a transaction is a number that is not 0");
+}
+
 static uint32_t parse_region_version(const char *text)
 {
 	if (!strcmp(text, "2.0"))
@@ -237,6 +264,7 @@ static void set_option(struct options *opt, int c, const char *arg)
 	case OPT_MESSAGE: opt->message = parse_bytes("--message", arg); break;
 	case OPT_TRANSPORT: opt->attr.transport = arg; break;
 	case OPT_TAG: opt->attr.tag = parse_tag(arg); break;
+	case OPT_BINDING: parse_binding(arg, &opt->attr); break;
 	case OPT_REGION_VERSION: opt->attr.region_version = parse_region_version(arg); break;
 	case OPT_COHERENT: opt->attr.flags |= L3L2Q_ATTR_COHERENT; break;
 	case OPT_SILENT: opt->attr.flags |= L3L2Q_ATTR_SILENT_PEER; break;

@@ -18,6 +18,7 @@
  * @is_guest: there is one
  * @open: there is a mailbox
  * @scalars: the queue, as the NPU sees it
+ * @region_id: of the queue
  * @task: its number, 0: none
  */
 struct npu_peer {
@@ -26,6 +27,7 @@ struct npu_peer {
 	bool is_guest;
 	bool open;
 	uint64_t scalars[L3L2Q_SCALARS];
+	uint64_t region_id;
 	uint32_t task;
 };
 
@@ -50,6 +52,9 @@ static int guest_create(struct npu_peer *peer, struct l3l2q_ep **ep, const char 
 			 "depth must be a power of two, arenas multiples of 64");
 		return ret;
 	}
+	peer->region_id = ext.scalars[1];
+	if (attr->binding == L3L2Q_BINDING_SPSQ)
+		npu_client_spsq(&ext, attr->identity);
 	memcpy(peer->scalars, ext.scalars, sizeof(peer->scalars));
 	return l3l2q_attach_external(ep, &ext, attr, why);
 }
@@ -58,6 +63,7 @@ int npu_create(struct npu_peer **out, struct l3l2q_ep **ep, const struct options
 	       struct l3l2q_failure *why)
 {
 	struct npu_peer *peer = calloc(1, sizeof(*peer));
+	struct l3l2q_ep_info info;
 	int ret;
 
 	*ep = NULL;
@@ -68,9 +74,12 @@ int npu_create(struct npu_peer **out, struct l3l2q_ep **ep, const struct options
 		return guest_create(peer, ep, opt->attr.transport + strlen(NPUSIM_PREFIX),
 				    &opt->attr, why);
 	ret = l3l2q_create(ep, &opt->attr, why);
-	if (!ret)
-		l3l2q_ep_scalars(*ep, peer->scalars);
-	return ret;
+	if (ret)
+		return ret;
+	l3l2q_ep_scalars(*ep, peer->scalars);
+	l3l2q_ep_info(*ep, &info);
+	peer->region_id = info.region_id;
+	return 0;
 }
 
 static int open_box(struct npu_peer *peer, const struct options *opt, struct l3l2q_failure *why)
@@ -83,6 +92,9 @@ static int open_box(struct npu_peer *peer, const struct options *opt, struct l3l
 	if (!peer->is_guest) {
 		if (opt->mailbox)
 			like.transport = opt->mailbox;
+		/* The mailbox is a raw region, which has no binding. */
+		like.binding = L3L2Q_BINDING_L3Q2;
+		like.identity[0] = like.identity[1] = 0;
 		return npu_open(&peer->box, &like, why);
 	}
 	ret = npu_client_carve(&peer->guest, sizeof(struct npu_mailbox), NPU_COUNTER_BYTES,
@@ -132,6 +144,7 @@ int npu_start(struct npu_peer *peer, const struct options *opt, char *why, size_
 	if (!(opt->attr.flags & L3L2Q_ATTR_SILENT_PEER) && !peer->is_guest)
 		job.flags |= NPU_RING;
 	memcpy(job.scalars, peer->scalars, sizeof(job.scalars));
+	job.region_id = peer->region_id;
 	ret = npu_launch(&peer->box, NULL, &job, &reply, ANSWER_NS);
 	if (ret == -ETIMEDOUT)
 		snprintf(why, size, "the NPU does not answer: is l3l2q-npusim behind this memory?");

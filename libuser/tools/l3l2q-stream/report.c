@@ -116,13 +116,14 @@ static void print_for_machines(const struct summary *s)
 		"messages=%" PRIu64 " bytes=%" PRIu64 " seconds=%.6f rate_mib_s=%.1f"
 		" rtt_p50_us=%.1f rtt_p90_us=%.1f rtt_p99_us=%.1f rtt_max_us=%.1f"
 		" sleeps=%" PRIu64 " kicks=%" PRIu64 " syscalls=%" PRIu64
-		" syscalls_per_message=%.4f sides=%d transport=%s region_version=%u.%u"
+		" syscalls_per_message=%.4f sides=%d transport=%s binding=%s"
+		" region_version=%u.%u"
 		" abort=%s result=%s%s%s\n",
 		s->messages, s->bytes, (double)s->ns / 1e9, rate(s->bytes, s->ns),
 		micro(histogram_percentile(s->rtt, 50)), micro(histogram_percentile(s->rtt, 90)),
 		micro(histogram_percentile(s->rtt, 99)), micro(s->rtt->max), s->sleeps, s->kicks,
 		s->syscalls, per_message(s), s->both_sides ? 2 : 1, s->transport,
-		s->region_version >> 16, s->region_version & 0xffff, s->abort, s->result,
+		s->binding, s->region_version >> 16, s->region_version & 0xffff, s->abort, s->result,
 		*s->tag ? " tag=" : "", s->tag);
 }
 

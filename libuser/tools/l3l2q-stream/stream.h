@@ -207,6 +207,7 @@ struct summary {
 	const char *transport;
 	const char *abort;	/* how the worker's end was learnt, "none" */
 	const char *tag;	/* may be empty */
+	const char *binding;
 	uint32_t region_version;	/* major << 16 | minor */
 	uint64_t messages;
 	uint64_t bytes;
