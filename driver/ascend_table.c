@@ -41,6 +41,7 @@
 #include <linux/mm_types.h>
 #include <linux/mmu_notifier.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/rcupdate.h>
 #include <linux/rwsem.h>
 #include <linux/sched/mm.h>
@@ -82,7 +83,7 @@ enum ascend_callback {
  * @pages: its answer
  * @mm: whose memory it is; the mm itself, not its address space
  * @account: whom it is charged to
- * @lock: protects the next three
+ * @lock: of @callback, @closed and @putting
  * @callback: whether it came
  * @closed: the backend does not use it any more
  * @putting: somebody puts it, once
@@ -103,7 +104,7 @@ struct ascend_get {
 	struct p2p_page_table *pages;
 	struct mm_struct *mm;
 	struct l3l2q_account *account;
-	spinlock_t lock;
+	spinlock_t lock;	/* of the next three */
 	enum ascend_callback callback;
 	bool closed;
 	bool putting;
@@ -120,8 +121,10 @@ struct ascend_get {
 static DEFINE_XARRAY_ALLOC1(ascend_gets);
 
 static struct workqueue_struct *ascend_wq;
-static typeof(&task_work_add) ascend_task_work_add;	/* NULL: there is none */
+static typeof(task_work_add) *ascend_task_work_add;	/* NULL: there is none */
 static bool ascend_has_left;	/* it was used */
+static bool ascend_looked;	/* whether there is one */
+static DEFINE_MUTEX(ascend_look_lock);
 
 /* Whose callbacks' ends are told by grace periods. */
 static LIST_HEAD(ascend_slow);
@@ -185,6 +188,16 @@ static void ascend_get_drop(struct ascend_get *get)
 	kref_put(&get->ref, ascend_get_release);
 }
 
+/* Not before it may be needed: where it is exported to all, kernels warn. */
+static void ascend_look(void)
+{
+	mutex_lock(&ascend_look_lock);
+	if (!ascend_looked)
+		ascend_task_work_add = symbol_get(task_work_add);
+	ascend_looked = true;
+	mutex_unlock(&ascend_look_lock);
+}
+
 static int ascend_symbols_get(struct ascend_get *get)
 {
 	get->get = symbol_get(hal_kernel_p2p_get_pages);
@@ -195,6 +208,7 @@ static int ascend_symbols_get(struct ascend_get *get)
 		symbol_put(hal_kernel_p2p_get_pages);
 		return -ENODEV;
 	}
+	ascend_look();
 	return 0;
 }
 
@@ -432,10 +446,7 @@ struct ascend_table *ascend_table_get(u64 va, u64 bytes,
 int ascend_tables_init(void)
 {
 	ascend_wq = alloc_workqueue("l3l2q_ascend", WQ_UNBOUND, 0);
-	if (!ascend_wq)
-		return -ENOMEM;
-	ascend_task_work_add = symbol_get(task_work_add);
-	return 0;
+	return ascend_wq ? 0 : -ENOMEM;
 }
 
 void ascend_tables_exit(void)

@@ -134,7 +134,7 @@ struct owner {
 	pid_t tgid;
 	const struct mm_struct *mm;
 	atomic_t users;
-	struct mutex lock;
+	struct mutex lock;	/* of the next */
 	struct list_head tables;
 	unsigned long seen;
 };
@@ -544,6 +544,7 @@ static void table_call(struct table *table, uint us)
 	if (table->table.pages_info)
 		memset(table->table.pages_info, POISON,
 		       sizeof(struct p2p_page_info));
+	/* What the callback did comes before, to mem_is_called(). */
 	smp_store_release(&table->called, true);
 }
 
@@ -718,8 +719,10 @@ static bool mem_is_called(const struct mem *mem)
 	bool called = true;
 
 	mutex_lock(&lock);
-	list_for_each_entry(table, &tables, all)
+	list_for_each_entry(table, &tables, all) {
+		/* Pairs with table_call(). */
 		called &= table->mem != mem || smp_load_acquire(&table->called);
+	}
 	mutex_unlock(&lock);
 	return called;
 }
