@@ -13,8 +13,13 @@
  * to REVOKED from wherever that is. Each step is one atomic exchange, so that one
  * side cleans up: whoever moves it out of LIVE, or has it in BUSY. The other one
  * waits for .quiet, which says that nobody touches the memory any more; nothing
- * that is done until then can wait for the Ascend driver. The table is let go of
- * after .quiet, once, whoever came first, and never by the callback.
+ * that is done until then can wait for the Ascend driver. The tables are let go of
+ * after .quiet, once, whoever came first, and never by a callback.
+ *
+ * Payload and counters are parts of one range of device addresses, or have one
+ * each, got and called back for on their own; the first callback revokes the region.
+ * No more is got than what the region takes, in whole pages of the Ascend driver,
+ * whose size the get tells.
  */
 #include <linux/completion.h>
 #include <linux/io.h>
@@ -33,6 +38,8 @@
 
 /* What device addresses and lengths are multiples of at least. */
 #define ASCEND_MIN_PAGE		SZ_4K
+/* Payload, and counters if they have a range of their own. */
+#define ASCEND_RANGES		2
 /* What is cleared before looking whether to go on. */
 #define ASCEND_CLEAR_BYTES	SZ_1M
 
@@ -44,14 +51,30 @@ enum ascend_state {
 };
 
 /**
+ * struct ascend_range - a range of device addresses
+ * @va: its first one
+ * @bytes: what the region takes of it, whole pages
+ * @limit: how much there is, as the user says
+ * @table: where the Ascend driver says it is; read until it is quiet only
+ */
+struct ascend_range {
+	u64 va;
+	u64 bytes;
+	u64 limit;
+	struct ascend_table *table;
+};
+
+/**
  * struct ascend_run - a piece in one piece of physical memory, whole pages
- * @offset: from the source's first byte
+ * @range: which range it is in
+ * @offset: from that range's first byte
  * @bytes: its length
  * @pa: where it is
  * @mem: where the kernel sees it, if it is cached, or
  * @io: if it is not
  */
 struct ascend_run {
+	unsigned int range;
 	u64 offset;
 	u64 bytes;
 	phys_addr_t pa;
@@ -61,13 +84,13 @@ struct ascend_run {
 
 /**
  * struct ascend_backing - a region's device memory
- * @ref: one for the region, one for the table
+ * @ref: one for the region, one for each table
  * @state: enum ascend_state
  * @quiet: nobody touches the memory any more
  * @region: stays until @quiet at least
- * @table: where the Ascend driver says it is; read until @quiet only
- * @bytes: payload and counters, whole pages each
- * @counters: where the latter begin
+ * @ranges: the first has the payload, the last the counters
+ * @nr_ranges: how many there are
+ * @counters: where in the last range the counters begin
  * @ram: it is ordinary memory
  * @runs: if it is not: the kernel's mappings, which on x86 also settle how the
  *	users' behave
@@ -78,8 +101,8 @@ struct ascend_backing {
 	atomic_t state;
 	struct completion quiet;
 	struct l3l2q_region *region;
-	struct ascend_table *table;
-	u64 bytes;
+	struct ascend_range ranges[ASCEND_RANGES];
+	unsigned int nr_ranges;
 	u64 counters;
 	bool ram;
 	struct ascend_run *runs;
@@ -88,7 +111,30 @@ struct ascend_backing {
 
 /* ---- life --------------------------------------------------------------- */
 
-static struct ascend_backing *ascend_new(struct l3l2q_region *region)
+static void ascend_carve(struct ascend_backing *ascend,
+			 const struct l3l2q_create *cmd)
+{
+	u64 payload = PAGE_ALIGN(ascend->region->payload_bytes);
+	u64 counters = PAGE_ALIGN(ascend->region->counter_bytes);
+	struct ascend_range *range = ascend->ranges;
+
+	*range = (struct ascend_range) {
+		.va = cmd->source,
+		.bytes = payload,
+		.limit = cmd->source_bytes,
+	};
+	if (cmd->counter_source_bytes)
+		*++range = (struct ascend_range) {
+			.va = cmd->counter_source,
+			.limit = cmd->counter_source_bytes,
+		};
+	ascend->counters = range->bytes;
+	range->bytes += counters;
+	ascend->nr_ranges = range - ascend->ranges + 1;
+}
+
+static struct ascend_backing *ascend_new(struct l3l2q_region *region,
+					 const struct l3l2q_create *cmd)
 {
 	struct ascend_backing *ascend;
 
@@ -100,8 +146,7 @@ static struct ascend_backing *ascend_new(struct l3l2q_region *region)
 	init_completion(&ascend->quiet);
 	ascend->region = region;
 	region->backing = ascend;
-	ascend->counters = PAGE_ALIGN(region->payload_bytes);
-	ascend->bytes = ascend->counters + PAGE_ALIGN(region->counter_bytes);
+	ascend_carve(ascend, cmd);
 	return ascend;
 }
 
@@ -123,49 +168,60 @@ static bool ascend_move(struct ascend_backing *ascend, enum ascend_state from,
 
 /* ---- where the memory is ------------------------------------------------ */
 
-static int ascend_table_check(const struct p2p_page_table *table,
-			      const struct l3l2q_create *cmd)
+static bool ascend_page_size_is_valid(u64 page_size)
 {
-	if (!table || table->version != P2P_PAGE_TABLE_VERSION ||
-	    !table->pages_info)
-		return -EOPNOTSUPP;
-
-	switch (table->page_size) {
+	switch (page_size) {
 	case SZ_4K:
 	case SZ_64K:
 	case SZ_2M:
 	case SZ_1G:
-		break;
+		return true;
 	default:
-		return -EOPNOTSUPP;
+		return false;
 	}
-	if (!IS_ALIGNED(cmd->source, table->page_size) ||
-	    table->page_num !=
-	    ((cmd->source_bytes - 1) >> ilog2(table->page_size)) + 1)
+}
+
+/* Is it a table of @bytes from the range's start on? */
+static int ascend_table_check(const struct ascend_range *range, u64 bytes)
+{
+	const struct p2p_page_table *pages = range->table->pages;
+
+	if (!pages || pages->version != P2P_PAGE_TABLE_VERSION ||
+	    !pages->pages_info || !ascend_page_size_is_valid(pages->page_size))
+		return -EOPNOTSUPP;
+	if (!IS_ALIGNED(range->va, pages->page_size) ||
+	    pages->page_num != ((bytes - 1) >> ilog2(pages->page_size)) + 1)
 		return -EOPNOTSUPP;
 	return 0;
 }
 
-static phys_addr_t ascend_pa(const struct ascend_backing *ascend, u64 offset)
+static phys_addr_t ascend_pa(const struct ascend_range *range, u64 offset)
 {
-	const struct p2p_page_table *table = ascend->table->pages;
+	const struct p2p_page_table *pages = range->table->pages;
 
-	return table->pages_info[offset >> ilog2(table->page_size)].pa +
-	       (offset & (table->page_size - 1));
+	return pages->pages_info[offset >> ilog2(pages->page_size)].pa +
+	       (offset & (pages->page_size - 1));
+}
+
+static struct ascend_range *ascend_last(struct ascend_backing *ascend)
+{
+	return &ascend->ranges[ascend->nr_ranges - 1];
 }
 
 static unsigned long ascend_payload_pfn(struct l3l2q_region *region,
 					unsigned long index)
 {
-	return PHYS_PFN(ascend_pa(region->backing, (u64)index << PAGE_SHIFT));
+	struct ascend_backing *ascend = region->backing;
+
+	return PHYS_PFN(ascend_pa(ascend->ranges, (u64)index << PAGE_SHIFT));
 }
 
 static unsigned long ascend_counters_pfn(struct l3l2q_region *region,
 					 unsigned long index)
 {
-	const struct ascend_backing *ascend = region->backing;
+	struct ascend_backing *ascend = region->backing;
 
-	return PHYS_PFN(ascend_pa(ascend, ascend->counters +
+	return PHYS_PFN(ascend_pa(ascend_last(ascend), ascend->counters +
 				  ((u64)index << PAGE_SHIFT)));
 }
 
@@ -173,20 +229,28 @@ static unsigned long ascend_counters_pfn(struct l3l2q_region *region,
 static bool ascend_run_next(const struct ascend_backing *ascend,
 			    struct ascend_run *run)
 {
-	u64 page_size = ascend->table->pages->page_size;
+	const struct ascend_range *range = &ascend->ranges[run->range];
+	unsigned int nr = run->range;
 	u64 at = run->offset + run->bytes;
+	u64 page_size;
 
-	if (at >= ascend->bytes)
-		return false;
+	if (at >= range->bytes) {
+		if (++nr >= ascend->nr_ranges)
+			return false;
+		range++;
+		at = 0;
+	}
 
 	*run = (struct ascend_run) {
+		.range = nr,
 		.offset = at,
-		.pa = ascend_pa(ascend, at),
+		.pa = ascend_pa(range, at),
 	};
+	page_size = range->table->pages->page_size;
 	do {
-		at = min(round_down(at, page_size) + page_size, ascend->bytes);
-	} while (at < ascend->bytes &&
-		 ascend_pa(ascend, at) == run->pa + (at - run->offset));
+		at = min(round_down(at, page_size) + page_size, range->bytes);
+	} while (at < range->bytes &&
+		 ascend_pa(range, at) == run->pa + (at - run->offset));
 	run->bytes = at - run->offset;
 	cond_resched();
 	return true;
@@ -307,7 +371,8 @@ static int ascend_counters_device(struct ascend_backing *ascend)
 	struct l3l2q_words *live = &ascend->region->live;
 	u64 at;
 
-	if (run->offset > ascend->counters)
+	if (run->range != ascend->nr_ranges - 1 ||
+	    run->offset > ascend->counters)
 		return -EOPNOTSUPP;
 	at = ascend->counters - run->offset;
 	if (run->io)
@@ -366,7 +431,8 @@ static int ascend_map_device(struct ascend_backing *ascend,
 
 static int ascend_counters_ram(struct ascend_backing *ascend)
 {
-	unsigned long nr = (ascend->bytes - ascend->counters) >> PAGE_SHIFT;
+	unsigned long nr = (ascend_last(ascend)->bytes - ascend->counters) >>
+			   PAGE_SHIFT;
 	struct page **pages;
 	unsigned long i;
 
@@ -394,16 +460,12 @@ static int ascend_map_ram(struct ascend_backing *ascend)
 	return ascend_counters_ram(ascend);
 }
 
-static int ascend_map(struct ascend_backing *ascend,
-		      const struct l3l2q_create *cmd)
+static int ascend_map(struct ascend_backing *ascend, bool cached)
 {
 	struct l3l2q_region *region = ascend->region;
 	unsigned long nr_runs;
 	int err;
 
-	err = ascend_table_check(ascend->table->pages, cmd);
-	if (err)
-		return err;
 	err = ascend_runs_check(ascend, &nr_runs);
 	if (err)
 		return err;
@@ -411,8 +473,7 @@ static int ascend_map(struct ascend_backing *ascend,
 	if (ascend->ram)
 		err = ascend_map_ram(ascend);
 	else
-		err = ascend_map_device(ascend, nr_runs,
-					cmd->flags & L3L2Q_CREATE_COHERENT);
+		err = ascend_map_device(ascend, nr_runs, cached);
 	if (err)
 		return err;
 
@@ -421,8 +482,8 @@ static int ascend_map(struct ascend_backing *ascend,
 	region->is_device = !ascend->ram;
 	/* The peer is an NPU, which knows of neither control pages nor us. */
 	region->peer_kind = L3L2Q_PEER_SILENT;
-	region->payload_base = cmd->source;
-	region->counter_base = cmd->source + ascend->counters;
+	region->payload_base = ascend->ranges[0].va;
+	region->counter_base = ascend_last(ascend)->va + ascend->counters;
 	region->scanner = &l3l2q_host_scanner;
 	return 0;
 }
@@ -468,43 +529,117 @@ static const struct ascend_table_ops ascend_table_ops = {
 	.drop = ascend_table_drop,
 };
 
-/* Get the pages and BUSY, or -errno; ascend_put() in either case. */
-static int ascend_get(struct ascend_backing *ascend,
-		      const struct l3l2q_create *cmd)
+/*
+ * Get @bytes of a range. The table is charged as if it were one of the smallest
+ * pages, for nobody knows before it is there, and then as what it is.
+ */
+static int ascend_range_get(struct ascend_backing *ascend,
+			    struct ascend_range *range, u64 bytes)
 {
+	struct l3l2q_region *region = ascend->region;
+	u64 most = bytes / ASCEND_MIN_PAGE * sizeof(struct p2p_page_info);
 	struct ascend_table *table;
+	int err;
 
+	err = l3l2q_region_charge(region, most);
+	if (err)
+		return err;
 	kref_get(&ascend->ref);
-	table = ascend_table_get(cmd->source, cmd->source_bytes,
-				 ascend->region->account, &ascend_table_ops,
-				 ascend);
-	if (IS_ERR(table))
+	table = ascend_table_get(range->va, bytes, region->account,
+				 &ascend_table_ops, ascend);
+	if (IS_ERR(table)) {
+		l3l2q_region_uncharge(region, most);
 		return PTR_ERR(table);
-	ascend->table = table;
+	}
+	range->table = table;
+	err = ascend_table_check(range, bytes);
+	if (err)
+		return err;
+	l3l2q_region_uncharge(region, most - table->pages->page_num *
+				      sizeof(struct p2p_page_info));
+	return 0;
+}
+
+/* Get what the region takes of a range, in pages of the size that it has. */
+static int ascend_range_get_pages(struct ascend_backing *ascend,
+				  struct ascend_range *range)
+{
+	static const u64 sizes[] = { SZ_4K, SZ_64K, SZ_2M, SZ_1G };
+	u64 tried = 0;
+	int i, err = -EINVAL;
+
+	for (i = 0; i < ARRAY_SIZE(sizes) && err == -EINVAL; i++) {
+		u64 bytes = round_up(range->bytes, sizes[i]);
+
+		if (!IS_ALIGNED(range->va, sizes[i]) || bytes > range->limit)
+			break;
+		if (bytes == tried)
+			continue;
+		tried = bytes;
+		err = ascend_range_get(ascend, range, bytes);
+	}
+	return err;
+}
+
+/* Get the pages and BUSY, or -errno; ascend_put() in either case. */
+static int ascend_get(struct ascend_backing *ascend)
+{
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < ascend->nr_ranges; i++) {
+		err = ascend_range_get_pages(ascend, &ascend->ranges[i]);
+		if (err)
+			return err;
+		if (atomic_read(&ascend->state) != ASCEND_GETTING)
+			return -ENODEV;
+	}
 	return ascend_move(ascend, ASCEND_GETTING, ASCEND_BUSY) ? 0 : -ENODEV;
 }
 
 /* Undo ascend_get() and ascend_new(), once nobody touches the memory. */
 static void ascend_put(struct ascend_backing *ascend)
 {
-	if (ascend->table)
-		ascend_table_put(ascend->table);
+	unsigned int i;
+
+	for (i = 0; i < ascend->nr_ranges; i++) {
+		if (ascend->ranges[i].table)
+			ascend_table_put(ascend->ranges[i].table);
+	}
 	ascend_drop(ascend);
 }
 
 /* ---- the backend -------------------------------------------------------- */
 
+static int ascend_range_check(u64 va, u64 limit, u64 bytes)
+{
+	if (!va || !limit || !IS_ALIGNED(va | limit, ASCEND_MIN_PAGE) ||
+	    va + limit < va)
+		return -EINVAL;
+	return limit < bytes ? -ENOSPC : 0;
+}
+
 static int ascend_source_check(const struct l3l2q_region *region,
 			       const struct l3l2q_create *cmd)
 {
-	u64 bytes = PAGE_ALIGN(region->payload_bytes) +
-		    PAGE_ALIGN(region->counter_bytes);
+	u64 payload = PAGE_ALIGN(region->payload_bytes);
+	u64 counters = PAGE_ALIGN(region->counter_bytes);
+	int err;
 
-	if (!cmd->source || !cmd->source_bytes ||
-	    !IS_ALIGNED(cmd->source | cmd->source_bytes, ASCEND_MIN_PAGE) ||
-	    cmd->source + cmd->source_bytes < cmd->source)
-		return -EINVAL;
-	return cmd->source_bytes < bytes ? -ENOSPC : 0;
+	if (!cmd->counter_source && !cmd->counter_source_bytes)
+		return ascend_range_check(cmd->source, cmd->source_bytes,
+					  payload + counters);
+
+	err = ascend_range_check(cmd->source, cmd->source_bytes, payload);
+	if (err)
+		return err;
+	err = ascend_range_check(cmd->counter_source,
+				 cmd->counter_source_bytes, counters);
+	if (err)
+		return err;
+	/* What is taken of them does not wrap, as they do not. */
+	return cmd->counter_source < cmd->source + payload &&
+	       cmd->source < cmd->counter_source + counters ? -EINVAL : 0;
 }
 
 static int ascend_alloc(struct l3l2q_region *region,
@@ -516,14 +651,14 @@ static int ascend_alloc(struct l3l2q_region *region,
 	err = ascend_source_check(region, cmd);
 	if (err)
 		return err;
-	ascend = ascend_new(region);
+	ascend = ascend_new(region, cmd);
 	if (!ascend)
 		return -ENOMEM;
 
-	err = ascend_get(ascend, cmd);
+	err = ascend_get(ascend);
 	if (err)
 		goto err_put;
-	err = ascend_map(ascend, cmd);
+	err = ascend_map(ascend, cmd->flags & L3L2Q_CREATE_COHERENT);
 	if (err)
 		goto err_unmap;
 	if (ascend_move(ascend, ASCEND_BUSY, ASCEND_LIVE))
@@ -555,6 +690,7 @@ const struct l3l2q_backend_ops l3l2q_ascend_ops = {
 	.flags = L3L2Q_CREATE_SHARE_ADDRESSES | L3L2Q_CREATE_SILENT_PEER |
 		 L3L2Q_CREATE_COHERENT,
 	.foreign = true,
+	.two_sources = true,
 	.init = ascend_tables_init,
 	.exit = ascend_tables_exit,
 	.alloc = ascend_alloc,

@@ -111,7 +111,8 @@ static int l3l2q_create_check(const struct l3l2q_create *cmd,
 	err = l3l2q_create_check_names(cmd);
 	if (err)
 		return err;
-	if (cmd->counter_source || cmd->counter_source_bytes)
+	if (!ops->two_sources &&
+	    (cmd->counter_source || cmd->counter_source_bytes))
 		return -EOPNOTSUPP;
 
 	if (!(cmd->flags & L3L2Q_CREATE_NUMA))

@@ -327,9 +327,11 @@ struct l3l2q_words {
  * @foreign: the memory is not the kernel's: it is not charged as such, and it can
  *	be revoked
  * @window: the memory is a part of a window, and charged as such
+ * @two_sources: payload and counters can have a source each
  * @init: at module load; may be NULL
  * @exit: undo @init; may be NULL
- * @alloc: validate l3l2q_create.source and .source_bytes; take zeroed memory for
+ * @alloc: validate l3l2q_create.source, .source_bytes and with @two_sources
+ *	.counter_source and .counter_source_bytes; take zeroed memory for
  *	l3l2q_region.payload_bytes and .counter_bytes; set .live, .scanner and
  *	.backing, and where the defaults are wrong .memory, .payload_base,
  *	.counter_base and .peer_kind. Once .live is set the memory may be revoked,
@@ -357,6 +359,7 @@ struct l3l2q_backend_ops {
 	u32 flags;
 	bool foreign;
 	bool window;
+	bool two_sources;
 	int (*init)(void);
 	void (*exit)(void);
 	int (*alloc)(struct l3l2q_region *region, const struct l3l2q_create *cmd);
@@ -520,6 +523,7 @@ u64 l3l2q_max_region_bytes(void);
 struct l3l2q_account *l3l2q_account_get(struct l3l2q_account *account);
 void l3l2q_account_put(struct l3l2q_account *account);
 int l3l2q_region_charge(struct l3l2q_region *region, u64 bytes);
+void l3l2q_region_uncharge(struct l3l2q_region *region, u64 bytes);
 u64 l3l2q_max_user_bytes(void);
 u64 l3l2q_max_user_window_bytes(void);
 u32 l3l2q_max_user_regions(void);

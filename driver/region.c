@@ -309,6 +309,24 @@ int l3l2q_region_charge(struct l3l2q_region *region, u64 bytes)
 	return err;
 }
 
+/**
+ * l3l2q_region_uncharge() - take back a part of what was charged so
+ * @region: which
+ * @bytes: how much
+ */
+void l3l2q_region_uncharge(struct l3l2q_region *region, u64 bytes)
+{
+	const struct l3l2q_holding less = { .bytes = bytes };
+	struct l3l2q_account *account = region->account;
+	u32 i;
+
+	mutex_lock(&l3l2q_users_lock);
+	for (i = 0; i < account->nr; i++)
+		l3l2q_holding_sub(&account->users[i]->held, &less);
+	l3l2q_holding_sub(&account->held, &less);
+	mutex_unlock(&l3l2q_users_lock);
+}
+
 /* ---- inodes ------------------------------------------------------------- */
 
 static int l3l2q_fs_init_context(struct fs_context *fc)

@@ -44,6 +44,12 @@ static __u64 page_up(__u64 bytes)
 	return (bytes + page - 1) / page * page;
 }
 
+/* Pages of these are too small for a machine's that has larger ones. */
+static bool too_small(__u64 page)
+{
+	return page < (__u64)sysconf(_SC_PAGESIZE);
+}
+
 /* ---- the stand-in ------------------------------------------------------- */
 
 static long long standin_get(const char *name)
@@ -219,6 +225,15 @@ static void ascend_create_init_raw(struct l3l2q_create *create, __u64 va, __u64 
 	create->source_bytes = bytes;
 }
 
+/* Counters in a range of their own. */
+static void ascend_create_init_two(struct l3l2q_create *create, __u64 va, __u64 bytes,
+				   __u64 counter_va, __u64 counter_bytes)
+{
+	ascend_create_init(create, va, bytes);
+	create->counter_source = counter_va;
+	create->counter_source_bytes = counter_bytes;
+}
+
 /* Whether it would work: 0 or -errno. */
 static int ascend_try(struct l3l2q_create *create)
 {
@@ -236,6 +251,38 @@ static int ascend_try_at(__u64 va, __u64 bytes)
 
 	ascend_create_init(&create, va, bytes);
 	return ascend_try(&create);
+}
+
+/* All that a region's life has, while its memory goes away at some point of it. */
+static int race_once(const struct l3l2q_create *from, bool *made)
+{
+	struct l3l2q_create create = *from;
+	struct drv_ep ep;
+	int ctx = drv_open(), fd, i, err;
+	__u64 at;
+
+	fd = drv_create(ctx, &create);
+	close(ctx);
+	*made = fd >= 0;
+	if (fd < 0)
+		return fd == -ENODEV ? 0 : fd;
+	drv_ep_init(&ep, fd);
+	err = drv_ep_map(&ep);
+	if (err && err != -ENODEV)
+		return err;
+	if (!err) {
+		for (i = 0; i < 3; i++) {
+			for (at = 0; at < ep.info.region.payload_bytes; at += 4096)
+				*(volatile __u32 *)(ep.payload + at) = 1;
+			drv_store(&ep, 0, i);
+			drv_poll(ep.fd, POLLIN, 0);
+		}
+		err = drv_set(ep.fd, L3L2Q_CTR_INPUT_TAIL, 1);
+		if (err && err != -ENODEV)
+			return err;
+	}
+	drv_ep_unmap_all(&ep);
+	return drv_ep_close(&ep);
 }
 
 /* ---- fixtures ----------------------------------------------------------- */
@@ -303,12 +350,6 @@ FIXTURE_VARIANT_ADD(memory, bar_64k_coherent)
 	BAR_64K, 4 * M, 64 * K, L3L2Q_CREATE_COHERENT, L3L2Q_MEMORY_CACHED, true
 };
 
-/* Pages of these are too small for a machine's that has larger ones. */
-static bool too_small(__u64 page)
-{
-	return page < (__u64)sysconf(_SC_PAGESIZE);
-}
-
 FIXTURE_SETUP(memory)
 {
 	struct l3l2q_create create;
@@ -370,12 +411,42 @@ TEST_F(standin, bad_sources_are_refused)
 	EXPECT_EQ(-EINVAL, ascend_try_at(-(4 * K), 1ull << 63));
 	EXPECT_EQ(-EINVAL, ascend_try_at(RAM_2M, -RAM_2M + 4 * K));
 	/* these the driver knows better */
-	EXPECT_EQ(-EINVAL, ascend_try_at(RAM_2M, 16 * M + 2 * M));
 	EXPECT_EQ(-EINVAL, ascend_try_at(RAM_2M + 4 * K, 4 * M));
-	EXPECT_EQ(-EINVAL, ascend_try_at(RAM_2M, 2 * M + 4 * K));
+	EXPECT_EQ(-EINVAL, ascend_try_at(RAM_2M + 64 * K, 4 * M));
+	EXPECT_EQ(-EINVAL, ascend_try_at(RAM_2M, 2 * M - 4 * K));
 	EXPECT_EQ(-EINVAL, ascend_try_at(RAM_2M - 2 * M, 16 * M));
-	EXPECT_EQ(-EINVAL, ascend_try_at(RAM_2M, 1ull << 62));
 	EXPECT_EQ(1, standin_get("nr_gets"));
+	/* and what is not taken nobody asks for */
+	EXPECT_EQ(0, ascend_try_at(RAM_2M, 16 * M + 2 * M));
+	EXPECT_EQ(0, ascend_try_at(RAM_2M, 2 * M + 4 * K));
+	EXPECT_EQ(0, ascend_try_at(RAM_2M, 1ull << 62));
+}
+
+static long long got_of(__u64 va, __u64 payload)
+{
+	long long before = standin_get("got_bytes");
+	struct l3l2q_create create;
+
+	ascend_create_init_raw(&create, va, 4 * M, payload, 4);
+	if (ascend_try(&create))
+		return -1;
+	return standin_get("got_bytes") - before;
+}
+
+TEST_F(standin, only_what_is_taken_is_got)
+{
+	__u64 page = page_up(1);
+
+	if (!too_small(4 * K)) {
+		EXPECT_EQ(2 * page, got_of(RAM_4K, 1));
+		EXPECT_EQ(2 * M + page, got_of(RAM_4K, 2 * M));
+	}
+	EXPECT_EQ(page < 64 * K ? 64 * K : 2 * page, got_of(RAM_64K, 1));
+	EXPECT_EQ(128 * K, got_of(RAM_64K, 64 * K));
+	EXPECT_EQ(2 * M, got_of(RAM_2M, 1));
+	EXPECT_EQ(2 * M, got_of(RAM_2M, 2 * M - page));
+	EXPECT_EQ(4 * M, got_of(RAM_2M, 2 * M));
+	EXPECT_EQ(-1, got_of(RAM_2M, 4 * M));
 }
 
 TEST_F(standin, bad_flags_are_refused)
@@ -411,11 +482,13 @@ TEST_F(standin, the_region_has_to_fit)
 
 TEST_F(standin, tables_are_not_believed)
 {
+	struct l3l2q_create create;
 	int i, err;
 
 	for (i = 1; i <= LIES; i++) {
 		ASSERT_EQ(0, standin_set("lie", i));
-		err = ascend_try_at(RAM_2M, 16 * M);
+		ascend_create_init_raw(&create, RAM_2M, 16 * M, 4 * M, 4);
+		err = ascend_try(&create);
 		/* not every machine knows where its addresses end */
 		if (i == LIE_NOWHERE && err == -ENOMEM)
 			continue;
@@ -510,6 +583,262 @@ TEST_F(standin, is_needed_while_a_region_is_there)
 	EXPECT_EQ(0, standin_unload());
 	EXPECT_EQ(-ENODEV, ascend_try_at(RAM_2M, 16 * M));
 	ASSERT_EQ(0, standin_load(self->bar));
+}
+
+/* ---- two ranges --------------------------------------------------------- */
+
+static int ascend_try_two(__u64 va, __u64 bytes, __u64 counter_va, __u64 counter_bytes)
+{
+	struct l3l2q_create create;
+
+	ascend_create_init_two(&create, va, bytes, counter_va, counter_bytes);
+	return ascend_try(&create);
+}
+
+TEST_F(standin, bad_ranges_of_counters_are_refused)
+{
+	__u64 page = page_up(1), payload = 2 * DRV_ARENA + 2 * 32 * DRV_DEPTH;
+
+	EXPECT_EQ(0, ascend_try_two(RAM_2M, 16 * M, RAM_64K, 4 * M));
+	EXPECT_EQ(-EINVAL, ascend_try_two(RAM_2M, 16 * M, 0, 4 * M));
+	EXPECT_EQ(-EINVAL, ascend_try_two(RAM_2M, 16 * M, RAM_64K, 0));
+	EXPECT_EQ(-EINVAL, ascend_try_two(0, 16 * M, RAM_64K, 4 * M));
+	EXPECT_EQ(-EINVAL, ascend_try_two(RAM_2M, 0, RAM_64K, 4 * M));
+	EXPECT_EQ(-EINVAL, ascend_try_two(0, 0, RAM_64K, 4 * M));
+	EXPECT_EQ(-EINVAL, ascend_try_two(RAM_2M, 16 * M, RAM_64K + 64, 4 * M));
+	EXPECT_EQ(-EINVAL, ascend_try_two(RAM_2M, 16 * M, RAM_64K + 2 * K, 4 * M));
+	EXPECT_EQ(-EINVAL, ascend_try_two(RAM_2M, 16 * M, RAM_64K, 4 * M - 64));
+	EXPECT_EQ(-EINVAL, ascend_try_two(RAM_2M, 16 * M, -(4 * M), 4 * M + 4 * K));
+	EXPECT_EQ(-EINVAL, ascend_try_two(RAM_2M, 16 * M, -(4 * K), 1ull << 63));
+	/* each has to be large enough */
+	EXPECT_EQ(-ENOSPC, ascend_try_two(RAM_2M, 4 * K, RAM_64K, 4 * M));
+	EXPECT_EQ(page > 4 * K ? -ENOSPC : -EINVAL,
+		  ascend_try_two(RAM_2M, 16 * M, RAM_64K, 4 * K));
+	/* and what is taken of one must not be taken of the other */
+	EXPECT_EQ(-EINVAL, ascend_try_two(RAM_4K, 4 * M, RAM_4K, 4 * M));
+	EXPECT_EQ(-EINVAL, ascend_try_two(RAM_4K, 4 * M, RAM_4K + page_up(payload) - page, 1 * M));
+	EXPECT_EQ(standin_get("nr_gets"), standin_get("nr_puts"));
+	EXPECT_EQ(page > 4 * K ? 2 : 3, standin_get("nr_gets"));
+	if (too_small(4 * K))
+		return;
+	EXPECT_EQ(0, ascend_try_two(RAM_4K, 4 * M, RAM_4K + page_up(payload), 1 * M));
+	EXPECT_EQ(0, ascend_try_two(RAM_4K + page, 4 * M - page, RAM_4K, page));
+}
+
+TEST_F(standin, a_second_get_that_fails_releases_the_first)
+{
+	ASSERT_EQ(0, standin_set("fail", -ENXIO));
+	ASSERT_EQ(0, standin_set("fail_after", 1));
+	EXPECT_EQ(-ENXIO, ascend_try_two(RAM_4K, 4 * M, RAM_4K + 2 * M, 1 * M));
+	EXPECT_EQ(too_small(4 * K) ? 0 : 1, standin_get("nr_gets"));
+	EXPECT_TRUE(standin_is_put(0));
+	ASSERT_EQ(0, standin_set("fail", 0));
+	/* as one that the driver refuses does */
+	EXPECT_EQ(-EINVAL, ascend_try_two(RAM_2M, 16 * M, RAM_2M + 2 * M + 4 * K, 4 * M));
+	EXPECT_EQ(-EINVAL, ascend_try_two(RAM_2M, 16 * M, MIXED + 128 * K, 4 * M));
+	EXPECT_LE(2, standin_get("nr_gets"));
+	EXPECT_TRUE(standin_is_put(0));
+	/* or one that goes away before the other came */
+	ASSERT_EQ(0, standin_set("in_get", 1));
+	EXPECT_EQ(-ENODEV, ascend_try_two(RAM_2M, 16 * M, RAM_64K, 4 * M));
+	EXPECT_TRUE(standin_is_put(0));
+}
+
+TEST_F(standin, two_ranges_of_two_kinds_are_refused)
+{
+	if (!*self->bar)
+		SKIP(return, "no PCI function that looks like an NPU");
+	EXPECT_EQ(-EOPNOTSUPP, ascend_try_two(RAM_64K, 4 * M, BAR_64K, 1 * M));
+	EXPECT_EQ(-EOPNOTSUPP, ascend_try_two(BAR_64K, 1 * M, RAM_64K, 4 * M));
+	EXPECT_EQ(standin_get("nr_gets"), standin_get("nr_puts"));
+}
+
+/* Regions of one user, until one is refused. */
+static int ascend_fill(int ctx, __u64 va, __u64 payload, int *fds, int max)
+{
+	struct l3l2q_create create;
+	int n;
+
+	for (n = 0; n < max; n++) {
+		ascend_create_init_raw(&create, va, 4 * M, payload, 4);
+		fds[n] = drv_create(ctx, &create);
+		if (fds[n] < 0)
+			break;
+	}
+	return n;
+}
+
+#define PARAM_USER "/sys/module/l3l2q/parameters/max_user_mib"
+#define TEST_UID 4246
+#define FILL 600
+
+TEST_F(standin, tables_count_against_the_limits)
+{
+	int fds[FILL + 1], few, many, again, round, ctx = drv_open();
+	char old[32];
+
+	drv_read_file(PARAM_USER, old, sizeof(old));
+	ASSERT_EQ(0, drv_write_file(PARAM_USER, "4"));
+	ASSERT_EQ(0, setresuid(TEST_UID, TEST_UID, 0));
+	for (round = 0; round < 2; round++) {
+		many = ascend_fill(ctx, RAM_2M, 2 * M, fds, FILL);
+		EXPECT_EQ(-EDQUOT, fds[many]);
+		for (again = 0; again < many; again++)
+			close(fds[again]);
+		few = too_small(4 * K) ? 0 : ascend_fill(ctx, RAM_4K, 2 * M, fds, FILL);
+		for (again = 0; again < few; again++)
+			close(fds[again]);
+		if (too_small(4 * K))
+			continue;
+		EXPECT_EQ(-EDQUOT, fds[few]);
+		/* 512 pages at 40 bytes each are not nothing beside their own 6 */
+		EXPECT_LT(few * 3 / 2, many);
+		EXPECT_LT(4 * M / (20 * K + 40 * K), few);
+		EXPECT_GT(4 * M / (20 * K), few);
+	}
+	ASSERT_EQ(0, setresuid(0, 0, 0));
+	EXPECT_EQ(0, drv_write_file(PARAM_USER, old));
+	close(ctx);
+}
+
+/* Page sizes of both, and whether they are in the BAR. */
+FIXTURE(two)
+{
+	char bar[16];
+	struct drv_pair p;
+};
+
+FIXTURE_VARIANT(two)
+{
+	__u64 va;
+	__u64 page;
+	__u64 counter_va;
+	__u64 counter_page;
+	bool bar;
+};
+
+FIXTURE_VARIANT_ADD(two, ram_2m_ram_4k) { RAM_2M, 2 * M, RAM_4K, 4 * K };
+FIXTURE_VARIANT_ADD(two, ram_2m_ram_64k) { RAM_2M, 2 * M, RAM_64K, 64 * K };
+FIXTURE_VARIANT_ADD(two, ram_64k_ram_2m) { RAM_64K, 64 * K, RAM_2M, 2 * M };
+FIXTURE_VARIANT_ADD(two, ram_4k_ram_64k) { RAM_4K, 4 * K, RAM_64K, 64 * K };
+FIXTURE_VARIANT_ADD(two, ram_64k_itself) { RAM_64K + 2 * M, 64 * K, RAM_64K, 64 * K };
+FIXTURE_VARIANT_ADD(two, bar_64k_bar_4k) { BAR_64K, 64 * K, BAR_4K, 4 * K, true };
+FIXTURE_VARIANT_ADD(two, bar_4k_bar_64k) { BAR_4K, 4 * K, BAR_64K, 64 * K, true };
+FIXTURE_VARIANT_ADD(two, bar_1g_bar_64k) { BAR_1G, 1 * G, BAR_64K + 1 * M, 64 * K, true };
+
+static void two_create_init(struct l3l2q_create *create, __u64 va, __u64 counter_va)
+{
+	ascend_create_init_two(create, va, va == BAR_1G ? 1 * G : 2 * M, counter_va, 2 * M);
+}
+
+FIXTURE_SETUP(two)
+{
+	struct l3l2q_create create;
+
+	memset(self, 0, sizeof(*self));
+	standin_up(_metadata, self->bar, sizeof(self->bar));
+	if (_metadata->exit_code)
+		return;
+	if (variant->bar && !*self->bar) {
+		standin_down(_metadata, self->bar);
+		SKIP(return, "no PCI function that looks like an NPU");
+	}
+	two_create_init(&create, variant->va, variant->counter_va);
+	if (too_small(variant->page) || too_small(variant->counter_page)) {
+		EXPECT_EQ(-EOPNOTSUPP, ascend_try(&create));
+		standin_down(_metadata, self->bar);
+		SKIP(return, "this machine's pages are too large");
+	}
+	drv_pair_create(_metadata, &self->p, &create);
+	drv_pair_map(_metadata, &self->p);
+}
+
+FIXTURE_TEARDOWN(two)
+{
+	drv_pair_close(&self->p);
+	standin_down(_metadata, self->bar);
+}
+
+TEST_F(two, info_says_where_each_is)
+{
+	EXPECT_EQ(variant->va, L3->info.region.payload_base);
+	EXPECT_EQ(variant->counter_va, L3->info.region.counter_base);
+	EXPECT_EQ(variant->bar ? L3L2Q_MEMORY_WC : L3L2Q_MEMORY_CACHED, L3->info.memory);
+	EXPECT_EQ(2, standin_get("nr_gets"));
+}
+
+/* Another region over the same counters alone sees what the first does. */
+TEST_F(two, each_is_where_the_device_has_it)
+{
+	__u64 i, n = L3->info.map[L3L2Q_MAP_PAYLOAD].length / 8, page = page_up(1);
+	struct l3l2q_create create;
+	struct drv_pair b;
+
+	for (i = 0; i < n; i++)
+		ASSERT_EQ(0, ((volatile __u64 *)L3->payload)[i]);
+	for (i = 0; i < L3->info.map[L3L2Q_MAP_COUNTERS].length; i++)
+		ASSERT_EQ(0, L3->counters[i]);
+	if (variant->page == 1 * G)
+		SKIP(return, "a region of its payload alone would overlap");
+	/* swapped: its counters are the start of the payload here, and the other way round */
+	ascend_create_init_raw(&create, variant->counter_va, 2 * M, page, page - 64);
+	create.counter_source = variant->va;
+	create.counter_source_bytes = 2 * M;
+	drv_pair_create(_metadata, &b, &create);
+	drv_pair_map(_metadata, &b);
+	for (i = 0; i < n; i++)
+		((volatile __u64 *)L3->payload)[i] = i + 1;
+	drv_store(L3, L3L2Q_CTR_INPUT_TAIL, 77);
+	drain();
+	EXPECT_EQ(77, *(volatile __u32 *)(b.l2.payload + L3L2Q_CTR_INPUT_TAIL));
+	for (i = 0; i < (page - 64) / 8; i++)
+		ASSERT_EQ(i + 1, ((volatile __u64 *)b.l2.counters)[i]);
+	drv_pair_close(&b);
+}
+
+TEST_F(two, either_that_goes_takes_the_region)
+{
+	__u64 gone[2] = { variant->va, variant->counter_va };
+	struct l3l2q_create create;
+	struct l3l2q_info info;
+	int i;
+
+	drv_pair_close(&self->p);
+	for (i = 0; i < 2; i++) {
+		two_create_init(&create, variant->va, variant->counter_va);
+		drv_pair_create(_metadata, &self->p, &create);
+		drv_pair_map(_metadata, &self->p);
+		*(volatile __u64 *)L3->payload = 1;
+		drv_store(L3, L3L2Q_CTR_INPUT_TAIL, 3);
+		drain();
+		ASSERT_EQ(0, standin_revoke(gone[i]));
+		EXPECT_EQ(1, L3->status->removed);
+		EXPECT_EQ(-ENODEV, drv_info(L3->fd, &info));
+		EXPECT_EQ(0, *(volatile __u64 *)L3->payload);
+		EXPECT_EQ(3, drv_load(L2, L3L2Q_CTR_INPUT_TAIL));
+		EXPECT_EQ(1, drv_load(L2, L3L2Q_CTR_L3_ABORT));
+		/* the other one may follow */
+		ASSERT_EQ(0, standin_revoke(gone[!i]));
+		drv_pair_close(&self->p);
+		EXPECT_TRUE(standin_is_put(0));
+	}
+	EXPECT_LE(3, standin_get("nr_callbacks"));
+}
+
+/* Both at any time, and never in an order that one could rely on. */
+TEST_F(two, either_goes_at_any_time)
+{
+	int i, rounds = drv_rounds(40);
+	struct l3l2q_create create;
+	bool made;
+
+	drv_pair_close(&self->p);
+	for (i = 0; i < rounds; i++) {
+		ASSERT_EQ(0, standin_set("race_us", 1 + i * 37 % 1500));
+		two_create_init(&create, variant->va, variant->counter_va);
+		ASSERT_EQ(0, race_once(&create, &made));
+	}
+	ASSERT_EQ(0, standin_set("race_us", 0));
 }
 
 /* ---- what is made ------------------------------------------------------- */
@@ -959,38 +1288,6 @@ static int race_rounds(__u64 page, int n)
 	return drv_rounds(page == 4 * K ? n : n / 5);
 }
 
-/* All that a region's life has, while its memory goes away at some point of it. */
-static int race_once(const struct l3l2q_create *from, bool *made)
-{
-	struct l3l2q_create create = *from;
-	struct drv_ep ep;
-	int ctx = drv_open(), fd, i, err;
-	__u64 at;
-
-	fd = drv_create(ctx, &create);
-	close(ctx);
-	*made = fd >= 0;
-	if (fd < 0)
-		return fd == -ENODEV ? 0 : fd;
-	drv_ep_init(&ep, fd);
-	err = drv_ep_map(&ep);
-	if (err && err != -ENODEV)
-		return err;
-	if (!err) {
-		for (i = 0; i < 3; i++) {
-			for (at = 0; at < ep.info.region.payload_bytes; at += 4096)
-				*(volatile __u32 *)(ep.payload + at) = 1;
-			drv_store(&ep, 0, i);
-			drv_poll(ep.fd, POLLIN, 0);
-		}
-		err = drv_set(ep.fd, L3L2Q_CTR_INPUT_TAIL, 1);
-		if (err && err != -ENODEV)
-			return err;
-	}
-	drv_ep_unmap_all(&ep);
-	return drv_ep_close(&ep);
-}
-
 TEST_F(memory, revoked_at_any_time)
 {
 	int i, rounds = race_rounds(variant->page, 300), nr_made = 0;
@@ -1100,12 +1397,14 @@ TEST_F(memory, survives_its_creator)
 #define EXITS_MS 15000
 
 /* A process that owns a region, of which it hands out both ends, or one. */
-static void owner(struct drv_child *child, bool keeps_own)
+static void owner(struct drv_child *child, int i)
 {
 	struct l3l2q_create create;
 	int ctx = drv_open(), l2, l3;
 
-	ascend_create_init(&create, RAM_64K, 128 * K);
+	ascend_create_init_two(&create, RAM_64K, 128 * K, RAM_64K + 2 * M, 64 * K);
+	if (i & 1)
+		create.counter_source = create.counter_source_bytes = 0;
 	create.role = L3L2Q_ROLE_L2;
 	l2 = drv_create(ctx, &create);
 	l3 = drv_open_peer(l2);
@@ -1113,7 +1412,7 @@ static void owner(struct drv_child *child, bool keeps_own)
 		_exit(1);
 	close(ctx);
 	close(l3);
-	if (!keeps_own)
+	if (i % 4)
 		close(l2);
 	drv_say(child->sock, 'r');
 	drv_hear_forever(child->sock);
@@ -1134,7 +1433,7 @@ static void exit_once(struct __test_metadata *_metadata, int i)
 	int l3, l2;
 
 	if (!drv_fork(_metadata, &child))
-		owner(&child, i % 4 == 0);
+		owner(&child, i);
 	l3 = drv_recv_fd(child.sock);
 	l2 = drv_recv_fd(child.sock);
 	ASSERT_LE(0, l3);

@@ -293,8 +293,10 @@ enum l3l2q_backend {
  *	address of the calling process
  * @source_bytes: ASCEND: size of the memory at @source, of which the region takes
  *	the first part; else 0
- * @counter_source: 0; reserved for counters in a range of their own
- * @counter_source_bytes: 0; reserved likewise
+ * @counter_source: ASCEND: device address of memory for the counters alone, or 0;
+ *	else 0
+ * @counter_source_bytes: size of the memory at @counter_source, of which the
+ *	region takes the first part, or 0
  * @tag: a name for tools: up to 31 printable ASCII characters, NUL-terminated, zero
  *	after that
  * @region_id: out: unique while the module is loaded, never 0
@@ -305,7 +307,14 @@ enum l3l2q_backend {
  * L3L2Q_CREATE_COHERENT. ASCEND maps device memory write-combining without that
  * flag, and cached with it, if the machine can: INFO returns the effective type. With
  * DMABUF and ASCEND the payload is at the source's first byte and the counters
- * begin at the next page boundary after it.
+ * begin at the next page boundary after it, or at the first byte of @counter_source.
+ *
+ * ASCEND takes addresses and sizes that are multiples of 4096. It gets only what
+ * the region takes, rounded up to the page size of that memory, which can be another
+ * one in each of the two ranges; what it takes of them may not overlap. The table
+ * of pages that the Ascend driver makes, 40 bytes a page, counts as memory of the
+ * user, and as if the pages were of 4096 bytes while it is made. If either range goes
+ * away, so does the region.
  *
  * EINVAL bad geometry, sizes, version, identity, tag or source, a flag that the
  * backend does not take, or depth 1 on memory that is not cached; EFBIG over
@@ -313,8 +322,7 @@ enum l3l2q_backend {
  * ENOMEM not enough memory, or over the limit of the memory cgroup; ENOSPC no room in
  * the window or the source; ENODEV no such window, its memory was removed meanwhile, or
  * the driver of an ASCEND source is not loaded; EOPNOTSUPP no such backend
- * in this kernel, a range of their own for counters, or memory that the backend cannot
- * use; EBADF not a dma-buf; EACCES a dma-buf whose descriptor does not allow writing;
+ * in this kernel, a @counter_source that it does not take, or memory that it cannot use; EBADF not a dma-buf; EACCES a dma-buf whose descriptor does not allow writing;
  * EBUSY another driver has mapped the memory with another type; EMFILE, ENFILE no
  * descriptor left; and errors of the driver of an ASCEND source.
  */
