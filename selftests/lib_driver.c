@@ -286,6 +286,25 @@ static int open_fds(void)
 	return n;
 }
 
+TEST(counters_can_have_a_range_of_their_own)
+{
+	struct l3l2q_failure why;
+	struct l3l2q_ep *ep;
+
+	ASSERT_EQ(0, create(&ep, "ascend:0x120000000000:0x1000000,0x121000000000:65536", 0, &why)) {
+		TH_LOG("%s", why.text);
+	}
+	EXPECT_EQ(0x120000000000, drv.asked.source);
+	EXPECT_EQ(0x1000000, drv.asked.source_bytes);
+	EXPECT_EQ(0x121000000000, drv.asked.counter_source);
+	EXPECT_EQ(65536, drv.asked.counter_source_bytes);
+	l3l2q_close(ep);
+	ASSERT_EQ(0, create(&ep, "ascend:0x120000000000:0x1000000", 0, &why));
+	EXPECT_EQ(0, drv.asked.counter_source);
+	EXPECT_EQ(0, drv.asked.counter_source_bytes);
+	l3l2q_close(ep);
+}
+
 TEST(transport_strings)
 {
 	static const struct {
@@ -307,13 +326,16 @@ TEST(transport_strings)
 		{ "ascend:4096:65536", "ascend", L3L2Q_BACKEND_ASCEND, 4096, 65536 },
 		{ "ascend:0xffffffffffff0000:010", "ascend", L3L2Q_BACKEND_ASCEND,
 			0xffffffffffff0000, 8 },
+		{ "ascend:1:2,3:4", "ascend", L3L2Q_BACKEND_ASCEND, 1, 2 },
 	};
 	static const char *const bad[] = {
 		"", "driver ", "drivers", "ram:", "ram:0", "pci:", "pcie", "dmabuf", "dmabuf:",
 		"dmabuf:-1", "dmabuf:+1", "dmabuf: 1", "dmabuf:1 ", "dmabuf:1x", "dmabuf:0x",
 		"dmabuf:2147483648", "dmabuf:99999999999999999999", "dmabuf:08",
 		"ascend", "ascend:", "ascend:1", "ascend:1:", "ascend::1", "ascend:1:0",
-		"ascend:1:2:3", "ascend:1:2 ", "ascend:-1:4096", "ascend:1:-4096",
+		"ascend:1:2:3", "ascend:1:2 ", "ascend:1:2,", "ascend:1:2,3", "ascend:1:2,3:",
+		"ascend:1:2,3:0", "ascend:1:2,0:4", "ascend:1:0,3:4", "ascend:1:2,3:4,",
+		"ascend:1:2,3:4,5:6", "ascend:1:2, 3:4", "ascend:,1:2", "ascend:1:2:3:4", "ascend:-1:4096", "ascend:1:-4096",
 		"ascend:0x10000000000000000:1", "ascend:1:0x10000000000000000", "memfd:",
 		"external:1", "PCI", ":", "pci\n",
 	};

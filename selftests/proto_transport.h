@@ -2,7 +2,7 @@
 /*
  * Queues over the transport in L3L2Q_TRANSPORT, for tests that run over each:
  *
- *	memfd (the default), driver, ram, pci, pci:NAME, ascend:VA:BYTES, dmabuf:FD
+ *	memfd (the default), driver, ram, pci, pci:NAME, ascend:..., dmabuf:FD
  *			as in l3l2q_attr.transport
  *	dmabuf:udmabuf	a udmabuf of the size needed, made here
  *	dmabuf:ram	the payload of another region, exported

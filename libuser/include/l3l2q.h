@@ -100,6 +100,8 @@ struct l3l2q_consumer;	/* its receiving half */
  *	"dmabuf:FD"	a dma-buf; needs L3L2Q_ATTR_COHERENT
  *	"ascend:VA:BYTES" this process's NPU memory, by device address; numbers in
  *			C's notation
+ *	"ascend:VA:BYTES,VA:BYTES" the same, the payload in the first range and the
+ *			counters in the second
  *	"memfd"		RAM without the driver; no module needed
  * @tag: name of the queue for operators: up to 31 printable ASCII characters, or NULL;
  *	create only

@@ -440,6 +440,12 @@ static int no_room(int ret, int node, const struct l3l2q_create *arg, struct l3l
 		return l3l2q_why(why, ret, "no room for a payload of %llu bytes: window %.*s has %llu bytes left",
 				 payload_bytes(arg), (int)sizeof(query.name), query.name,
 				 (unsigned long long)query.free_bytes);
+	if (arg->backend == L3L2Q_BACKEND_ASCEND && arg->counter_source)
+		return l3l2q_why(why, ret, "no room for a payload of %llu bytes in the %llu at %#llx, or for counters in the %llu at %#llx",
+				 payload_bytes(arg), (unsigned long long)arg->source_bytes,
+				 (unsigned long long)arg->source,
+				 (unsigned long long)arg->counter_source_bytes,
+				 (unsigned long long)arg->counter_source);
 	if (arg->backend == L3L2Q_BACKEND_ASCEND)
 		return l3l2q_why(why, ret, "no room for a payload of %llu bytes and counters in the %llu bytes at %#llx",
 				 payload_bytes(arg), (unsigned long long)arg->source_bytes,
@@ -518,6 +524,8 @@ static int create_region(int node, const struct l3l2q_source *source,
 		.counter_bytes = attr->counter_bytes,
 		.source = source->source,
 		.source_bytes = source->bytes,
+		.counter_source = source->counter_source,
+		.counter_source_bytes = source->counter_bytes,
 		.region_version = attr->region_version,
 		.binding = attr->binding,
 		.identity = { attr->identity[0], attr->identity[1] },
@@ -589,6 +597,30 @@ static int number(const char **at, char end, uint64_t *value)
 	return 0;
 }
 
+/* ADDRESS:BYTES, up to one character that ends it. */
+static int range(const char **at, char end, uint64_t *address, uint64_t *bytes)
+{
+	int ret = number(at, ':', address);
+
+	if (!ret)
+		ret = number(at, end, bytes);
+	return !ret && !*bytes ? -EINVAL : ret;
+}
+
+/* One range of NPU memory, or one for the payload and one for the counters. */
+static int ascend_source(const char *rest, struct l3l2q_source *source)
+{
+	if (!rest)
+		return -EINVAL;
+	if (!strchr(rest, ','))
+		return range(&rest, '\0', &source->source, &source->bytes);
+	if (range(&rest, ',', &source->source, &source->bytes) ||
+	    range(&rest, '\0', &source->counter_source, &source->counter_bytes))
+		return -EINVAL;
+	/* 0 would be none to the driver. */
+	return source->counter_source ? 0 : -EINVAL;
+}
+
 /* What a transport over the driver asks for, or -EINVAL. */
 int l3l2q_driver_source(const char *transport, struct l3l2q_source *source,
 			struct l3l2q_failure *why)
@@ -620,13 +652,12 @@ int l3l2q_driver_source(const char *transport, struct l3l2q_source *source,
 	}
 	if (IS("ascend")) {
 		source->backend = L3L2Q_BACKEND_ASCEND;
-		if (rest && !number(&rest, ':', &source->source) &&
-		    !number(&rest, '\0', &source->bytes) && source->bytes)
+		if (!ascend_source(rest, source))
 			return 0;
-		return l3l2q_why(why, -EINVAL, "\"%.64s\" is not ascend:ADDRESS:BYTES", transport);
+		return l3l2q_why(why, -EINVAL, "\"%.64s\" is not ascend:ADDRESS:BYTES[,ADDRESS:BYTES]", transport);
 	}
 #undef IS
-	return l3l2q_why(why, -EINVAL, "no transport \"%.32s\"; there is driver[:NODE], ram, pci[:NAME], dmabuf:FD, ascend:ADDRESS:BYTES, memfd",
+	return l3l2q_why(why, -EINVAL, "no transport \"%.32s\"; there is driver[:NODE], ram, pci[:NAME], dmabuf:FD, ascend:ADDRESS:BYTES[,ADDRESS:BYTES], memfd",
 			 transport);
 }
 

@@ -243,6 +243,8 @@ struct l3l2q_source {
 	uint32_t backend;
 	uint64_t source;
 	uint64_t bytes;
+	uint64_t counter_source;	/* ascend: if the counters are elsewhere, or 0 */
+	uint64_t counter_bytes;
 };
 
 int l3l2q_driver_source(const char *transport, struct l3l2q_source *source,

@@ -36,7 +36,7 @@ static const char help_text[] =
 "                         the last message may be shorter\n"
 "  --transport T          where the queue is: driver or ram: the driver's RAM (the\n"
 "                         default), driver:PATH: of another node, pci, pci:NAME: an NPU\n"
-"                         window, dmabuf:FD, ascend:VA:BYTES, memfd: no module needed,\n"
+"                         window, dmabuf:FD, ascend:VA:BYTES[,VA:BYTES], memfd: no module,\n"
 "                         external: memory that both sides map themselves, npusim:SOCKET:\n"
 "                         that of an l3l2q-npusim here, without QEMU\n"
 "  --tag NAME             name the queue for people: up to 31 printable characters, which\n"
