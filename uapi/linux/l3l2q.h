@@ -321,8 +321,9 @@ enum l3l2q_backend {
  * max_region_bytes or max_counter_bytes; EDQUOT over a limit of a user, see QUERY;
  * ENOMEM not enough memory, or over the limit of the memory cgroup; ENOSPC no room in
  * the window or the source; ENODEV no such window, its memory was removed meanwhile, or
- * the driver of an ASCEND source is not loaded; EOPNOTSUPP no such backend
- * in this kernel, a @counter_source that it does not take, or memory that it cannot use; EBADF not a dma-buf; EACCES a dma-buf whose descriptor does not allow writing;
+ * the driver of an ASCEND source is not loaded; EOPNOTSUPP no such backend in this
+ * kernel, a @counter_source that it does not take, or memory that it cannot use;
+ * EBADF not a dma-buf; EACCES a dma-buf whose descriptor does not allow writing;
  * EBUSY another driver has mapped the memory with another type; EMFILE, ENFILE no
  * descriptor left; and errors of the driver of an ASCEND source.
  */
