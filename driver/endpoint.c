@@ -264,8 +264,7 @@ static int l3l2q_ioctl_export_dmabuf(struct l3l2q_ucmd *ucmd)
 #endif
 
 #define L3L2Q_WAIT_FLAGS						\
-	(L3L2Q_WAIT_CONSUMER | L3L2Q_WAIT_PRODUCER |			\
-	 L3L2Q_WAIT_NO_RESTART)
+	(L3L2Q_WAIT_INTERRUPTED | L3L2Q_WAIT_NO_RESTART)
 
 #define CALL_LIVE	L3L2Q_CALL_LIVE
 #define CALL_OWN	(L3L2Q_CALL_LIVE | L3L2Q_CALL_OWNER)

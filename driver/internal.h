@@ -68,6 +68,10 @@ enum l3l2q_part {
 
 #define L3L2Q_HALVES		2	/* consumer, producer */
 
+/* What a WAIT may name to be ended by INTERRUPT. */
+#define L3L2Q_WAIT_INTERRUPTED \
+	(L3L2Q_WAIT_CONSUMER | L3L2Q_WAIT_PRODUCER | L3L2Q_WAIT_ENDPOINT)
+
 /*
  * What may sleep on an endpoint: WAITs, and conditions of all of them. One WAIT of
  * each half finds a place beyond these WAITs, with conditions that are kept for it.
@@ -109,7 +113,7 @@ enum l3l2q_stat {
  * @events: L3L2Q_EVENT_* that fire it
  * @nr_conditions: length of @conditions
  * @conditions: counters that fire it; their observed values are kept up to date
- * @halves: bits of L3L2Q_WAIT_CONSUMER and _PRODUCER: INTERRUPT ends it for these
+ * @names: bits of L3L2Q_WAIT_INTERRUPTED: INTERRUPT ends it for these
  * @place: what it takes of l3l2q_endpoint.waits: a half, or L3L2Q_HALVES
  * @task: a sleeping WAIT to wake, or
  * @eventfd: an eventfd to signal
@@ -130,7 +134,7 @@ struct l3l2q_watch {
 	u32 events;
 	u32 nr_conditions;
 	struct l3l2q_condition *conditions;
-	u32 halves;
+	u32 names;
 	u32 place;
 	struct task_struct *task;
 	struct eventfd_ctx *eventfd;
@@ -252,8 +256,8 @@ struct l3l2q_waits {
  *	with the scanner's; those of two endpoints never nest
  * @watches: struct l3l2q_watch; empty and staying so once ended; under @lock
  * @waits: counts those of @watches that are WAITs; under @lock
- * @interrupted: halves that INTERRUPT was called for and no WAIT has returned for;
- *	written under @lock
+ * @interrupted: bits of L3L2Q_WAIT_INTERRUPTED that INTERRUPT was called for and no
+ *	WAIT has returned for; written under @lock
  * @timer_at: when it goes off, if a WAIT has not ended by then that needs it;
  *	KTIME_MAX: never; written under @lock
  * @wq: poll, select and epoll

@@ -229,8 +229,7 @@ static int l3l2q_wait_call(struct l3l2q_ucmd *ucmd,
 		.events = cmd->events | L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP,
 		.nr_conditions = cmd->nr_conditions,
 		.conditions = conditions,
-		.halves = ucmd->flags & (L3L2Q_WAIT_CONSUMER |
-					 L3L2Q_WAIT_PRODUCER),
+		.names = ucmd->flags & L3L2Q_WAIT_INTERRUPTED,
 		.task = current,
 		.deadline = l3l2q_wait_deadline(cmd->deadline_ns),
 	};

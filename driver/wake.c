@@ -227,8 +227,11 @@ static bool l3l2q_waits_add(struct l3l2q_waits *waits,
 {
 	u32 half;
 
+	BUILD_BUG_ON((L3L2Q_WAIT_CONSUMER | L3L2Q_WAIT_PRODUCER) !=
+		     BIT(L3L2Q_HALVES) - 1);
+
 	for (half = 0; half < L3L2Q_HALVES; half++) {
-		if (watch->halves & BIT(half) && !waits->kept[half]) {
+		if (watch->names & BIT(half) && !waits->kept[half]) {
 			waits->kept[half] = true;
 			watch->place = half;
 			return true;
@@ -330,7 +333,7 @@ static enum hrtimer_restart l3l2q_deadline_passed(struct hrtimer *timer)
 static bool l3l2q_interrupt_take(struct l3l2q_endpoint *ep,
 				 const struct l3l2q_watch *watch)
 {
-	u32 taken = ep->interrupted & watch->halves;
+	u32 taken = ep->interrupted & watch->names;
 
 	lockdep_assert_held(&ep->lock);
 	if (taken)
@@ -350,7 +353,7 @@ bool l3l2q_interrupted(struct l3l2q_endpoint *ep,
 {
 	bool taken;
 
-	if (!(READ_ONCE(ep->interrupted) & watch->halves))
+	if (!(READ_ONCE(ep->interrupted) & watch->names))
 		return false;
 	spin_lock_bh(&ep->lock);
 	taken = l3l2q_interrupt_take(ep, watch);
@@ -359,28 +362,26 @@ bool l3l2q_interrupted(struct l3l2q_endpoint *ep,
 }
 
 /**
- * l3l2q_watches_interrupt() - end the WAITs of both halves
+ * l3l2q_watches_interrupt() - end the WAITs that name a half or the endpoint
  * @ep: whose WAITs
  *
- * All that sleep, since several threads may wait for both halves at once. A half that
- * has none on the list keeps it for its next one.
+ * All that sleep, since several threads may wait for the endpoint at once. What no WAIT
+ * on the list names keeps it for its next one.
  */
 void l3l2q_watches_interrupt(struct l3l2q_endpoint *ep)
 {
-	u32 halves = L3L2Q_WAIT_CONSUMER | L3L2Q_WAIT_PRODUCER;
+	u32 names = L3L2Q_WAIT_INTERRUPTED;
 	struct l3l2q_watch *watch, *next;
-
-	BUILD_BUG_ON(halves != BIT(L3L2Q_HALVES) - 1);
 
 	spin_lock_bh(&ep->lock);
 	list_for_each_entry_safe(watch, next, &ep->watches, node) {
-		if (!watch->halves)
+		if (!watch->names)
 			continue;
-		halves &= ~watch->halves;
+		names &= ~watch->names;
 		watch->interrupted = true;
 		l3l2q_watch_fire(ep, watch);
 	}
-	WRITE_ONCE(ep->interrupted, ep->interrupted | halves);
+	WRITE_ONCE(ep->interrupted, ep->interrupted | names);
 	spin_unlock_bh(&ep->lock);
 }
 

@@ -2,8 +2,11 @@
 /*
  * Forms of calls that every transport has to have, over the one in L3L2Q_TRANSPORT
  * (proto_transport.h): room and what is pending, batches, structures of other versions,
- * attributes, and the endpoints of a parent in its forked child.
+ * attributes, calls that signals, interruptions or this side's end stop, and the
+ * endpoints of a parent in its forked child.
  */
+#include <pthread.h>
+#include <signal.h>
 #include <sys/wait.h>
 
 #include "proto_transport.h"
@@ -258,6 +261,295 @@ TEST(attributes_are_used_or_refused)
 	EXPECT_EQ(0, l3l2q_try_enqueue(l3l2q_ep_producer(p.ep[L3]), L3L2Q_OP_DATA, "x", 1));
 	EXPECT_EQ(1, l3l2q_pending(l3l2q_ep_consumer(p.ep[L2])));
 	pair_close(&p);
+}
+
+/* ---- calls that are ended --------------------------------------------------- */
+
+/* Ways to block on L3, whose ring is full. */
+enum { ENQUEUE, PEEK, WAIT, WAIT_COUNTER, WAYS };
+
+static int block(struct l3l2q_ep *ep, int way, int64_t timeout_ns)
+{
+	struct l3l2q_message m;
+
+	switch (way) {
+	case ENQUEUE:
+		return l3l2q_enqueue(l3l2q_ep_producer(ep), L3L2Q_OP_DATA, NULL, 0, timeout_ns);
+	case PEEK:
+		return l3l2q_peek(l3l2q_ep_consumer(ep), &m, timeout_ns);
+	case WAIT:
+		return l3l2q_wait(ep, L3L2Q_EVENT_IN, timeout_ns);
+	default:
+		return l3l2q_wait_counter(ep, L3L2Q_CTR_OUTPUT_TAIL, L3L2Q_CMP_NE, 0, timeout_ns,
+					  NULL);
+	}
+}
+
+/* Let a call that blocks go on. */
+static int unblock(struct pair *p, int way)
+{
+	struct l3l2q_message m;
+
+	if (way == ENQUEUE)
+		return l3l2q_try_dequeue(l3l2q_ep_consumer(p->ep[L2]), &m, NULL, 0);
+	return l3l2q_try_enqueue(l3l2q_ep_producer(p->ep[L2]), L3L2Q_OP_DATA, NULL, 0);
+}
+
+static int make_full(struct pair *p, uint32_t flags)
+{
+	int i, ret;
+
+	*p = (struct pair){ .attr = { .role = L3, .depth = 4, .input_arena_bytes = 256,
+		.output_arena_bytes = 256, .flags = flags } };
+	ret = pair_make(p);
+	for (i = 0; i < 4 && !ret; i++)
+		ret = l3l2q_try_enqueue(l3l2q_ep_producer(p->ep[L3]), L3L2Q_OP_DATA, NULL, 0);
+	return ret;
+}
+
+/* A thread that blocks so many times, and counts the calls that have not returned @want. */
+struct blocked {
+	struct l3l2q_ep *ep;
+	int way, rounds, want;
+	int done, wrong, ret;
+	pthread_t thread;
+};
+
+static void *block_rounds(void *arg)
+{
+	struct blocked *b = arg;
+	int i;
+
+	for (i = 0; i < b->rounds; i++) {
+		b->ret = block(b->ep, b->way, LONG_NS);
+		b->wrong += b->ret != b->want;
+		__atomic_fetch_add(&b->done, 1, __ATOMIC_SEQ_CST);
+	}
+	return NULL;
+}
+
+static int blocked_start(struct blocked *b, struct l3l2q_ep *ep, int way, int rounds, int want)
+{
+	*b = (struct blocked){ .ep = ep, .way = way, .rounds = rounds, .want = want };
+	return pthread_create(&b->thread, NULL, block_rounds, b);
+}
+
+static int blocked_done(struct blocked *b)
+{
+	return __atomic_load_n(&b->done, __ATOMIC_SEQ_CST);
+}
+
+static void await_sleeps(struct l3l2q_ep *ep, uint64_t n)
+{
+	struct l3l2q_ep_stats stats;
+
+	do {
+		sched_yield();
+		l3l2q_ep_stats(ep, &stats);
+	} while (stats.sleeps < n);
+}
+
+static struct l3l2q_ep *interrupted_by_signal;
+static int handled;
+
+static void on_signal(int sig)
+{
+	if (interrupted_by_signal)
+		l3l2q_interrupt(interrupted_by_signal);
+	__atomic_fetch_add(&handled, 1, __ATOMIC_SEQ_CST);
+}
+
+static void handle_signals(int flags)
+{
+	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = flags };
+
+	sigaction(SIGUSR1, &sa, NULL);
+}
+
+/* Until its handler has run. */
+static void signal_thread(struct blocked *b)
+{
+	int before = __atomic_load_n(&handled, __ATOMIC_SEQ_CST);
+
+	pthread_kill(b->thread, SIGUSR1);
+	while (__atomic_load_n(&handled, __ATOMIC_SEQ_CST) == before && !blocked_done(b))
+		sched_yield();
+}
+
+/* With the attribute a signal ends a call, whatever its handler's SA_RESTART says. */
+TEST(a_signal_ends_calls_if_the_attribute_says_so)
+{
+	struct blocked b;
+	struct pair p;
+	int way, i;
+
+	for (way = 0; way < WAYS; way++) {
+		for (i = 0; i < 2; i++) {
+			handle_signals(i ? SA_RESTART : 0);
+			ASSERT_EQ(0, make_full(&p, L3L2Q_ATTR_INTERRUPTIBLE));
+			ASSERT_EQ(0, blocked_start(&b, p.ep[L3], way, 1, -EINTR));
+			/* a signal that comes before the sleep ends nothing */
+			while (!blocked_done(&b)) {
+				signal_thread(&b);
+				usleep(1000);
+			}
+			pthread_join(b.thread, NULL);
+			EXPECT_EQ(-EINTR, b.ret) {
+				TH_LOG("way %d", way);
+			}
+			/* it changes nothing */
+			ASSERT_EQ(0, unblock(&p, way));
+			EXPECT_LE(0, block(p.ep[L3], way, LONG_NS));
+			pair_close(&p);
+		}
+	}
+}
+
+TEST(a_signal_ends_no_call_otherwise)
+{
+	struct blocked b;
+	struct pair p;
+	int way, i;
+
+	handle_signals(0);
+	for (way = 0; way < WAYS; way++) {
+		ASSERT_EQ(0, make_full(&p, 0));
+		ASSERT_EQ(0, blocked_start(&b, p.ep[L3], way, 1, 0));
+		await_sleeps(p.ep[L3], 1);
+		for (i = 0; i < 20; i++) {
+			signal_thread(&b);
+			usleep(1000);
+			EXPECT_EQ(0, blocked_done(&b));
+		}
+		ASSERT_EQ(0, unblock(&p, way));
+		pthread_join(b.thread, NULL);
+		EXPECT_LE(0, b.ret) {
+			TH_LOG("way %d", way);
+		}
+		pair_close(&p);
+	}
+}
+
+/* Each one ends one call, wherever that is at the moment: before it sleeps, or asleep. */
+static void interrupt_rounds(struct __test_metadata *_metadata, bool by_signal, int way)
+{
+	int i, rounds = 200;
+	struct blocked b;
+	struct pair p;
+
+	ASSERT_EQ(0, make_full(&p, 0));
+	interrupted_by_signal = by_signal ? p.ep[L3] : NULL;
+	ASSERT_EQ(0, blocked_start(&b, p.ep[L3], way, rounds, -EINTR));
+	for (i = 0; i < rounds; i++) {
+		if (i % 4 == 0)
+			usleep(100);
+		if (by_signal)
+			pthread_kill(b.thread, SIGUSR1);
+		else
+			ASSERT_EQ(0, l3l2q_interrupt(p.ep[L3]));
+		while (blocked_done(&b) == i)
+			sched_yield();
+	}
+	pthread_join(b.thread, NULL);
+	EXPECT_EQ(0, b.wrong) {
+		TH_LOG("way %d", way);
+	}
+	interrupted_by_signal = NULL;
+	pair_close(&p);
+}
+
+TEST(an_interruption_from_another_thread_is_never_lost)
+{
+	int way;
+
+	for (way = 0; way < WAYS; way++)
+		interrupt_rounds(_metadata, false, way);
+}
+
+TEST(an_interruption_from_a_signal_handler_is_never_lost)
+{
+	int way;
+
+	handle_signals(SA_RESTART);
+	for (way = 0; way < WAYS; way++)
+		interrupt_rounds(_metadata, true, way);
+}
+
+/* Of the producer, of the consumer and of the endpoint one call each, at the same time. */
+TEST(an_interruption_ends_one_call_of_each_kind)
+{
+	int i, k, rounds = 300;
+	struct blocked b[3];
+	struct pair p;
+
+	ASSERT_EQ(0, make_full(&p, 0));
+	for (k = 0; k < 3; k++)
+		ASSERT_EQ(0, blocked_start(&b[k], p.ep[L3], k, rounds, -EINTR));
+	for (i = 0; i < rounds; i++) {
+		if (i % 4 == 0)
+			usleep(100);
+		ASSERT_EQ(0, l3l2q_interrupt(p.ep[L3]));
+		for (k = 0; k < 3; k++) {
+			while (blocked_done(&b[k]) == i)
+				sched_yield();
+		}
+	}
+	for (k = 0; k < 3; k++) {
+		pthread_join(b[k].thread, NULL);
+		EXPECT_EQ(0, b[k].wrong) {
+			TH_LOG("way %d", k);
+		}
+	}
+	pair_close(&p);
+}
+
+/* One that comes first ends the next call, and no other, with either attribute. */
+TEST(an_interruption_ends_one_call)
+{
+	struct pair p;
+	int way, i;
+
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, make_full(&p, i ? L3L2Q_ATTR_INTERRUPTIBLE : 0));
+		ASSERT_EQ(0, l3l2q_interrupt(p.ep[L3]));
+		ASSERT_EQ(0, l3l2q_interrupt(p.ep[L3]));
+		for (way = 0; way < 3; way++) {
+			EXPECT_EQ(-EINTR, block(p.ep[L3], way, LONG_NS));
+			EXPECT_EQ(-ETIMEDOUT, block(p.ep[L3], way, SHORT_NS));
+		}
+		ASSERT_EQ(0, l3l2q_interrupt(p.ep[L3]));
+		EXPECT_EQ(-EINTR, block(p.ep[L3], WAIT_COUNTER, LONG_NS));
+		EXPECT_EQ(-ETIMEDOUT, block(p.ep[L3], WAIT_COUNTER, SHORT_NS));
+		EXPECT_EQ(-ETIMEDOUT, block(p.ep[L3], WAIT, SHORT_NS));
+		pair_close(&p);
+	}
+}
+
+/* Abort and detach by another thread, with threads asleep and about to sleep. */
+TEST(ones_own_end_ends_blocked_calls)
+{
+	static const int ways[] = { ENQUEUE, PEEK, WAIT, WAIT, WAIT_COUNTER };
+	int i, want, rounds = 40;
+	struct blocked b[5];
+	struct pair p;
+	size_t k;
+
+	for (i = 0; i < rounds; i++) {
+		want = i % 2 ? -EIO : -ESHUTDOWN;
+		ASSERT_EQ(0, make_full(&p, 0));
+		for (k = 0; k < 5; k++)
+			ASSERT_EQ(0, blocked_start(&b[k], p.ep[L3], ways[k], 1, want));
+		if (i % 4 < 2)
+			await_sleeps(p.ep[L3], 1 + (uint64_t)i % 5);
+		ASSERT_EQ(0, i % 2 ? l3l2q_abort(p.ep[L3]) : l3l2q_detach(p.ep[L3]));
+		for (k = 0; k < 5; k++) {
+			pthread_join(b[k].thread, NULL);
+			EXPECT_EQ(0, b[k].wrong) {
+				TH_LOG("way %d: %d", ways[k], b[k].ret);
+			}
+		}
+		pair_close(&p);
+	}
 }
 
 /* ---- forked children ------------------------------------------------------ */

@@ -97,7 +97,7 @@ static int wait_condition(struct l3l2q_ep *ep, struct l3l2q_condition *cond, int
 	uint32_t gone;
 	int ret;
 
-	if (l3l2q_half_take_interrupt(&ep->any_half))
+	if (l3l2q_take_interruption(ep, &ep->any_half))
 		return -EINTR;
 	while (!spin_counter(ep, cond, deadline)) {
 		ret = l3l2q_ep_live(ep);
@@ -114,7 +114,7 @@ static int wait_condition(struct l3l2q_ep *ep, struct l3l2q_condition *cond, int
 		if (ret == -ETIMEDOUT) {
 			if (spin_counter(ep, cond, 0))
 				return 0;
-			return l3l2q_half_take_interrupt(&ep->any_half) ? -EINTR : ret;
+			return l3l2q_take_interruption(ep, &ep->any_half) ? -EINTR : ret;
 		}
 		if (ret == -EINTR && !l3l2q_return_interrupted(ep, &ep->any_half, &ret))
 			continue;

@@ -52,7 +52,7 @@ static int driver_kick(struct l3l2q_ep *ep, bool self)
 
 static uint32_t wait_flags(const struct l3l2q_ep *ep, const struct l3l2q_half *half)
 {
-	uint32_t flags = L3L2Q_WAIT_CONSUMER | L3L2Q_WAIT_PRODUCER;
+	uint32_t flags = L3L2Q_WAIT_ENDPOINT;
 
 	if (half == &ep->rx_half)
 		flags = L3L2Q_WAIT_CONSUMER;
@@ -67,10 +67,23 @@ static int wait_call(struct l3l2q_ep *ep, struct l3l2q_wait *arg)
 	l3l2q_count_syscall(ep);
 	return ioctl(ep->fd, L3L2Q_IOC_WAIT, arg) ? -errno : 0;
 }
-
 static void driver_interrupt(struct l3l2q_ep *ep)
 {
 	ioctl(ep->fd, L3L2Q_IOC_INTERRUPT, 0);
+}
+
+/* A WAIT whose deadline has passed takes what was kept. A later one has to be kept again. */
+static void driver_drop_interrupt(struct l3l2q_ep *ep, const struct l3l2q_half *half)
+{
+	struct l3l2q_wait arg = {
+		.size = sizeof(arg),
+		.flags = wait_flags(ep, half),
+		.events = L3L2Q_EVENT_ABORT,
+	};
+
+	wait_call(ep, &arg);
+	if (__atomic_load_n(&half->interrupted, __ATOMIC_ACQUIRE))
+		driver_interrupt(ep);
 }
 
 static int driver_sleep(struct l3l2q_ep *ep, const struct l3l2q_half *half, uint32_t events,
@@ -155,6 +168,7 @@ const struct l3l2q_transport l3l2q_driver = {
 	.sleep = driver_sleep,
 	.sleep_counter = driver_sleep_counter,
 	.interrupt = driver_interrupt,
+	.drop_interrupt = driver_drop_interrupt,
 	.arm = driver_arm,
 	.fd = driver_fd,
 	.eventfd = driver_eventfd,

@@ -41,6 +41,8 @@ struct l3l2q_half;
  *	when l3l2q_half_must_return() or, if signals may interrupt, after a signal
  * @sleep_counter: the same for one condition; 0 to look again, or -errno
  * @interrupt: have all sleepers of this end return; async-signal-safe
+ * @drop_interrupt: an interruption ended a call that did not sleep: let it end no later
+ *	one; or NULL
  * @ask_peer: ask the kernel whether the peer lives and keep the answer in the word
  *	of core.gone; NULL where that word is kept up to date by the kernel
  * @arm: arm for somebody else's poll; 0 or -errno
@@ -58,6 +60,7 @@ struct l3l2q_transport {
 	int (*sleep_counter)(struct l3l2q_ep *ep, struct l3l2q_condition *cond,
 			     uint64_t deadline_ns);
 	void (*interrupt)(struct l3l2q_ep *ep);
+	void (*drop_interrupt)(struct l3l2q_ep *ep, const struct l3l2q_half *half);
 	void (*ask_peer)(struct l3l2q_ep *ep);
 	int (*arm)(struct l3l2q_ep *ep, uint32_t events);
 	int (*fd)(struct l3l2q_ep *ep);
@@ -212,8 +215,8 @@ uint32_t l3l2q_ready(const struct l3l2q_ep *ep, uint32_t events);
 void l3l2q_arm_word(struct l3l2q_ep *ep, uint32_t bits);
 void l3l2q_kick_peer(struct l3l2q_ep *ep, struct l3l2q_half *half);
 void l3l2q_count_syscall(struct l3l2q_ep *ep);
+bool l3l2q_take_interruption(struct l3l2q_ep *ep, struct l3l2q_half *half);
 bool l3l2q_return_interrupted(struct l3l2q_ep *ep, struct l3l2q_half *half, int *ret);
-bool l3l2q_half_take_interrupt(struct l3l2q_half *half);
 bool l3l2q_half_must_return(const struct l3l2q_ep *ep, const struct l3l2q_half *half);
 bool l3l2q_ask(struct l3l2q_ep *ep, struct l3l2q_half *half, __u64 *ask_at);
 void l3l2q_add_gone(struct l3l2q_ep *ep, uint32_t gone);

@@ -120,7 +120,7 @@ void l3l2q_count_syscall(struct l3l2q_ep *ep)
 /* ---- being interrupted -------------------------------------------------- */
 
 /* Take an interruption: the call that does returns -EINTR. */
-bool l3l2q_half_take_interrupt(struct l3l2q_half *half)
+static bool half_take_interrupt(struct l3l2q_half *half)
 {
 	return __atomic_load_n(&half->interrupted, __ATOMIC_RELAXED) &&
 	       __atomic_exchange_n(&half->interrupted, 0, __ATOMIC_ACQUIRE);
@@ -132,14 +132,28 @@ bool l3l2q_half_must_return(const struct l3l2q_ep *ep, const struct l3l2q_half *
 	return __atomic_load_n(&half->interrupted, __ATOMIC_ACQUIRE) || l3l2q_ep_live(ep);
 }
 
+/* True if a call that begins, or whose time is over, has to return -EINTR. */
+bool l3l2q_take_interruption(struct l3l2q_ep *ep, struct l3l2q_half *half)
+{
+	if (!half_take_interrupt(half))
+		return false;
+	/* Where signals end calls too, what the kernel has kept would end a second one. */
+	if (ep->interruptible && ep->ops->drop_interrupt)
+		ep->ops->drop_interrupt(ep, half);
+	return true;
+}
+
 /* A sleep returned -EINTR: true if the call returns *ret, else it goes on. */
 bool l3l2q_return_interrupted(struct l3l2q_ep *ep, struct l3l2q_half *half, int *ret)
 {
-	if (l3l2q_half_take_interrupt(half)) {
+	if (half_take_interrupt(half)) {
 		*ret = -EINTR;
 		return true;
 	}
 	*ret = l3l2q_ep_live(ep);
+	/* This end has ended: another thread may be about to sleep in such a call. */
+	if (*ret && *ret != -ECONNABORTED && half == &ep->any_half)
+		ep->ops->interrupt(ep);
 	/* After the peer's abort there may still be messages: trying tells. */
 	if (*ret)
 		return *ret != -ECONNABORTED;
@@ -332,13 +346,13 @@ int l3l2q_waiter_start(struct l3l2q_waiter *w, struct l3l2q_ep *ep, struct l3l2q
 	w->last = 0;
 	if (l3l2q_core_check_timeout(&ep->core, timeout_ns))
 		return ep->ops ? -EINVAL : -EPERM;
-	return l3l2q_half_take_interrupt(half) ? -EINTR : 0;
+	return l3l2q_take_interruption(ep, half) ? -EINTR : 0;
 }
 
 /* Out of time: that may be the peer's abort, or an interruption came at the last moment. */
 static int waiter_timed_out(struct l3l2q_waiter *w)
 {
-	if (l3l2q_half_take_interrupt(w->half))
+	if (l3l2q_take_interruption(w->ep, w->half))
 		return -EINTR;
 	return l3l2q_ep_failed(w->ep, l3l2q_core_timed_out(&w->ep->core, w->op));
 }
@@ -411,10 +425,10 @@ L3L2Q_API int l3l2q_wait(struct l3l2q_ep *ep, uint32_t events, int64_t timeout_n
 		return -ETIMEDOUT;
 	deadline = l3l2q_deadline(timeout_ns);
 	do {
-		if (l3l2q_half_take_interrupt(&ep->any_half))
+		if (l3l2q_take_interruption(ep, &ep->any_half))
 			return -EINTR;
 		ret = wait_events(ep, &ep->any_half, events, deadline);
-		if (ret == -ETIMEDOUT && l3l2q_half_take_interrupt(&ep->any_half))
+		if (ret == -ETIMEDOUT && l3l2q_take_interruption(ep, &ep->any_half))
 			return -EINTR;
 		if (ret != -EINTR || l3l2q_return_interrupted(ep, &ep->any_half, &ret))
 			return ret;

@@ -508,6 +508,7 @@ struct l3l2q_condition {
 #define L3L2Q_WAIT_CONSUMER	(1u << 0)	/* for the consumer; INTERRUPT ends it */
 #define L3L2Q_WAIT_PRODUCER	(1u << 1)	/* for the producer; INTERRUPT ends it */
 #define L3L2Q_WAIT_NO_RESTART	(1u << 2)	/* EINTR after every handled signal */
+#define L3L2Q_WAIT_ENDPOINT	(1u << 3)	/* for neither half; INTERRUPT ends it too */
 
 /**
  * struct l3l2q_wait - sleep until an event or one of several conditions
@@ -527,7 +528,7 @@ struct l3l2q_condition {
  *
  * 0 if something holds; ETIMEDOUT at the deadline; EINTR on a signal whose handler
  * was not set with SA_RESTART, or on any handled signal with L3L2Q_WAIT_NO_RESTART,
- * else the call goes on; EINTR also after INTERRUPT, for the halves that the flags name;
+ * else the call goes on; EINTR also after INTERRUPT, for what the flags name;
  * ENOSPC over max_waits or max_endpoint_conditions, see QUERY; ESHUTDOWN also if this
  * role ends meanwhile; EINVAL nothing to wait for, unknown events, or a bad condition;
  * ERANGE a counter outside the range. Results are stored with 0 and with ETIMEDOUT.
@@ -546,12 +547,12 @@ struct l3l2q_wait {
 };
 
 /*
- * INTERRUPT: end every WAIT that sleeps on this endpoint and names a half, by
- * L3L2Q_WAIT_CONSUMER or L3L2Q_WAIT_PRODUCER, with EINTR. For a half that no sleeping
- * WAIT names the interruption is kept: the next WAIT that names the half returns EINTR
- * at once, even if something holds or the deadline has passed. Several interruptions
- * that are kept count as one. A WAIT that names both halves counts for both; a WAIT
- * that names none is not affected.
+ * INTERRUPT: end every WAIT that sleeps on this endpoint and names a half or the
+ * endpoint, by L3L2Q_WAIT_CONSUMER, _PRODUCER or _ENDPOINT, with EINTR. For each of these
+ * three that no sleeping WAIT names the interruption is kept: the next WAIT that names
+ * it returns EINTR at once, even if something holds or the deadline has passed. Several
+ * interruptions that are kept count as one. A WAIT that names several counts for each; a
+ * WAIT that names none is not affected.
  */
 
 /* ---- ARM, EVENTFD, KICK ------------------------------------------------ */
