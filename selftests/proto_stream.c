@@ -858,6 +858,7 @@ static void *look(void *arg)
 	struct l3l2q_error error;
 	struct l3l2q_ep *ep = arg;
 	uint64_t last = 0;
+	char text[1024];
 
 	do {
 		l3l2q_ep_stats(ep, &stats);
@@ -866,19 +867,35 @@ static void *look(void *arg)
 		l3l2q_ep_error(ep, &error);
 		CHECK_EQ(L3L2Q_ERR_NONE, error.kind);
 		CHECK(error.op && error.message);
+		CHECK(l3l2q_ep_dump(ep, text, sizeof(text)) < (int)sizeof(text));
+		CHECK(strstr(text, "error: NONE"));
 		sched_yield();
 	} while (stats.sent < 100);
+	return NULL;
+}
+
+static void *look_received(void *arg)
+{
+	struct l3l2q_ep_stats stats;
+	char text[1024];
+
+	do {
+		l3l2q_ep_stats(arg, &stats);
+		CHECK(l3l2q_ep_dump(arg, text, sizeof(text)) < (int)sizeof(text));
+		sched_yield();
+	} while (stats.received < 100);
 	return NULL;
 }
 
 TEST_F(both, s5_stats_from_any_thread)
 {
 	struct l3l2q_ep_stats stats;
-	pthread_t t, watcher;
+	pthread_t t, watcher, receiving;
 	char body[500];
 	uint64_t i;
 
 	ASSERT_EQ(0, pthread_create(&watcher, NULL, look, self->l3));
+	ASSERT_EQ(0, pthread_create(&receiving, NULL, look_received, self->l2));
 	ASSERT_EQ(0, pthread_create(&t, NULL, take_all, self->l2));
 	for (i = 0; i < 100; i++) {
 		body_fill(body, sizeof(body), i);
@@ -886,6 +903,7 @@ TEST_F(both, s5_stats_from_any_thread)
 	}
 	pthread_join(t, NULL);
 	pthread_join(watcher, NULL);
+	pthread_join(receiving, NULL);
 	l3l2q_ep_stats(self->l3, &stats);
 	EXPECT_EQ(100, stats.sent);
 	EXPECT_EQ(100 * 500, stats.sent_bytes);
