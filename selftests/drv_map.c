@@ -188,6 +188,42 @@ TEST_F(map, moves_with_its_content)
 	EXPECT_EQ(0, munmap(q, M->length));
 }
 
+/* Whether /proc/self/smaps has @flag for the mapping at @addr; -1 if it does not tell. */
+static int vm_flag(const void *addr, const char *flag)
+{
+	FILE *file = fopen("/proc/self/smaps", "re");
+	char line[1024], start[32];
+	bool here = false;
+	int found = -1;
+
+	snprintf(start, sizeof(start), "%lx-", (unsigned long)addr);
+	while (file && found < 0 && fgets(line, sizeof(line), file)) {
+		if (!strncmp(line, start, strlen(start)))
+			here = true;
+		else if (here && !strncmp(line, "VmFlags:", 8))
+			found = strstr(line, flag) != NULL;
+	}
+	if (file)
+		fclose(file);
+	return found;
+}
+
+TEST_F(map, is_left_out_of_core_dumps)
+{
+	int err, found;
+	void *p = drv_mmap(FD, M, drv_map_prot(variant->which), &err);
+
+	ASSERT_EQ(0, err);
+	found = vm_flag(p, " dd");
+	if (found < 0)
+		SKIP(return, "the kernel does not tell the flags of mappings");
+	EXPECT_EQ(1, found);
+	/* nor may it be put back */
+	EXPECT_EQ(-EINVAL, drv_errno(madvise(p, M->length, MADV_DODUMP)));
+	EXPECT_EQ(1, vm_flag(p, " dd"));
+	munmap(p, M->length);
+}
+
 TEST_F(map, a_forked_child_does_not_have_it)
 {
 	struct drv_child child;
@@ -331,6 +367,26 @@ TEST_F(share, mappings_outlive_the_fds)
 	EXPECT_EQ(99, drv_load(&self->p.l2, L3L2Q_CTR_INPUT_TAIL));
 	EXPECT_EQ(L3L2Q_STATE_ATTACHED, self->p.l2.status->state[L3L2Q_ROLE_L3]);
 	EXPECT_EQ(0, drv_load(&self->p.l2, L3L2Q_CTR_L3_ABORT));
+}
+
+TEST_F(share, an_exported_buffer_is_left_out_of_core_dumps)
+{
+	struct l3l2q_export_dmabuf export = { .size = sizeof(export), .fd = -1 };
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	void *p;
+	int found, err = drv_ioctl(self->p.l3.fd, L3L2Q_IOC_EXPORT_DMABUF, &export);
+
+	if (err == -EOPNOTSUPP)
+		SKIP(return, "no dma-bufs");
+	ASSERT_EQ(0, err);
+	p = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, export.fd, 0);
+	ASSERT_NE(MAP_FAILED, p);
+	found = vm_flag(p, " dd");
+	munmap(p, page);
+	close(export.fd);
+	if (found < 0)
+		SKIP(return, "the kernel does not tell the flags of mappings");
+	EXPECT_EQ(1, found);
 }
 
 TEST_F(share, memory_can_be_the_buffer_of_system_calls)
