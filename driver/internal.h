@@ -73,8 +73,9 @@ enum l3l2q_part {
 	(L3L2Q_WAIT_CONSUMER | L3L2Q_WAIT_PRODUCER | L3L2Q_WAIT_ENDPOINT)
 
 /*
- * What may sleep on an endpoint: WAITs, and conditions of all of them. One WAIT of
- * each half finds a place beyond these WAITs, with conditions that are kept for it.
+ * What may sleep on an endpoint: WAITs, and conditions of all of them. One WAIT that
+ * names the consumer only and one that names the producer only find places beyond
+ * these WAITs, with conditions that are kept for them.
  */
 #define L3L2Q_MAX_WAITS		64
 #define L3L2Q_MAX_CONDITIONS	256

@@ -219,8 +219,10 @@ bool l3l2q_watch_look(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch)
 /* ---- places ------------------------------------------------------------- */
 
 /*
- * A WAIT of a half takes the place kept for that half if that is free, so that no
- * number of other sleepers keeps a half from sleeping.
+ * A WAIT that names exactly one half takes the place kept for that half if that is
+ * free, so that no number of other sleepers keeps a half from sleeping. A WAIT that
+ * names both, or the endpoint, is one of these others: any number of threads may
+ * make it.
  */
 static bool l3l2q_waits_add(struct l3l2q_waits *waits,
 			    struct l3l2q_watch *watch)
@@ -231,7 +233,7 @@ static bool l3l2q_waits_add(struct l3l2q_waits *waits,
 		     BIT(L3L2Q_HALVES) - 1);
 
 	for (half = 0; half < L3L2Q_HALVES; half++) {
-		if (watch->names & BIT(half) && !waits->kept[half]) {
+		if (watch->names == BIT(half) && !waits->kept[half]) {
 			waits->kept[half] = true;
 			watch->place = half;
 			return true;

@@ -791,6 +791,34 @@ TEST_F(wait, more_sleepers_than_query_says_are_enospc_but_each_half_has_a_place)
 	sleepers_join(_metadata, s, q.max_waits, 0);
 }
 
+/* Any number of threads may wait for both halves or the endpoint. */
+TEST_F(wait, sleepers_of_both_halves_leave_each_half_its_place)
+{
+	static const __u32 all[] = { L3L2Q_WAIT_CONSUMER | L3L2Q_WAIT_PRODUCER,
+		L3L2Q_WAIT_ENDPOINT, L3L2Q_WAIT_CONSUMER | L3L2Q_WAIT_ENDPOINT };
+	struct drv_sleeper *s, kept[2];
+	struct l3l2q_query q;
+	size_t i;
+
+	ASSERT_EQ(0, drv_query(self->p.ctx, &q));
+	s = sleepers(_metadata, L2->fd, all[0], NULL, 0, q.max_waits);
+	for (i = 0; i < ARRAY_SIZE(all); i++)
+		EXPECT_EQ(-ENOSPC, drv_wait_flags(L2->fd, all[i], L3L2Q_EVENT_IN, NULL, 0,
+						  drv_deadline(1), NULL));
+	for (i = 0; i < ARRAY_SIZE(kept); i++) {
+		EXPECT_EQ(-ETIMEDOUT, drv_wait_flags(L2->fd, halves[i], L3L2Q_EVENT_IN, NULL, 0,
+						     drv_deadline(1), NULL));
+		drv_sleeper_start_flags(_metadata, &kept[i], L2->fd, halves[i], L3L2Q_EVENT_IN,
+					NULL, 0);
+	}
+	EXPECT_EQ(0, drv_publish_tail(L3, 1));
+	sleepers_join(_metadata, s, q.max_waits, 0);
+	for (i = 0; i < ARRAY_SIZE(kept); i++) {
+		drv_sleeper_join(_metadata, &kept[i]);
+		EXPECT_EQ(0, kept[i].ret);
+	}
+}
+
 TEST_F(wait, more_conditions_than_query_says_are_enospc_with_those_of_a_half_kept)
 {
 	struct l3l2q_condition c[L3L2Q_WAIT_MAX_CONDITIONS];

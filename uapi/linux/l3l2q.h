@@ -193,11 +193,12 @@ static inline int l3l2q_writable(__u32 tail, __u32 head, __u32 depth,
  * @page_size: granularity of mappings in bytes
  * @nr_devices: number of windows that QUERY_DEVICE lists at the moment
  * @max_conditions: most conditions of one WAIT; more is EINVAL
- * @max_waits: most WAITs that sleep on one endpoint; more is ENOSPC. One WAIT of
- *	each half finds a place beyond these
+ * @max_waits: most WAITs that sleep on one endpoint; more is ENOSPC. One WAIT that
+ *	names only the consumer, by L3L2Q_WAIT_CONSUMER, and one that names only the
+ *	producer, by L3L2Q_WAIT_PRODUCER, find a place beyond these
  * @max_endpoint_conditions: most conditions of all WAITs that sleep on one
- *	endpoint; more is ENOSPC. max_conditions of them are kept for one WAIT of
- *	each half
+ *	endpoint; more is ENOSPC. max_conditions of them are kept for each of these
+ *	two WAITs
  * @poll_min_ns: shortest polling period for silent peers
  * @poll_max_ns: longest polling period
  * @poll_user_min_ns: shortest polling period that SET_POLLING takes from a user without
