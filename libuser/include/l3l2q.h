@@ -21,7 +21,8 @@
  *
  * l3l2q_ep_error() says which and why. Other errors change nothing:
  *
- *	-EAGAIN		no progress: full, empty, or window full; nothing else
+ *	-EAGAIN		no progress: full, empty, or window full; of l3l2q_recv_fd(): no
+ *			message yet; nothing else
  *	-ETIMEDOUT	the time-out passed
  *	-EINTR		l3l2q_interrupt(), or a signal with L3L2Q_ATTR_INTERRUPTIBLE
  *	-ENOSPC		of calls that sleep, over the driver: too many threads sleep on this
@@ -192,7 +193,8 @@ int l3l2q_attach_sized(struct l3l2q_ep **ep, int fd, const struct l3l2q_attr *at
  * -EINVAL bad geometry, attribute or transport; -E2BIG the attributes have bytes that
  * this library does not know and that are not zero; -EFBIG too large for the driver or
  * the limit on file sizes; -EDQUOT over the user's limit; -ENOMEM not enough memory, or
- * over a limit of the memory cgroup; -ENOSPC no room in the window or source; -ENOENT no
+ * over a limit of the memory cgroup; -ENOSPC no room in the window or source, or over the
+ * user's limit of epoll watches (memfd); -ENOLCK no file lock left (memfd); -ENOENT no
  * device node, module not loaded; -ENODEV no such window or device; -EBADF no such
  * dma-buf; -EACCES no permission for the node, or a dma-buf that may not be written;
  * -EBUSY another driver has mapped the memory with another type; -EPROTONOSUPPORT the node
@@ -215,8 +217,8 @@ static inline int l3l2q_create(struct l3l2q_ep **ep, const struct l3l2q_attr *at
  *
  * Return: the descriptor; -EBUSY the second time; -EPERM if @ep was attached;
  * -EOPNOTSUPP on an external endpoint; -ENOMEM not enough memory; -EMFILE, -ENFILE no
- * descriptor left; -ETOOMANYREFS too many descriptors of the user are under way in sockets
- * (memfd).
+ * descriptor left; over memfd also -ETOOMANYREFS too many descriptors of the user are under
+ * way in sockets, and -ENOSPC over the user's limit of epoll watches.
  */
 int l3l2q_open_peer(struct l3l2q_ep *ep);
 
@@ -235,7 +237,7 @@ int l3l2q_open_peer(struct l3l2q_ep *ep);
  * memory was removed; -ENOMEM not enough memory; -EMFILE, -ENFILE no descriptor left;
  * -EPROTO its description is not sound; -EOPNOTSUPP a memory type this version does not
  * know, or one that is not cached with a depth of 1, or a flag that the transport does
- * not have.
+ * not have; -ENOSPC, -ENOLCK as for create (memfd).
  */
 static inline int l3l2q_attach(struct l3l2q_ep **ep, int fd, const struct l3l2q_attr *attr,
 			       struct l3l2q_failure *why)
@@ -342,7 +344,8 @@ int l3l2q_send_fd(int sock, int fd);
 /**
  * l3l2q_recv_fd() - receive a descriptor of l3l2q_send_fd()
  *
- * Return: the descriptor, close-on-exec, which the caller owns; -EPROTO a message came
+ * Return: the descriptor, close-on-exec, which the caller owns; -EAGAIN the socket is
+ * non-blocking and there is no message yet; -EPROTO a message came
  * without a descriptor or with several; -ENOTCONN the other end of the socket was closed;
  * -EMFILE no descriptor left, and the message stays in the socket; other errors of
  * recvmsg(2).
