@@ -8,6 +8,11 @@
  * One struct l3l2q_core is an endpoint; its producer and its consumer may be
  * used by one thread each at the same time. All memory is the caller's.
  *
+ * Interface are the functions l3l2q_core_*(), l3l2q_producer_memory() and
+ * l3l2q_consumer_memory(), and the structures as far as their comments say that the
+ * caller sets or reads a member. Everything else here, which programs get by l3l2q.h
+ * too, is internal and may change from version to version.
+ *
  * Functions return 0 or -errno:
  *   -EAGAIN        no progress: full, empty or window full; nothing changed
  *   -ETIMEDOUT     a blocking form ran out of time; nothing changed

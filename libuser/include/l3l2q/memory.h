@@ -4,6 +4,9 @@
  * freestanding. Such memory is accessed only by plain aligned loads and stores of 1, 2,
  * 4 or 8 bytes, and write-combining memory also by aligned vectors of 16 or 32 bytes. The
  * other operand of a copy is ordinary memory of any alignment.
+ *
+ * Interface are enum l3l2q_path, l3l2q_path_name() and l3l2q_path_for(). Everything else
+ * here is internal to core.h and the library, and may change from version to version.
  */
 #ifndef L3L2Q_MEMORY_H
 #define L3L2Q_MEMORY_H
