@@ -9,6 +9,7 @@
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -531,6 +532,66 @@ TEST(own_end_is_not_the_peers)
 		EXPECT_EQ(L3L2Q_EVENT_HUP, l3l2q_wait(ep[1], L3L2Q_EVENT_IN, LONG_NS));
 		close_pair(ep);
 	}
+}
+
+/* ---- spinning --------------------------------------------------------------- */
+
+#define TURNS 200
+
+/* Answers late enough for the other thread to wait for it. */
+static void *answer_late(void *arg)
+{
+	struct l3l2q_ep *ep = arg;
+	struct l3l2q_message m;
+	int i;
+
+	for (i = 0; i < TURNS; i++) {
+		if (l3l2q_dequeue(l3l2q_ep_consumer(ep), &m, NULL, 0, LONG_NS))
+			break;
+		usleep(200);
+		if (l3l2q_enqueue(l3l2q_ep_producer(ep), L3L2Q_OP_DATA, NULL, 0, LONG_NS))
+			break;
+	}
+	return NULL;
+}
+
+/*
+ * A thread that has one processor only sleeps at once, as if spinning was off: the
+ * answer, from wherever, never finds it spinning.
+ */
+TEST(no_spinning_on_one_processor)
+{
+	struct l3l2q_attr attr = small;
+	struct l3l2q_ep_stats stats;
+	struct l3l2q_message m;
+	struct l3l2q_ep *ep[2];
+	cpu_set_t all, one;
+	pthread_t t;
+	int fd, i;
+
+	attr.spin_ns = 10000000;
+	ASSERT_EQ(0, l3l2q_create(&ep[0], &attr, NULL));
+	fd = l3l2q_open_peer(ep[0]);
+	ASSERT_EQ(0, l3l2q_attach(&ep[1], fd, &attr, NULL));
+	ASSERT_EQ(0, pthread_create(&t, NULL, answer_late, ep[1]));
+	ASSERT_EQ(0, sched_getaffinity(0, sizeof(all), &all));
+	for (i = 0; !CPU_ISSET(i, &all); i++)
+		;
+	CPU_ZERO(&one);
+	CPU_SET(i, &one);
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(one), &one));
+	/* it is found out when a spin was in vain */
+	EXPECT_EQ(-ETIMEDOUT, l3l2q_peek(l3l2q_ep_consumer(ep[0]), &m, 1));
+	EXPECT_EQ(-EAGAIN, l3l2q_try_peek(l3l2q_ep_consumer(ep[0]), &m));
+	for (i = 0; i < TURNS; i++) {
+		ASSERT_EQ(0, l3l2q_enqueue(l3l2q_ep_producer(ep[0]), L3L2Q_OP_DATA, NULL, 0, LONG_NS));
+		ASSERT_EQ(0, l3l2q_dequeue(l3l2q_ep_consumer(ep[0]), &m, NULL, 0, LONG_NS));
+	}
+	pthread_join(t, NULL);
+	ASSERT_EQ(0, l3l2q_ep_stats(ep[0], &stats));
+	EXPECT_EQ(0, stats.spins);
+	EXPECT_LT(1, stats.sleeps);
+	close_pair(ep);
 }
 
 /* ---- limits, signals, attributes ------------------------------------------ */
