@@ -4,7 +4,8 @@
 # Every public header compiles alone: those of uapi/ in C11 for 64 and 32 bits
 # and in C++17, pedantically; the library's in C11 and C++17. A program that uses
 # them compiles at every level with the warnings that users choose, and runs under
-# UBSan. The library exports versioned l3l2q_ names and nothing else.
+# UBSan. A library with another layout is refused at start. The library exports
+# versioned l3l2q_ names and nothing else.
 
 set -uo pipefail
 
@@ -46,7 +47,7 @@ try() {
 }
 
 echo 'TAP version 13'
-echo "1..$((${#uapi[@]} * 3 + 2 + ${#lib[@]} * 2 + ${#levels[@]} * 2 + 3 + 3 + 1))"
+echo "1..$((${#uapi[@]} * 3 + 2 + ${#lib[@]} * 2 + ${#levels[@]} * 2 + 3 + 3 + 4 + 1))"
 
 # -m32 without the 32-bit libc: the uapi needs the kernel's headers alone, and
 # those are the same files
@@ -170,6 +171,49 @@ sanitized() {
 sanitized 'C11, gcc' gcc -std=gnu11 "${c_warnings[@]}" "$tmp/user.c"
 sanitized 'C11, clang' clang -std=gnu11 "${c_warnings[@]}" "$tmp/user.c"
 sanitized 'C++17, clang' clang++ -std=c++17 "${cxx_warnings[@]}" "$tmp/user.cc"
+
+# without NAME: the library as a shared one in $tmp/NAME that lacks this symbol
+without() {
+	mkdir "$tmp/$1" &&
+		sed "/^\t$1;\$/d" libuser/src/libl3l2q.map >"$tmp/map" &&
+		! cmp -s "$tmp/map" libuser/src/libl3l2q.map &&
+		gcc -shared -pthread -Wl,-soname,libl3l2q.so.1 "-Wl,--version-script=$tmp/map" -o "$tmp/$1/libl3l2q.so.1" \
+			-Wl,--whole-archive build/lib/libl3l2q.a -Wl,--no-whole-archive
+}
+
+# with LIBRARY PROGRAM ARGUMENTS...
+with() {
+	LD_LIBRARY_PATH=$tmp/$1 timeout 60 "${@:2}"
+}
+
+# refuses NAME COMMAND...: it fails and names the symbol
+refuses() {
+	if ! "${@:2}" >"$tmp/said" 2>&1 && grep -q "undefined symbol: $1\\b" "$tmp/said"; then
+		return 0
+	fi
+	cat "$tmp/said"
+	return 1
+}
+
+{
+	echo '#define main user_main'
+	cat "$tmp/user.c"
+	echo '#undef main'
+	echo 'int main(int argc, char **argv) { (void)argv; return argc > 1 ? !l3l2q_version() : user_main(); }'
+} >"$tmp/program.c"
+{
+	without l3l2q_layout_1 && without l3l2q_version &&
+		gcc -O2 -Wl,-z,lazy -Iuapi -Ilibuser/include -o "$tmp/program" "$tmp/program.c" -Lbuild/lib -ll3l2q &&
+		gcc -O2 -Wl,-z,lazy -DL3L2Q_NO_INLINE -Iuapi -Ilibuser/include -o "$tmp/calls" "$tmp/program.c" -Lbuild/lib -ll3l2q &&
+		refuses l3l2q_layout_1 with l3l2q_layout_1 "$tmp/program"
+} >"$tmp/err" 2>&1
+verdict $? 'a library with another layout is refused at start'
+with l3l2q_layout_1 "$tmp/calls" >"$tmp/err" 2>&1
+verdict $? 'it is not if nothing is inlined'
+with l3l2q_version "$tmp/program" >"$tmp/err" 2>&1
+verdict $? 'a library without a function that is not called is accepted'
+refuses l3l2q_version with l3l2q_version "$tmp/program" call >"$tmp/err" 2>&1
+verdict $? 'the call of a missing function fails and names it'
 
 so=build/lib/libl3l2q.so.1
 if [ -e $so ]; then
