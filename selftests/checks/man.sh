@@ -280,6 +280,24 @@ run_examples() {
 	done
 }
 
+# run_dying: the event loop of epoll.c ends when its worker dies, after whatever it has sent
+run_dying() {
+	local n out st
+
+	for n in 0 2; do
+		st=0
+		out=$(timeout 60 "$tree/examples/epoll" memfd $n </dev/null 2>"$tree/examples/said") || st=$?
+		if [ $st != 1 ] || ! grep -q 'connection abort' "$tree/examples/said"; then
+			echo "epoll memfd $n: exit $st"
+			cat "$tree/examples/said"
+		fi
+		case $n:${out//$'\n'/,} in
+		0: | 2: | 2:1 | 2:1,4) ;;
+		*) echo "epoll memfd $n printed $out" ;;
+		esac
+	done
+}
+
 echo "TAP version 13"
 tap "each function has its page, with the header's prototype" "$(compare prototypes 2>&1)"
 tap "header and pages name the same errors" "$(compare errors 2>&1)"
@@ -292,6 +310,7 @@ EXAMPLES=$tree/examples
 export EXAMPLES
 tap "each page of section 3 has an example" "$(compare examples 2>&1)"
 tap "examples compile without a warning and run over memfd" "$(run_examples 2>&1)"
+tap "the event loop ends when the worker dies" "$(run_dying 2>&1)"
 
 if command -v groff >/dev/null; then
 	tap "pages render without a warning" "$(
