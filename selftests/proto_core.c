@@ -905,6 +905,33 @@ TEST_F(queue, s4_6_early_wrap)
 	EXPECT_SOUND(self->rx);
 }
 
+/*
+ * The first early wrap, and the first body that does not fit at once, after a long
+ * history in which neither looked for the oldest body: that must not be looked for from
+ * the beginning, which would take days.
+ */
+TEST_F(queue, s4_work_does_not_grow_with_history)
+{
+	uint64_t at = (1ull << 50) + 5, half = self->arena / 2;
+
+	world_start_at(&self->w, at);
+	self->tx->p.oldest = self->rx->c.oldest = 0;
+	ASSERT_EQ(0, deliver(self, at, 0, 40));
+	ASSERT_EQ(0, l3l2q_core_release(&self->rx->c, &self->m));
+	if (self->peer == L3L2Q_ROLE_L3)
+		ASSERT_EQ(0, deliver(self, at + 1, 0, 24));
+
+	ASSERT_TRUE(start_over(self, variant));
+	world_start_at(&self->w, at);
+	self->tx->p.oldest = self->rx->c.oldest = 0;
+	ASSERT_EQ(0, pass(self, half + 1));
+	ASSERT_EQ(0, pass(self, half));
+	ASSERT_EQ(0, send_data(self->tx, self->arena, 2));
+	EXPECT_EQ(-EAGAIN, send_data(self->tx, 1, 3));
+	EXPECT_EQ(0, take(self->rx, self->arena, 2));
+	EXPECT_SOUND(self->tx);
+}
+
 TEST_F(queue, s4_6_early_wrap_must_not_overlap)
 {
 	uint64_t n, held_at = 100, held = 60;
