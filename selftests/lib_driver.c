@@ -473,7 +473,7 @@ TEST(words_of_create)
 		{ "pci", { .depth = 4, .input_arena_bytes = 100, .output_arena_bytes = 64 }, 0, EINVAL,
 		  { "input_arena_bytes 100", "multiple of 64" } },
 		{ "ramfs", { SMALL_SIZES }, 0, EINVAL,
-		  { "\"ramfs\"", "driver[:NODE], ram, pci[:NAME], dmabuf:FD, ascend:ADDRESS:BYTES, memfd" } },
+		  { "\"ramfs\"", "driver[:NODE], ram, pci[:NAME], dmabuf:FD, ascend:ADDRESS:BYTES[" } },
 		{ "dmabuf:x", { SMALL_SIZES }, 0, EINVAL, { "\"dmabuf:x\"", "dmabuf:FD" } },
 		{ "ascend:1", { SMALL_SIZES }, 0, EINVAL, { "\"ascend:1\"", "ascend:ADDRESS:BYTES" } },
 		{ "pci:npu9", { SMALL_SIZES }, 0, ENODEV, { "\"npu9\"", "npu0, npu1" } },
