@@ -980,22 +980,23 @@ TEST_F(wait, an_interrupt_is_kept_for_the_next_wait_of_each_half)
 /* A WAIT of the endpoint takes nothing that a half is owed, asleep or not. */
 TEST_F(wait, an_interrupt_ends_one_of_the_endpoint_beside_the_halves)
 {
+	__u32 whole = L3L2Q_WAIT_ENDPOINT;
 	size_t i, j;
 
 	for (i = 0; i < 2; i++) {
 		if (i)
-			drv_sleeper_start_flags(_metadata, &self->s, L2->fd, L3L2Q_WAIT_ENDPOINT,
-						L3L2Q_EVENT_IN, NULL, 0);
+			drv_sleeper_start_flags(_metadata, &self->s, L2->fd, whole, L3L2Q_EVENT_IN,
+						NULL, 0);
 		EXPECT_EQ(0, drv_interrupt(L2->fd));
 		if (i) {
 			drv_sleeper_join(_metadata, &self->s);
 			EXPECT_EQ(-EINTR, self->s.ret);
 		} else {
-			EXPECT_EQ(-EINTR, drv_wait_flags(L2->fd, L3L2Q_WAIT_ENDPOINT, L3L2Q_EVENT_IN,
-							 NULL, 0, 0, NULL));
+			EXPECT_EQ(-EINTR, drv_wait_flags(L2->fd, whole, L3L2Q_EVENT_IN, NULL, 0, 0,
+							 NULL));
 		}
-		EXPECT_EQ(-ETIMEDOUT, drv_wait_flags(L2->fd, L3L2Q_WAIT_ENDPOINT, L3L2Q_EVENT_IN,
-						     NULL, 0, 0, NULL));
+		EXPECT_EQ(-ETIMEDOUT, drv_wait_flags(L2->fd, whole, L3L2Q_EVENT_IN, NULL, 0, 0,
+						     NULL));
 		for (j = 0; j < ARRAY_SIZE(halves); j++)
 			EXPECT_EQ(-EINTR, drv_wait_flags(L2->fd, halves[j], L3L2Q_EVENT_IN, NULL, 0,
 							 0, NULL));

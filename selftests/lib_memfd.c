@@ -584,7 +584,8 @@ TEST(no_spinning_on_one_processor)
 	EXPECT_EQ(-ETIMEDOUT, l3l2q_peek(l3l2q_ep_consumer(ep[0]), &m, 1));
 	EXPECT_EQ(-EAGAIN, l3l2q_try_peek(l3l2q_ep_consumer(ep[0]), &m));
 	for (i = 0; i < TURNS; i++) {
-		ASSERT_EQ(0, l3l2q_enqueue(l3l2q_ep_producer(ep[0]), L3L2Q_OP_DATA, NULL, 0, LONG_NS));
+		ASSERT_EQ(0, l3l2q_enqueue(l3l2q_ep_producer(ep[0]), L3L2Q_OP_DATA, NULL, 0,
+					   LONG_NS));
 		ASSERT_EQ(0, l3l2q_dequeue(l3l2q_ep_consumer(ep[0]), &m, NULL, 0, LONG_NS));
 	}
 	pthread_join(t, NULL);

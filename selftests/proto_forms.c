@@ -255,7 +255,8 @@ TEST(attributes_are_used_or_refused)
 	/* What is for create only may stay in the attributes of attach. */
 	attr = (struct l3l2q_attr){ .transport = "none", .tag = "\n", .role = 9, .depth = 99,
 		.input_arena_bytes = 1, .payload_bytes = 1, .counter_bytes = 1, .window = 2,
-		.flags = L3L2Q_ATTR_COHERENT | L3L2Q_ATTR_SHARE_ADDRESSES | L3L2Q_ATTR_INTERRUPTIBLE,
+		.flags = L3L2Q_ATTR_COHERENT | L3L2Q_ATTR_SHARE_ADDRESSES |
+			 L3L2Q_ATTR_INTERRUPTIBLE,
 		.region_version = 1, .binding = 9, .identity = { 1, 1 } };
 	ASSERT_EQ(0, attach_with(&p, &attr));
 	EXPECT_EQ(0, l3l2q_try_enqueue(l3l2q_ep_producer(p.ep[L3]), L3L2Q_OP_DATA, "x", 1));
