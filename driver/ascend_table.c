@@ -74,7 +74,7 @@ enum ascend_callback {
 /**
  * struct ascend_get - a table and what it takes to put it
  * @table: what the backend sees of it
- * @ref: one until it is put, one for a callback that runs
+ * @ref: one until it is put, one for whoever else looks at it
  * @id: in ascend_gets
  * @ops: the backend's
  * @owner: the backend's
@@ -180,6 +180,8 @@ static void ascend_get_release(struct kref *ref)
 	struct ascend_get *get = container_of(ref, struct ascend_get, ref);
 
 	get->ops->drop(get->owner);
+	if (get->mm)
+		mmdrop(get->mm);
 	kfree(get);
 }
 
@@ -241,7 +243,6 @@ static void ascend_put(struct ascend_get *get)
 	}
 	symbol_put(hal_kernel_p2p_put_pages);
 	symbol_put(hal_kernel_p2p_get_pages);
-	mmdrop(get->mm);
 	l3l2q_account_put(get->account);
 	if (cancel_delayed_work(&get->retry))
 		ascend_get_drop(get);
@@ -391,10 +392,13 @@ void ascend_table_put(struct ascend_table *table)
 {
 	struct ascend_get *get = container_of(table, struct ascend_get, table);
 
+	/* Once it is closed, the end of its callback can put it meanwhile. */
+	kref_get(&get->ref);
 	spin_lock(&get->lock);
 	get->closed = true;
 	spin_unlock(&get->lock);
 	ascend_try_put(get);
+	ascend_get_drop(get);
 }
 
 /**

@@ -1512,8 +1512,11 @@ static int interrupted_call(struct l3l2q_ep *ep, int what, int at)
 
 	interrupted_ep = ep;
 	interrupt_at = at;
-	ret = what == 0 ? l3l2q_peek(l3l2q_ep_consumer(ep), &m, 1) : what == 1 ? l3l2q_wait(ep, 0, 1) :
-	      l3l2q_wait_counter(ep, L3L2Q_CTR_INPUT_TAIL, L3L2Q_CMP_EQ, 1, 1, NULL);
+	switch (what) {
+	case 0: ret = l3l2q_peek(l3l2q_ep_consumer(ep), &m, 1); break;
+	case 1: ret = l3l2q_wait(ep, 0, 1); break;
+	default: ret = l3l2q_wait_counter(ep, L3L2Q_CTR_INPUT_TAIL, L3L2Q_CMP_EQ, 1, 1, NULL);
+	}
 	interrupted_ep = NULL;
 	return ret;
 }
