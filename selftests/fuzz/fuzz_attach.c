@@ -312,8 +312,12 @@ static bool attr_good(const struct l3l2q_attr *attr)
 {
 	unsigned int i;
 
-	if (attr->role > 1 || attr->flags & ~0x1fu || attr->flags & L3L2Q_ATTR_SILENT_PEER ||
-	    attr->pad || attr->binding || attr->identity[0] || attr->identity[1])
+	if (attr->role > 1 || attr->flags & ~0x1fu || attr->pad || attr->nap_ns >= 1000000000)
+		return false;
+	if (attr->numa_node && !(attr->flags & L3L2Q_ATTR_NUMA))
+		return false;
+	if (attr->binding > 1 || (attr->binding && (!attr->depth || !attr->identity[1])) ||
+	    (!attr->binding && (attr->identity[0] || attr->identity[1])))
 		return false;
 	if (attr->region_version && attr->region_version != 0x20000 &&
 	    attr->region_version != 0x30000)
@@ -389,6 +393,7 @@ static void fuzz_create(void)
 	attr.window = (uint32_t)take_number(0);
 	attr.flags = (uint32_t)take_number(0);
 	attr.spin_ns = take_number(1);
+	attr.nap_ns = attr.spin_ns > 1 ? attr.spin_ns : 0;
 	attr.numa_node = (int32_t)take_number(0);
 	/* Not so large that making it takes the machine's memory. */
 	if (attr.depth > 4096 || attr.input_arena_bytes + attr.payload_bytes > 1 << 20 ||
@@ -845,8 +850,8 @@ static void fuzz_retry(void)
 		case 1: attr.flags = 1u << 31; check_refused(fd, &attr, EINVAL); break;
 		case 2: attr.flags = L3L2Q_ATTR_NUMA; check_refused(fd, &attr, EINVAL); break;
 		case 3:
-			attr.flags = L3L2Q_ATTR_SILENT_PEER;
-			check_refused(fd, &attr, EOPNOTSUPP);
+			attr.nap_ns = 1000000000;
+			check_refused(fd, &attr, EINVAL);
 			break;
 		default:
 			limit_fds(take(&in) % 8);
