@@ -47,10 +47,15 @@ stream() {
 	row "$name"
 }
 
-# few_calls: the last run made under 0.01 system calls a message
+# few_calls: the last run made under 0.01 system calls a message. Over memfd each half
+# may also ask the kernel once a millisecond whether its peer lives.
 few_calls() {
-	awk "BEGIN { exit !($(field syscalls_per_message) < 0.01) }" ||
-		die "$(field syscalls_per_message) system calls a message although both sides were busy"
+	per_second=0
+	[ "$transport" != memfd ] || per_second=4000
+	awk "BEGIN {
+		questions = $per_second * ($(field seconds) + 0.001)
+		exit !($(field syscalls) - questions < 0.01 * $(field messages))
+	}" || die "$(field syscalls) system calls for $(field messages) messages although both sides were busy"
 }
 
 # The same three jobs, and one message at a time; MODE is for the names.
