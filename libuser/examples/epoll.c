@@ -72,21 +72,22 @@ static int make_timer(void)
 	return fd;
 }
 
-/* Print the results that have arrived. Returns how many. */
-static int print_results(struct l3l2q_ep *ep)
+/*
+ * Print the results that have arrived, of @left. Returns how many. After the last one the
+ * worker may be gone.
+ */
+static int print_results(struct l3l2q_ep *ep, int left)
 {
 	struct l3l2q_message m;
-	int number, ret, n = 0;
+	int number, ret, n;
 
-	for (;;) {
+	for (n = 0; n < left; n++) {
 		ret = l3l2q_try_dequeue(l3l2q_ep_consumer(ep), &m, &number, sizeof(number));
-		if (ret)
+		if (ret == -EAGAIN)
 			break;
-		printf("%d\n", number);
-		n++;
-	}
-	if (ret != -EAGAIN)
 		check(ret, "the worker");
+		printf("%d\n", number);
+	}
 	return n;
 }
 
@@ -137,7 +138,7 @@ int main(int argc, char **argv)
 		sleep_or_look(ep, epoll);
 		if (read(timer, &ticks, sizeof(ticks)) > 0)
 			send_next(ep, &number);
-		results += print_results(ep);
+		results += print_results(ep, NUMBERS - results);
 	}
 	if (number <= NUMBERS)
 		check(l3l2q_stop(l3l2q_ep_producer(ep), SECOND), "stop");
