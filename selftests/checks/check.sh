@@ -226,7 +226,7 @@ guest_arm64() {
 style() {
 	title 'style and headers'
 	step 'build-lib' "${make[@]}" -j"$(nproc)" lib tools
-	native style "$here/style.sh"
+	native style --limit $((600 * slow)) "$here/style.sh"
 	native headers "$here/headers.sh"
 	native freestanding "$here/freestanding.sh"
 	native man "$here/man.sh"
