@@ -19,6 +19,8 @@
 
 #define MAX_OPS 300
 
+#define TRANSACTION 42		/* of SPSQ queues */
+
 static struct world world;
 static struct fuzz_input in;
 static struct fuzz_guarded payload_memory, counter_memory;
@@ -617,7 +619,7 @@ static void acquired(struct world *w, struct side *s, const struct l3l2q_message
 	} else {
 		FUZZ_CHECK(!m->data && !m->payload_offset, "a view of nothing is not null");
 	}
-	if (s->window == 1 && held) {
+	if (has_one_handle(s) && held) {
 		FUZZ_CHECK(held_message(d, m), "not the handle that is held");
 		return;
 	}
@@ -882,7 +884,7 @@ static void op_peek_batch(struct world *w, struct side *s)
 	struct l3l2q_message m[12], old;
 	int64_t timeout = 0;
 	bool bad_timeout, blocking = take_timeout(s, &timeout, &bad_timeout), hooked = false;
-	bool again = s->window == 1 && d->acquired != d->head, poisoned, stop_past_window;
+	bool again = has_one_handle(s) && d->acquired != d->head, poisoned, stop_past_window;
 	unsigned int set;
 	int32_t flag;
 
@@ -922,14 +924,14 @@ static void op_peek_batch(struct world *w, struct side *s)
 	}
 	memcpy(&flag, w->counters + flag_offset(s->role), sizeof(flag));
 	poisoned = flag == 1 && !s->error;
-	set = again || s->window == 1 ? RET_AGAIN : receive_result(w, s);
+	set = again || has_one_handle(s) ? RET_AGAIN : receive_result(w, s);
 	/* A batch may end at the window; STOP is then for the next call. */
 	stop_past_window = d->acquired - d->head >= s->window &&
 			   record_of(d, d->acquired)->opcode == L3L2Q_OP_STOP;
 	if (!w->tainted) {
 		if (poisoned)
 			FUZZ_CHECK(set & RET_BADMSG, "peek_batch poisoned without a reason");
-		else if (good < max && !hooked && !again && s->window > 1 && !stop_past_window)
+		else if (good < max && !hooked && !again && !has_one_handle(s) && !stop_past_window)
 			FUZZ_CHECK(!(set & RET_OK) && set != RET_BADMSG,
 				   "peek_batch stopped at %d of %d, the model says %#x", good, max, set);
 	}
@@ -1008,7 +1010,7 @@ static void check_events(struct world *w, struct side *s, uint32_t asked, int re
 		if (events & L3L2Q_EVENT_IN)
 			FUZZ_CHECK(!to->nothing, "readable after no progress");
 		else if (!(events & (L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP)))
-			FUZZ_CHECK(receive != RET_OK || (s->window == 1 && to->acquired != to->head),
+			FUZZ_CHECK(receive != RET_OK || (has_one_handle(s) && to->acquired != to->head),
 				   "not readable, and there is a message");
 	}
 	if (asked & L3L2Q_EVENT_OUT && !out->stop_sent && !out->reserved) {
@@ -1328,10 +1330,10 @@ static void op_look(struct world *w, struct side *s)
 	free(cut);
 	l3l2q_ep_stats(s->ep, &stats);
 	l3l2q_ep_info(s->ep, &info);
-	FUZZ_CHECK(l3l2q_ep_scalars(s->ep, scalars) == 12, "scalars");
+	FUZZ_CHECK(l3l2q_ep_scalars(s->ep, scalars) == (w->spsq ? 10 : 12), "scalars");
 	FUZZ_CHECK(scalars[7] == out->depth && scalars[8] == w->dir[0].arena &&
-		   scalars[9] == w->dir[1].arena && scalars[10] == w->payload_bytes,
-		   "scalars of another queue");
+		   scalars[9] == w->dir[1].arena && scalars[10] == (w->spsq ? 0 : w->payload_bytes) &&
+		   (!w->spsq || scalars[2] == TRANSACTION), "scalars of another queue");
 	FUZZ_CHECK(info.role == s->role && info.window == s->window &&
 		   info.payload_bytes == w->payload_bytes, "info");
 	if (!busy[s->role][RX] && !w->tainted)
@@ -1514,6 +1516,7 @@ static void peer_publish(struct world *w, enum l3l2q_role role)
 	uint32_t opcode = b & 1 ? L3L2Q_OP_DATA : L3L2Q_OP_ERROR;
 	uint64_t at = d->ring_offset + d->tail % d->depth * 32;
 	struct record *r;
+	bool early;
 
 	if (has_aborted(w, role) || d->tail - d->head >= d->depth)
 		return;
@@ -1529,7 +1532,12 @@ static void peer_publish(struct world *w, enum l3l2q_role role)
 		return;
 	fuzz_trace("%d: (peer) publishes op %u, %llu bytes at %llu, kind %u", role, opcode,
 		   (unsigned long long)n, (unsigned long long)start, kind);
+	early = start != place(d, n);
 	r = append(w, d, opcode, n, start);
+	if (w->spsq && early)
+		r->bad = BAD_LATE;
+	if (opcode == L3L2Q_OP_ERROR && !carries_error(&w->side[role], role))
+		r->bad = BAD_EARLY;
 	memcpy(slot, w->payload_image + at, sizeof(slot));
 	switch (kind) {
 	case 240: slot[0]++; r->bad = BAD_EARLY; break;
@@ -1553,25 +1561,25 @@ static void peer_publish(struct world *w, enum l3l2q_role role)
 		if (opcode == L3L2Q_OP_STOP)
 			break;
 		slot[2] = n ? slot[2] + 1 : d->arena_offset;
-		r->bad = BAD_LATE;
+		r->bad = r->bad ? r->bad : BAD_LATE;
 		break;
 	case 248:
 		if (opcode == L3L2Q_OP_STOP)
 			break;
 		slot[3] = d->arena + 1;
-		r->bad = BAD_LATE;
+		r->bad = r->bad ? r->bad : BAD_LATE;
 		break;
 	case 249:
 		if (!n)
 			break;
 		slot[2] = w->dir[!role].arena_offset;
-		r->bad = BAD_LATE;
+		r->bad = r->bad ? r->bad : BAD_LATE;
 		break;
 	case 250:
 		if (!n)
 			break;
 		slot[3] = UINT64_MAX - 7;
-		r->bad = BAD_LATE;
+		r->bad = r->bad ? r->bad : BAD_LATE;
 		break;
 	}
 	memcpy(w->payload_image + at, slot, sizeof(slot));
@@ -1830,11 +1838,15 @@ static bool start_external(struct world *w, struct l3l2q_attr *attr, unsigned in
 {
 	struct l3l2q_external ext = { .memory = w->memory };
 	enum l3l2q_role role;
-	uint64_t scalars[L3L2Q_SCALARS] = {
+	struct l3l2q_region_desc region = {
 		L3L2Q_REGION_V2, 7, 0, w->payload_bytes, 0, COUNTERS,
-		L3L2Q_QUEUE_VERSION, w->dir[0].depth, w->dir[0].arena, w->dir[1].arena,
+	};
+	struct l3l2q_queue_desc queue = {
+		l3l2q_queue_version(w->spsq), w->dir[0].depth, w->dir[0].arena, w->dir[1].arena,
 		w->payload_bytes, COUNTERS,
 	};
+	const __u64 identity[2] = { 0, TRANSACTION };
+	__u64 scalars[L3L2Q_SCALARS];
 	int ret;
 
 	if (!fuzz_guard(&payload_memory, w->payload_bytes) || !fuzz_guard(&counter_memory, COUNTERS))
@@ -1843,8 +1855,9 @@ static bool start_external(struct world *w, struct l3l2q_attr *attr, unsigned in
 	w->counters = counter_memory.start;
 	memset(w->payload, 0xa5, w->payload_bytes);
 	memset(w->counters, 0, COUNTERS);
-	scalars[2] = (uintptr_t)w->payload;
-	scalars[4] = (uintptr_t)w->counters;
+	region.payload_base = (uintptr_t)w->payload;
+	region.counter_base = (uintptr_t)w->counters;
+	ext.scalar_count = l3l2q_binding_scalars(w->spsq, identity, &region, &queue, scalars);
 	memcpy(ext.scalars, scalars, sizeof(scalars));
 	ext.payload = w->payload;
 	ext.counters = w->counters;
@@ -1870,6 +1883,8 @@ static bool start_memfd(struct world *w, struct l3l2q_attr *attr, unsigned int e
 	attr->input_arena_bytes = w->dir[0].arena;
 	attr->output_arena_bytes = w->dir[1].arena;
 	attr->window = w->side[attr->role].window;
+	attr->binding = w->spsq;
+	attr->identity[1] = w->spsq ? TRANSACTION : 0;
 	ret = l3l2q_create(&w->side[attr->role].ep, attr, NULL);
 	FUZZ_CHECK(!ret, "create: %d", ret);
 	if (ends == 3) {
@@ -1901,7 +1916,9 @@ static bool start(struct world *w)
 	if (w->transport == MEMFD)
 		ends = b & 64 ? 3 : ends;
 	attr.spin_ns = spins[b >> 6];
-	depth = 1u << take(&in) % 4;
+	depth = take(&in);
+	w->spsq = depth >= 192;
+	depth = 1u << depth % 4;
 	if (depth == 1 && w->memory != L3L2Q_MEMORY_CACHED)
 		depth = 2;
 	b = take(&in);
@@ -1909,6 +1926,7 @@ static bool start(struct world *w)
 	b = take(&in);
 	for (role = 0; role < 2; role++) {
 		w->side[role].role = (enum l3l2q_role)role;
+		w->side[role].spsq = w->spsq;
 		w->side[role].ours = ends & 1u << role;
 		w->side[role].window = 1 + (role ? b >> 4 : b) % depth;
 	}
@@ -1916,8 +1934,9 @@ static bool start(struct world *w)
 	fuzz_clock.hook = hook;
 	fuzz_clock.arg = w;
 	fuzz_clock.hook_at = 0;
-	fuzz_trace("%s memory %u ends %u depth %u arenas %llu %llu windows %u %u",
-		   w->transport == MEMFD ? "memfd" : "external", w->memory, ends, depth,
+	fuzz_trace("%s%s memory %u ends %u depth %u arenas %llu %llu windows %u %u",
+		   w->transport == MEMFD ? "memfd" : "external", w->spsq ? ", SPSQ," : "",
+		   w->memory, ends, depth,
 		   (unsigned long long)w->dir[0].arena, (unsigned long long)w->dir[1].arena,
 		   w->side[0].window, w->side[1].window);
 	if (!(w->transport == MEMFD ? start_memfd : start_external)(w, &attr, ends))

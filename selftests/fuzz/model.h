@@ -107,6 +107,7 @@ struct side {
 	struct l3l2q_consumer *c;
 	unsigned char *payload;		/* as this end has mapped it */
 	uint32_t window;
+	bool spsq;			/* as the world */
 	int error;			/* recorded: -errno or 0 */
 	bool detached;
 	enum flag interrupted[3];	/* producer, consumer, neither */
@@ -119,6 +120,7 @@ struct side {
 struct world {
 	enum { EXTERNAL, MEMFD } transport;
 	uint32_t memory;
+	bool spsq;			/* the binding */
 	bool tainted;			/* written into by force: weaker rules from here on */
 	bool pages_written;		/* memfd: control pages were: wake-ups may be lost */
 	uint64_t payload_bytes;
@@ -352,12 +354,24 @@ static inline unsigned int send_result(struct world *w, struct side *s, uint64_t
 	return with_peer(w, s, set);
 }
 
+/* True if a direction carries ERROR: with SPSQ input does not. */
+static inline bool carries_error(const struct side *s, enum l3l2q_role sender)
+{
+	return !s->spsq || sender == L3L2Q_ROLE_L2;
+}
+
 /* An opcode given to enqueue or commit. */
 static inline unsigned int opcode_result(const struct side *s, uint32_t opcode)
 {
-	if (opcode == L3L2Q_OP_DATA || opcode == L3L2Q_OP_ERROR)
+	if (opcode == L3L2Q_OP_DATA || (opcode == L3L2Q_OP_ERROR && carries_error(s, s->role)))
 		return 0;
 	return s->role == L3L2Q_ROLE_L3 ? RET_INVAL : RET_BADMSG;
+}
+
+/* True if one handle at most is held, and a peek meanwhile is not "no progress". */
+static inline bool has_one_handle(const struct side *s)
+{
+	return s->window == 1 && !(s->spsq && s->role == L3L2Q_ROLE_L2);
 }
 
 /* What a look for the next message finds, by section 5; the same handle again is OK. */
@@ -371,7 +385,7 @@ static inline unsigned int receive_result(struct world *w, struct side *s)
 
 	if (s->detached || (s->error && s->error != -ECONNABORTED))
 		return ended(s);
-	if (s->window == 1 && held) {
+	if (has_one_handle(s) && held) {
 		set = s->role == L3L2Q_ROLE_L3 ? RET_OK : RET_OWNERSHIP;
 	} else if (d->acquired == d->published) {
 		set = RET_AGAIN;
