@@ -52,9 +52,9 @@ static void publish(FIXTURE_DATA(spsq) *self, enum l3l2q_role role, unsigned int
 	*(volatile __u64 *)&ring->payload_offset = offset;
 	*(volatile __u64 *)&ring->payload_nbytes = nbytes;
 	*(volatile __u64 *)&ring->seq = i + 1;
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	l3l2q_full_barrier();
 	*(volatile __s32 *)(void *)((char *)info.counters + l3l2q_ctr_tail(role)) = (__s32)i + 1;
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	l3l2q_full_barrier();
 }
 
 /* Both ends have the same ten scalars, but for the addresses, and the identity. */
