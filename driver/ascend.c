@@ -13,8 +13,8 @@
  * to REVOKED from wherever that is. Each step is one atomic exchange, so that one
  * side cleans up: whoever moves it out of LIVE, or has it in BUSY. The other one
  * waits for .quiet, which says that nobody touches the memory any more; nothing
- * that is done until then can wait for the Ascend driver. The tables are let go of
- * after .quiet, once, whoever came first, and never by a callback.
+ * that is done until then can wait for the Ascend driver. Each table is let go
+ * of once, after .quiet, by the region's end and never by a callback.
  *
  * Payload and counters are parts of one range of device addresses, or have one
  * each, got and called back for on their own; the first callback revokes the region.
@@ -181,7 +181,7 @@ static bool ascend_page_size_is_valid(u64 page_size)
 	}
 }
 
-/* Is it a table of @bytes from the range's start on? */
+/* 0 if the table describes @bytes from the range's start on. */
 static int ascend_table_check(const struct ascend_range *range, u64 bytes)
 {
 	const struct p2p_page_table *pages = range->table->pages;

@@ -74,7 +74,7 @@ enum ascend_callback {
 /**
  * struct ascend_get - a table and what it takes to put it
  * @table: what the backend sees of it
- * @ref: one until it is put, one for whoever else looks at it
+ * @ref: one until it is put, one for each other function that uses it meanwhile
  * @id: in ascend_gets
  * @ops: the backend's
  * @owner: the backend's
@@ -281,7 +281,7 @@ static void ascend_put_with_owner(struct ascend_get *get)
 	mmput(mm);
 }
 
-/* Put it, or leave that to whoever sees the end of its callback. */
+/* Put it if that can be done now; else a retry or the end of its callback puts it. */
 static void ascend_try_put(struct ascend_get *get)
 {
 	enum ascend_callback callback;

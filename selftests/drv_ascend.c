@@ -102,7 +102,7 @@ static int standin_leave(void)
 	return mapping ? drv_errno(munmap(mapping, (size_t)sysconf(_SC_PAGESIZE))) : 0;
 }
 
-/* Some puts wait for whoever ran the callback. */
+/* A put can come later: once the task that ran the callback has left the kernel. */
 static bool standin_is_put(long long more)
 {
 	__u64 deadline = drv_deadline(DRV_HANG_MS);

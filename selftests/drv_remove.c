@@ -680,7 +680,7 @@ static int removal_unload(const char *name)
 	return drv_errno(syscall(__NR_delete_module, name, O_NONBLOCK));
 }
 
-/* Is it one of the words of that file? */
+/* True if the file contains the word. */
 static bool removal_power_has(const char *path, const char *word)
 {
 	char buf[256];

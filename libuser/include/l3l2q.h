@@ -152,8 +152,8 @@ struct l3l2q_attr {
 /* Allocate on numa_node; by "driver", "ram" and "memfd". Attach refuses it (-EINVAL). */
 #define L3L2Q_ATTR_NUMA		(1u << 0)
 /*
- * The peer only loads and stores; create and attach. Memfd refuses it (-EOPNOTSUPP);
- * external endpoints poll whatever the peer does.
+ * The peer only loads and stores; create and attach. The driver polls for it; over memfd
+ * a sleeping call looks every nap_ns. External endpoints poll whatever the peer does.
  */
 #define L3L2Q_ATTR_SILENT_PEER	(1u << 1)
 /*
@@ -281,7 +281,7 @@ int l3l2q_attach_external_sized(struct l3l2q_ep **ep, const struct l3l2q_externa
  * @why: reason in words on failure, or NULL
  *
  * Such an endpoint polls: it has no descriptor, and blocking calls nap between
- * looks, up to about a millisecond. Attaching writes nothing to the memory. The counters
+ * looks, for nap_ns at most. Attaching writes nothing to the memory. The counters
  * that @ext->role writes must be 0, as the creator stored them. -EINVAL bad argument, a
  * range that is not aligned, wraps or overlaps the other; -E2BIG as for create; -ENOMEM
  * not enough memory; -EPROTO the scalars are not sound or this end was used before;

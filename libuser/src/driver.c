@@ -67,6 +67,7 @@ static int wait_call(struct l3l2q_ep *ep, struct l3l2q_wait *arg)
 	l3l2q_count_syscall(ep);
 	return ioctl(ep->fd, L3L2Q_IOC_WAIT, arg) ? -errno : 0;
 }
+
 static void driver_interrupt(struct l3l2q_ep *ep)
 {
 	ioctl(ep->fd, L3L2Q_IOC_INTERRUPT, 0);
