@@ -117,7 +117,7 @@ static bool standin_is_put(long long more)
 
 static int standin_unload(void)
 {
-	return drv_errno(syscall(__NR_delete_module, STANDIN, O_NONBLOCK));
+	return drv_unload_module(STANDIN);
 }
 
 /* The driver lets go of it a little after the last put. */
@@ -133,17 +133,11 @@ static int standin_unload_soon(void)
 
 static int standin_load(const char *bar)
 {
-	int fd = open(getenv("NPU_STANDIN_KO"), O_RDONLY | O_CLOEXEC);
 	char args[128] = "";
-	int ret;
 
-	if (fd < 0)
-		return -errno;
 	if (*bar)
 		snprintf(args, sizeof(args), "bar=%s", bar);
-	ret = drv_errno(syscall(__NR_finit_module, fd, args, 0));
-	close(fd);
-	return ret;
+	return drv_load_module(getenv("NPU_STANDIN_KO"), args);
 }
 
 static bool pci_is(const char *name, const char *what, long value)
@@ -1477,7 +1471,7 @@ TEST_F(standin, its_exit_and_then_rmmod)
 		exit_once(_metadata, 1 + 4 * i);
 		deadline = drv_deadline(DRV_HANG_MS);
 		do {
-			ret = drv_errno(syscall(__NR_delete_module, "l3l2q", O_NONBLOCK));
+			ret = drv_unload_module("l3l2q");
 		} while (ret == -EAGAIN && drv_now() < deadline);
 		EXPECT_EQ(0, ret);
 		EXPECT_EQ(standin_get("nr_gets"), standin_get("nr_puts"));

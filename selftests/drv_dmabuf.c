@@ -36,23 +36,13 @@ static int refcnt(void)
 
 static int standin_load(void)
 {
-	const char *ko = getenv("DMABUF_STANDIN_KO");
-	int fd, ret;
-
-	if (!ko)
-		return -ENOENT;
-	fd = open(ko, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	ret = drv_errno(syscall(__NR_finit_module, fd, "", 0));
-	close(fd);
-	return ret;
+	return drv_load_module(getenv("DMABUF_STANDIN_KO"), "");
 }
 
 /* Refused as long as there is one of its buffers. */
 static int standin_unload(void)
 {
-	return drv_errno(syscall(__NR_delete_module, "dmabuf_standin", O_NONBLOCK));
+	return drv_unload_module("dmabuf_standin");
 }
 
 static int standin_call(unsigned long cmd, unsigned long arg)

@@ -13,7 +13,7 @@ static int module_refcnt(void)
 
 static int module_remove(void)
 {
-	return drv_errno(syscall(__NR_delete_module, "l3l2q", O_NONBLOCK));
+	return drv_unload_module("l3l2q");
 }
 
 FIXTURE(module)

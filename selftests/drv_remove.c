@@ -659,27 +659,6 @@ TEST_F(removal, a_function_that_stops_to_answer_is_noticed)
 	removal_echo(_metadata, self);
 }
 
-/* Load the module that the environment names; -ENOENT if it names none. */
-static int removal_load(const char *variable)
-{
-	const char *ko = getenv(variable);
-	int fd, ret;
-
-	if (!ko)
-		return -ENOENT;
-	fd = open(ko, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	ret = drv_errno(syscall(__NR_finit_module, fd, "", 0));
-	close(fd);
-	return ret;
-}
-
-static int removal_unload(const char *name)
-{
-	return drv_errno(syscall(__NR_delete_module, name, O_NONBLOCK));
-}
-
 /* True if the file contains the word. */
 static bool removal_power_has(const char *path, const char *word)
 {
@@ -702,7 +681,7 @@ TEST_F(removal, power_transitions_revoke)
 
 	if (!removal_power_has("/sys/power/state", states[0]))
 		SKIP(return, "the kernel has no power management");
-	ret = removal_load("PM_STANDIN_KO");
+	ret = drv_load_module(getenv("PM_STANDIN_KO"), "");
 	if (ret == -ENOENT)
 		SKIP(return, "PM_STANDIN_KO does not say where the stand-in is");
 	ASSERT_EQ(0, ret);
@@ -718,7 +697,7 @@ TEST_F(removal, power_transitions_revoke)
 		removal_echo(_metadata, self);
 		drv_pair_close(&p);
 	}
-	EXPECT_EQ(0, removal_unload("pm_standin"));
+	EXPECT_EQ(0, drv_unload_module("pm_standin"));
 }
 
 /* struct aer_error_inj of the kernel, which exports no header for it */
@@ -785,7 +764,7 @@ TEST_F(removal, errors_of_the_bus_revoke_and_new_regions_work)
 	struct drv_sleeper s;
 	struct drv_pair p;
 	size_t i;
-	int ret = removal_load("AER_INJECT_KO");
+	int ret = drv_load_module(getenv("AER_INJECT_KO"), "");
 
 	if (ret == -ENOENT)
 		SKIP(return, "AER_INJECT_KO does not say where the kernel's module is");
@@ -814,7 +793,7 @@ TEST_F(removal, errors_of_the_bus_revoke_and_new_regions_work)
 		removal_echo(_metadata, self);
 		drv_pair_close(&p);
 	}
-	EXPECT_EQ(0, removal_unload("aer_inject"));
+	EXPECT_EQ(0, drv_unload_module("aer_inject"));
 }
 
 /* ---- what others find --------------------------------------------------- */

@@ -57,18 +57,6 @@ static int export_ram(void)
 	return export.fd;
 }
 
-static int standin_load(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	int ret;
-
-	if (fd < 0)
-		return -errno;
-	ret = syscall(__NR_finit_module, fd, "", 0) ? -errno : 0;
-	close(fd);
-	return ret;
-}
-
 static unsigned char byte_at(size_t i)
 {
 	return (unsigned char)(i * 2654435761u >> 13);
@@ -131,7 +119,7 @@ FIXTURE_SETUP(transport)
 	if (!strcmp(variant->string, ASCEND)) {
 		if (!standin)
 			SKIP(return, "NPU_STANDIN_KO does not say where the stand-in is");
-		ASSERT_EQ(0, standin_load(standin));
+		ASSERT_EQ(0, drv_load_module(standin, ""));
 		self->standin = true;
 	}
 	if (!strcmp(variant->string, "dmabuf:")) {
@@ -150,7 +138,7 @@ FIXTURE_TEARDOWN(transport)
 	if (self->dmabuf >= 0)
 		close(self->dmabuf);
 	if (self->standin)
-		EXPECT_EQ(0, syscall(__NR_delete_module, "npu_standin", O_NONBLOCK));
+		EXPECT_EQ(0, drv_unload_module("npu_standin"));
 	unlink(INPUT);
 	unlink(OUTPUT);
 }

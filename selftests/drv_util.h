@@ -973,4 +973,27 @@ static inline __u64 drv_meminfo(const char *name)
 	return 0;
 }
 
+/* ---- modules ----------------------------------------------------------- */
+
+/* Load a module from a file; -ENOENT without one. */
+static inline int drv_load_module(const char *ko, const char *args)
+{
+	int fd, ret;
+
+	if (!ko)
+		return -ENOENT;
+	fd = open(ko, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	ret = drv_errno(syscall(__NR_finit_module, fd, args, 0));
+	close(fd);
+	return ret;
+}
+
+/* -EAGAIN if it is in use. */
+static inline int drv_unload_module(const char *name)
+{
+	return drv_errno(syscall(__NR_delete_module, name, O_NONBLOCK));
+}
+
 #endif /* DRV_UTIL_H */
