@@ -679,7 +679,5 @@ int l3l2q_driver_source(const char *transport, struct l3l2q_source *source,
 int l3l2q_driver_attach(struct l3l2q_ep **ep, int fd, const struct l3l2q_attr *attr,
 			struct l3l2q_failure *why)
 {
-	if (attr->flags & L3L2Q_ATTR_NUMA)
-		return l3l2q_why(why, -EINVAL, "the creator chooses the memory node");
 	return driver_start(ep, fd, attr, why);
 }

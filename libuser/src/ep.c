@@ -393,7 +393,11 @@ static int attach_attr(struct l3l2q_attr *to, const struct l3l2q_attr *from, siz
 
 	*to = default_attr;
 	ret = from ? copy_attr(to, from, size, why) : 0;
-	return ret ? ret : check_flags(to, why);
+	if (!ret)
+		ret = check_flags(to, why);
+	if (!ret && to->flags & L3L2Q_ATTR_NUMA)
+		ret = l3l2q_why(why, -EINVAL, "the memory is there: its node cannot be chosen");
+	return ret;
 }
 
 L3L2Q_API int l3l2q_attach_sized(struct l3l2q_ep **ep, int fd, const struct l3l2q_attr *attr,

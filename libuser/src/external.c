@@ -170,8 +170,6 @@ int l3l2q_external_attach(struct l3l2q_ep **out, const struct l3l2q_external *ex
 		return l3l2q_why(why, -EINVAL, "the description's pad is %#x, not 0", ext->pad);
 	if (ext->memory > L3L2Q_MEMORY_DEVICE)
 		return l3l2q_why(why, -EINVAL, "unknown memory type %u", ext->memory);
-	if (attr && attr->flags & L3L2Q_ATTR_NUMA)
-		return l3l2q_why(why, -EINVAL, "the memory is there: its node cannot be chosen");
 	ret = l3l2q_ep_alloc(&ep, &l3l2q_external);
 	if (ret)
 		return l3l2q_why(why, ret, "no memory for an endpoint");

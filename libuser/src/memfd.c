@@ -389,8 +389,6 @@ int l3l2q_memfd_attach(struct l3l2q_ep **out, int fd, const struct l3l2q_attr *a
 	struct hello hello;
 	struct l3l2q_ep *ep;
 
-	if (attr && attr->flags & L3L2Q_ATTR_NUMA)
-		return l3l2q_why(why, -EINVAL, "the creator chooses the memory node");
 	ret = l3l2q_ep_alloc(&ep, &l3l2q_memfd);
 	if (ret)
 		return l3l2q_why(why, ret, "no memory for an endpoint");
