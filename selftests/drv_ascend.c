@@ -306,6 +306,28 @@ static void standin_down(struct __test_metadata *_metadata, const char *bar)
 	bar_give_back(bar);
 }
 
+/*
+ * The stand-in, if it has memory as @create takes it: words if it has not, and is down
+ * again. Pages that are too @small for this machine are refused.
+ */
+static const char *standin_up_for(struct __test_metadata *_metadata, char *bar, size_t len,
+				  struct l3l2q_create *create, bool needs_bar, bool small)
+{
+	standin_up(_metadata, bar, len);
+	if (_metadata->exit_code)
+		return NULL;
+	if (needs_bar && !*bar) {
+		standin_down(_metadata, bar);
+		return "no PCI function that looks like an NPU";
+	}
+	if (small) {
+		EXPECT_EQ(-EOPNOTSUPP, ascend_try(create));
+		standin_down(_metadata, bar);
+		return "this machine's pages are too large";
+	}
+	return NULL;
+}
+
 FIXTURE_SETUP(standin)
 {
 	standin_up(_metadata, self->bar, sizeof(self->bar));
@@ -347,22 +369,17 @@ FIXTURE_VARIANT_ADD(memory, bar_64k_coherent)
 FIXTURE_SETUP(memory)
 {
 	struct l3l2q_create create;
+	const char *missing;
 
 	memset(self, 0, sizeof(*self));
-	standin_up(_metadata, self->bar, sizeof(self->bar));
-	if (_metadata->exit_code)
-		return;
-	if (variant->bar && !*self->bar) {
-		standin_down(_metadata, self->bar);
-		SKIP(return, "no PCI function that looks like an NPU");
-	}
 	ascend_create_init(&create, variant->va, variant->bytes);
 	create.flags = variant->flags;
-	if (too_small(variant->page)) {
-		EXPECT_EQ(-EOPNOTSUPP, ascend_try(&create));
-		standin_down(_metadata, self->bar);
-		SKIP(return, "this machine's pages are too large");
-	}
+	missing = standin_up_for(_metadata, self->bar, sizeof(self->bar), &create, variant->bar,
+				 too_small(variant->page));
+	if (missing)
+		SKIP(return, "%s", missing);
+	if (_metadata->exit_code)
+		return;
 	drv_pair_create(_metadata, &self->p, &create);
 	drv_pair_map(_metadata, &self->p);
 }
@@ -728,21 +745,16 @@ static void two_create_init(struct l3l2q_create *create, __u64 va, __u64 counter
 FIXTURE_SETUP(two)
 {
 	struct l3l2q_create create;
+	const char *missing;
 
 	memset(self, 0, sizeof(*self));
-	standin_up(_metadata, self->bar, sizeof(self->bar));
+	two_create_init(&create, variant->va, variant->counter_va);
+	missing = standin_up_for(_metadata, self->bar, sizeof(self->bar), &create, variant->bar,
+				 too_small(variant->page) || too_small(variant->counter_page));
+	if (missing)
+		SKIP(return, "%s", missing);
 	if (_metadata->exit_code)
 		return;
-	if (variant->bar && !*self->bar) {
-		standin_down(_metadata, self->bar);
-		SKIP(return, "no PCI function that looks like an NPU");
-	}
-	two_create_init(&create, variant->va, variant->counter_va);
-	if (too_small(variant->page) || too_small(variant->counter_page)) {
-		EXPECT_EQ(-EOPNOTSUPP, ascend_try(&create));
-		standin_down(_metadata, self->bar);
-		SKIP(return, "this machine's pages are too large");
-	}
 	drv_pair_create(_metadata, &self->p, &create);
 	drv_pair_map(_metadata, &self->p);
 }

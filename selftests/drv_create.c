@@ -121,6 +121,14 @@ static bool create_shows(int fd, const char *line)
 	return strstr(drv_read_file(path, all, sizeof(all)), line);
 }
 
+static void create_both(struct __test_metadata *_metadata, FIXTURE_DATA(create) *self, int fd[2])
+{
+	fd[0] = drv_create(self->ctx, &self->c);
+	ASSERT_LE(0, fd[0]);
+	fd[1] = drv_open_peer(fd[0]);
+	ASSERT_LE(0, fd[1]);
+}
+
 /* Both ends see what the creator said, the longest tag included. */
 TEST_F(create, names_are_shown_to_both_ends)
 {
@@ -130,10 +138,7 @@ TEST_F(create, names_are_shown_to_both_ends)
 
 	memcpy(self->c.tag, tag, L3L2Q_TAG_BYTES - 1);
 	self->c.region_version = 0x30000;
-	fd[0] = drv_create(self->ctx, &self->c);
-	ASSERT_LE(0, fd[0]);
-	fd[1] = drv_open_peer(fd[0]);
-	ASSERT_LE(0, fd[1]);
+	create_both(_metadata, self, fd);
 	for (i = 0; i < 2; i++) {
 		ASSERT_EQ(0, drv_info(fd[i], &info));
 		EXPECT_EQ(0, memcmp(info.tag, self->c.tag, sizeof(info.tag)));
@@ -156,10 +161,7 @@ TEST_F(create, spsq_is_shown_to_both_ends)
 
 	self->c.binding = L3L2Q_BINDING_SPSQ;
 	self->c.identity[1] = 42;
-	fd[0] = drv_create(self->ctx, &self->c);
-	ASSERT_LE(0, fd[0]);
-	fd[1] = drv_open_peer(fd[0]);
-	ASSERT_LE(0, fd[1]);
+	create_both(_metadata, self, fd);
 	for (i = 0; i < 2; i++) {
 		ASSERT_EQ(0, drv_info(fd[i], &info));
 		EXPECT_EQ(L3L2Q_BINDING_SPSQ, info.binding);

@@ -266,6 +266,19 @@ static int pages_uring_read(const struct pages_uring *ring, __u8 opcode, int fd,
 	return ret;
 }
 
+/* Write the payload to a file, read it back into the payload, and compare; closes both. */
+static void pages_read_back(struct __test_metadata *_metadata, struct pages_uring *ring, __u8 op,
+			    int fd, void *payload)
+{
+	pages_fill(payload, BYTES);
+	ASSERT_EQ(BYTES, pwrite(fd, payload, BYTES, 0));
+	memset(payload, 0x11, BYTES);
+	EXPECT_EQ(BYTES, pages_uring_read(ring, op, fd, payload, BYTES));
+	EXPECT_EQ(0, pages_wrong(payload, BYTES));
+	close(fd);
+	close(ring->fd);
+}
+
 TEST_F(pages, io_uring_reads_into_them)
 {
 	struct pages_uring ring;
@@ -278,13 +291,7 @@ TEST_F(pages, io_uring_reads_into_them)
 	if (fd == -ENODEV)
 		SKIP(return, "no disk");
 	ASSERT_LE(0, fd);
-	pages_fill(self->ep.payload, BYTES);
-	ASSERT_EQ(BYTES, pwrite(fd, self->ep.payload, BYTES, 0));
-	memset(self->ep.payload, 0x11, BYTES);
-	EXPECT_EQ(BYTES, pages_uring_read(&ring, IORING_OP_READ, fd, self->ep.payload, BYTES));
-	EXPECT_EQ(0, pages_wrong(self->ep.payload, BYTES));
-	close(fd);
-	close(ring.fd);
+	pages_read_back(_metadata, &ring, IORING_OP_READ, fd, self->ep.payload);
 }
 
 TEST_F(pages, io_uring_registers_them_where_it_takes_mappings_of_files)
@@ -302,13 +309,7 @@ TEST_F(pages, io_uring_registers_them_where_it_takes_mappings_of_files)
 		SKIP(return, "this kernel registers no mappings of files");
 	ASSERT_EQ(0, ret);
 	fd = memfd_create("pages", MFD_CLOEXEC);
-	pages_fill(self->ep.payload, BYTES);
-	ASSERT_EQ(BYTES, pwrite(fd, self->ep.payload, BYTES, 0));
-	memset(self->ep.payload, 0x11, BYTES);
-	EXPECT_EQ(BYTES, pages_uring_read(&ring, IORING_OP_READ_FIXED, fd, self->ep.payload, BYTES));
-	EXPECT_EQ(0, pages_wrong(self->ep.payload, BYTES));
-	close(fd);
-	close(ring.fd);
+	pages_read_back(_metadata, &ring, IORING_OP_READ_FIXED, fd, self->ep.payload);
 }
 
 /* ---- pins ---------------------------------------------------------------- */
