@@ -72,7 +72,7 @@ coverage() {
 	llvm-profdata merge -o "$dir/cov/all" "${profiles[@]}" || return
 	echo "lines covered (file, lines, missed, covered):"
 	llvm-cov report "${objects[@]:1}" -instr-profile="$dir/cov/all" libuser/src libuser/include |
-		awk '/^(Filename|TOTAL)/ || /\.[ch] / { printf "  %-40s %6s %6s %8s\n", $1, $8, $9, $10 }'
+		awk '/^TOTAL/ || /\.[ch] / { printf "  %-40s %6s %6s %8s\n", $1, $8, $9, $10 }'
 }
 
 long() {
