@@ -313,6 +313,7 @@ struct blocked {
 	struct l3l2q_ep *ep;
 	int way, rounds, want;
 	int done, wrong, ret;
+	bool started;
 	pthread_t thread;
 };
 
@@ -321,6 +322,12 @@ static void *block_rounds(void *arg)
 	struct blocked *b = arg;
 	int i;
 
+	/*
+	 * TSan of gcc 12 makes a thread's record of signals in its first call that may block,
+	 * and drops a signal that comes meanwhile.
+	 */
+	usleep(1);
+	__atomic_store_n(&b->started, true, __ATOMIC_RELEASE);
 	for (i = 0; i < b->rounds; i++) {
 		b->ret = block(b->ep, b->way, LONG_NS);
 		b->wrong += b->ret != b->want;
@@ -331,8 +338,13 @@ static void *block_rounds(void *arg)
 
 static int blocked_start(struct blocked *b, struct l3l2q_ep *ep, int way, int rounds, int want)
 {
+	int ret;
+
 	*b = (struct blocked){ .ep = ep, .way = way, .rounds = rounds, .want = want };
-	return pthread_create(&b->thread, NULL, block_rounds, b);
+	ret = pthread_create(&b->thread, NULL, block_rounds, b);
+	while (!ret && !__atomic_load_n(&b->started, __ATOMIC_ACQUIRE))
+		sched_yield();
+	return ret;
 }
 
 static int blocked_done(struct blocked *b)
