@@ -354,11 +354,17 @@ struct l3l2q_create {
 
 /* ---- INFO -------------------------------------------------------------- */
 
-/** enum l3l2q_memory - how a mapping behaves, which decides the fences it needs */
+/**
+ * enum l3l2q_memory - how a mapping behaves, which decides the fences it needs
+ *
+ * The driver reports the first three. The others are for the library and its core.
+ */
 enum l3l2q_memory {
-	L3L2Q_MEMORY_CACHED = 0,
-	L3L2Q_MEMORY_WC	    = 1,
-	L3L2Q_MEMORY_DEVICE = 2,
+	L3L2Q_MEMORY_CACHED    = 0,
+	L3L2Q_MEMORY_WC	       = 1,
+	L3L2Q_MEMORY_DEVICE    = 2,
+	L3L2Q_MEMORY_UNSNOOPED = 3,	/* cached, and the cache does not see the peer's stores */
+	L3L2Q_MEMORY_COPIED    = 4,	/* not mapped: reached by copy calls */
 };
 
 /** enum l3l2q_peer_kind - how the peer takes part in sleeping and waking */

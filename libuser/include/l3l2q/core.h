@@ -104,6 +104,28 @@ static inline __u64 l3l2q_ticks(void)
 
 /* ---- endpoint ---------------------------------------------------------- */
 
+struct l3l2q_core;
+struct l3l2q_consumer;
+struct l3l2q_held;
+
+/* Maintenance of the cache lines of @n bytes; returns once it is complete (dsb sy). */
+typedef void (*l3l2q_cache_fn)(const void *address, __u64 n);
+
+/**
+ * struct l3l2q_access - how the library reaches memory that is not mapped
+ * @read: copy out of the region; @from is an address in it
+ * @write: copy into the region; @to is an address in it
+ * @read_body: copy the body of a held message out
+ *
+ * Of the region only the rings have memory behind their addresses: private copies.
+ */
+struct l3l2q_access {
+	void (*read)(const struct l3l2q_core *core, void *to, const void *from, __u64 n);
+	void (*write)(const struct l3l2q_core *core, void *to, const void *from, __u64 n);
+	void (*read_body)(const struct l3l2q_consumer *c, const struct l3l2q_held *held,
+			  void *to);
+};
+
 /**
  * struct l3l2q_core - one side of a queue
  * @payload: first byte of the payload range
@@ -129,6 +151,9 @@ static inline __u64 l3l2q_ticks(void)
  * @never_gone: 0
  * @failing: set by the thread that records the first error
  * @error: the first error; its kind is stored last
+ * @clean: writes lines back, with unsnooped memory; NULL for the instruction
+ * @invalidate: drops lines, dirty ones after writing them back; NULL for the instruction
+ * @access: with copied memory
  */
 struct l3l2q_core {
 	unsigned char *payload;
@@ -151,6 +176,9 @@ struct l3l2q_core {
 	__u32 failing;
 	__u32 pad;
 	struct l3l2q_error error;
+	l3l2q_cache_fn clean;
+	l3l2q_cache_fn invalidate;
+	const struct l3l2q_access *access;
 };
 
 static inline __s32 *l3l2q_core_counter(const struct l3l2q_core *core, __u64 offset)
@@ -158,38 +186,113 @@ static inline __s32 *l3l2q_core_counter(const struct l3l2q_core *core, __u64 off
 	return (__s32 *)(void *)(core->counters + offset);
 }
 
+/* True if stores have to be sent to the peer, and its own to be fetched. */
+static inline int l3l2q_core_is_remote(const struct l3l2q_core *core)
+{
+	return core->memory >= L3L2Q_MEMORY_UNSNOOPED;
+}
+
+/* Make what was stored at @address visible to the peer, in remote memory. */
+L3L2Q_COLD void l3l2q_core_clean(const struct l3l2q_core *core, void *address, __u64 n)
+{
+	if (core->memory == L3L2Q_MEMORY_COPIED)
+		core->access->write(core, address, address, n);
+	else if (core->clean)
+		core->clean(address, n);
+	else
+		l3l2q_dcache_clean(address, n);
+}
+
+/* Make what the peer stored visible at @address. */
+L3L2Q_COLD void l3l2q_core_invalidate(const struct l3l2q_core *core, void *address, __u64 n)
+{
+	if (core->memory == L3L2Q_MEMORY_COPIED)
+		core->access->read(core, address, address, n);
+	else if (core->invalidate)
+		core->invalidate(address, n);
+	else
+		l3l2q_dcache_invalidate(address, n);
+}
+
+L3L2Q_COLD void l3l2q_core_store_slow(const struct l3l2q_core *core, __s32 *counter, __u32 value)
+{
+	if (core->memory == L3L2Q_MEMORY_COPIED) {
+		core->access->write(core, counter, &value, sizeof(value));
+	} else if (core->memory == L3L2Q_MEMORY_UNSNOOPED) {
+		l3l2q_sync();
+		__atomic_store_n(counter, (__s32)value, __ATOMIC_RELAXED);
+		l3l2q_core_clean(core, counter, sizeof(*counter));
+	} else {
+		l3l2q_publish_uncached(core->memory, counter, value);
+	}
+}
+
+L3L2Q_COLD __u32 l3l2q_core_load_slow(const struct l3l2q_core *core, const __s32 *counter)
+{
+	__u32 value = 0;
+
+	if (core->memory == L3L2Q_MEMORY_COPIED) {
+		core->access->read(core, &value, counter, sizeof(value));
+		return value;
+	}
+	if (core->memory != L3L2Q_MEMORY_UNSNOOPED)
+		return l3l2q_observe_uncached(counter);
+	l3l2q_core_invalidate(core, (void *)(unsigned long)counter, sizeof(*counter));
+	value = (__u32)__atomic_load_n(counter, __ATOMIC_RELAXED);
+	l3l2q_sync();
+	return value;
+}
+
+L3L2Q_COLD void l3l2q_core_copy_slow(const struct l3l2q_core *core, void *to, const void *from,
+				     __u64 n)
+{
+	if (core->memory == L3L2Q_MEMORY_COPIED)
+		core->access->write(core, to, from, n);
+	else
+		l3l2q_copy_to(core->path, to, from, n);
+}
+
+L3L2Q_COLD void l3l2q_core_copy_out_slow(const struct l3l2q_core *core, void *to,
+					 const void *from, __u64 n)
+{
+	if (core->memory == L3L2Q_MEMORY_COPIED)
+		core->access->read(core, to, from, n);
+	else
+		l3l2q_copy_from(core->path, to, from, n);
+}
+
 static inline void l3l2q_core_store(const struct l3l2q_core *core, __s32 *counter, __u32 value)
 {
 	if (l3l2q_likely(core->memory == L3L2Q_MEMORY_CACHED))
 		l3l2q_store_counter(counter, value);
 	else
-		l3l2q_publish_uncached(core->memory, counter, value);
+		l3l2q_core_store_slow(core, counter, value);
 }
 
 static inline __u32 l3l2q_core_load(const struct l3l2q_core *core, const __s32 *counter)
 {
 	if (l3l2q_likely(core->memory == L3L2Q_MEMORY_CACHED))
 		return l3l2q_load_counter(counter);
-	return l3l2q_observe_uncached(counter);
+	return l3l2q_core_load_slow(core, counter);
 }
 
 /* Copy a body into the arena, or out of it. */
 static inline void l3l2q_core_copy(const struct l3l2q_core *core, void *to, const void *from,
 				   __u64 nbytes)
 {
-	if (l3l2q_likely(core->memory == L3L2Q_MEMORY_CACHED))
+	if (l3l2q_likely(core->path == L3L2Q_PATH_CACHED))
 		__builtin_memcpy(to, from, nbytes);
 	else
-		l3l2q_copy_to(core->path, to, from, nbytes);
+		l3l2q_core_copy_slow(core, to, from, nbytes);
 }
 
 static inline void l3l2q_core_copy_out(const struct l3l2q_core *core, void *to,
 				       const void *from, __u64 nbytes)
 {
-	if (l3l2q_likely(core->memory == L3L2Q_MEMORY_CACHED))
+	if (l3l2q_likely(core->path == L3L2Q_PATH_CACHED))
 		__builtin_memcpy(to, from, nbytes);
 	else
-		l3l2q_copy_from(core->path, to, from, nbytes);
+		l3l2q_core_copy_out_slow(core, to, from, nbytes);
 }
 
 static inline int l3l2q_core_errno(__u32 kind)
@@ -323,6 +426,22 @@ static inline int l3l2q_core_set_error(struct l3l2q_core *core, __u32 kind,
 	return l3l2q_core_errno(kind);
 }
 
+/* Write back all that this side may have written but its counters, with unsnooped memory. */
+static inline void l3l2q_core_write_back(const struct l3l2q_core *core)
+{
+	const struct l3l2q_layout *l = &core->layout;
+	int input = core->role == L3L2Q_ROLE_L3;
+
+	if (core->memory != L3L2Q_MEMORY_UNSNOOPED)
+		return;
+	l3l2q_core_clean(core, core->payload +
+			 (input ? l->input_desc_offset : l->output_desc_offset),
+			 l->depth * sizeof(struct l3l2q_desc));
+	l3l2q_core_clean(core, core->payload +
+			 (input ? l->input_arena_offset : l->output_arena_offset),
+			 input ? l->input_arena_bytes : l->output_arena_bytes);
+}
+
 /*
  * End this side with its abort flag set. The flag is stored before the error becomes
  * visible: a thread that sees the error kicks the peer, which then reads the flag.
@@ -334,6 +453,7 @@ static inline int l3l2q_core_abort(struct l3l2q_core *core, __u32 kind,
 	int first = l3l2q_core_claim_error(core, op, message);
 
 	l3l2q_core_store(core, l3l2q_core_counter(core, flag), 1);
+	l3l2q_core_write_back(core);
 	if (first)
 		l3l2q_core_show_error(core, kind);
 	return l3l2q_core_errno(kind);
@@ -542,10 +662,10 @@ static inline int l3l2q_core_init_scalars(struct l3l2q_core *core, enum l3l2q_ro
  * @core: initialised, its producer and consumer not yet
  * @memory: enum l3l2q_memory
  *
- * A program on the AICPU maps GM cached; it cleans and invalidates its cache itself.
+ * L3L2Q_MEMORY_UNSNOOPED is set by l3l2q_core_set_unsnooped().
  *
- * Return: 0, or -EINVAL: with a depth of 1 both rings share a cache line, and writing
- * one of them back overwrites the other.
+ * Return: 0, or -EINVAL: another type, or a depth of 1, with which both rings share a
+ * cache line, and writing one of them back overwrites the other.
  */
 static inline int l3l2q_core_set_memory(struct l3l2q_core *core, __u32 memory)
 {
@@ -555,6 +675,57 @@ static inline int l3l2q_core_set_memory(struct l3l2q_core *core, __u32 memory)
 	core->memory = memory;
 	core->path = l3l2q_path_for(memory);
 	return 0;
+}
+
+/**
+ * l3l2q_core_set_unsnooped() - the memory is cached, and the cache does not see the peer
+ * @core: initialised, its producer and consumer not yet
+ * @clean: writes the lines of a range back
+ * @invalidate: drops the lines of a range. It has to write dirty ones back first, whole,
+ *	as dc civac does
+ *
+ * This is how an AICPU of a2a3 maps GM. Both functions return when the maintenance is
+ * complete (dsb sy), and get addresses that need not be aligned. NULL for both means the
+ * instructions dc cvac and dc civac, on aarch64.
+ *
+ * Return: 0, or -EINVAL: a depth of 1 or a range that is not 64-byte aligned, so that a
+ * line would have two writers; one function without the other; no functions where there
+ * are no such instructions, or lines are not of 64 bytes.
+ */
+static inline int l3l2q_core_set_unsnooped(struct l3l2q_core *core, l3l2q_cache_fn clean,
+					   l3l2q_cache_fn invalidate)
+{
+	unsigned long ranges = (unsigned long)core->payload | (unsigned long)core->counters;
+
+	if (core->layout.depth == 1 || ranges % L3L2Q_LINE_BYTES || !clean != !invalidate)
+		return -EINVAL;
+	if (!clean && l3l2q_dcache_line() != L3L2Q_LINE_BYTES)
+		return -EINVAL;
+	core->memory = L3L2Q_MEMORY_UNSNOOPED;
+	core->path = l3l2q_path_for(core->memory);
+	core->clean = clean;
+	core->invalidate = invalidate;
+	return 0;
+}
+
+/**
+ * l3l2q_core_detach() - leave nothing of the endpoint in the cache
+ * @core: the endpoint, whose producer and consumer are not used again
+ *
+ * The last call with unsnooped memory, also after an error: a dirty line could be
+ * written back at any later time, over what then lies there. It stores no counter.
+ */
+static inline void l3l2q_core_detach(const struct l3l2q_core *core)
+{
+	l3l2q_core_write_back(core);
+}
+
+/* Where the range of slots from message @from to @to wraps, and its slots before that. */
+static inline __u64 l3l2q_slots_straight(__u64 mask, __u64 from, __u64 to)
+{
+	__u64 straight = mask + 1 - (from & mask);
+
+	return to - from < straight ? to - from : straight;
 }
 
 /* ---- producer ---------------------------------------------------------- */
@@ -594,6 +765,13 @@ static inline int l3l2q_core_set_memory(struct l3l2q_core *core, __u32 memory)
  * @need_head: a body of @need_bytes or more does not fit before the head is here
  * @need_bytes: the size that was refused; 0 if the ring was full
  * @self_kick: another thread of ours sleeps for room; the caller's to clear
+ * @direct: the span that is committed was written past the cache
+ * @dirty_from: with unsnooped memory the bodies that are not written back yet, as offsets
+ *	in the payload range
+ * @dirty_to: their end
+ * @fresh_from: lines of the arena that have nothing stale in them: nobody but this
+ *	processor has written there since they were invalidated
+ * @fresh_to: their end
  *
  * In the first line what never changes, in the second what each message changes.
  */
@@ -629,6 +807,11 @@ struct l3l2q_producer {
 	__u64 need_head;
 	__u64 need_bytes;
 	__u32 self_kick;
+	__u32 direct;
+	__u64 dirty_from;
+	__u64 dirty_to;
+	__u64 fresh_from;
+	__u64 fresh_to;
 } L3L2Q_ALIGNED;
 
 /* Bytes of bookkeeping a producer needs, 8-byte aligned. */
@@ -740,15 +923,55 @@ static inline void l3l2q_producer_append(struct l3l2q_producer *p, __u32 opcode,
 	l3l2q_producer_account(p, nbytes);
 }
 
+/* Write the pending bodies back. */
+static inline void l3l2q_producer_clean_bodies(struct l3l2q_producer *p)
+{
+	if (p->dirty_from != p->dirty_to)
+		l3l2q_core_clean(p->core, p->payload + p->dirty_from, p->dirty_to - p->dirty_from);
+	p->dirty_from = p->dirty_to;
+}
+
+static inline void l3l2q_producer_count_published(struct l3l2q_producer *p)
+{
+	/* Statistics read both. */
+	__atomic_store_n(&p->published, p->tail, __ATOMIC_RELAXED);
+	__atomic_store_n(&p->published_bytes, p->bytes, __ATOMIC_RELAXED);
+}
+
+/* Bodies and descriptors first, in memory from which they have to be sent. */
+L3L2Q_COLD void l3l2q_producer_publish_slow(struct l3l2q_producer *p)
+{
+	__u64 from = p->published, n = l3l2q_slots_straight(p->mask, from, p->tail);
+
+	if (l3l2q_core_is_remote(p->core)) {
+		l3l2q_producer_clean_bodies(p);
+		l3l2q_core_clean(p->core, &p->ring[from & p->mask], n * sizeof(*p->ring));
+		if (from + n != p->tail)
+			l3l2q_core_clean(p->core, p->ring, (p->tail - from - n) * sizeof(*p->ring));
+	}
+	l3l2q_producer_count_published(p);
+	l3l2q_core_store(p->core, p->tail_counter, (__u32)p->tail);
+	p->kick |= l3l2q_core_wants_kick(p->core, L3L2Q_ARM_TAIL);
+}
+
+/* In plain memory, which is what the fast paths are for. */
+static inline void l3l2q_producer_publish_plain(struct l3l2q_producer *p)
+{
+	if (p->published == p->tail)
+		return;
+	l3l2q_producer_count_published(p);
+	l3l2q_store_counter(p->tail_counter, (__u32)p->tail);
+	p->kick |= l3l2q_core_wants_kick(p->core, L3L2Q_ARM_TAIL);
+}
+
 static inline void l3l2q_core_publish(struct l3l2q_producer *p)
 {
 	if (p->published == p->tail)
 		return;
-	/* Statistics read both. */
-	__atomic_store_n(&p->published, p->tail, __ATOMIC_RELAXED);
-	__atomic_store_n(&p->published_bytes, p->bytes, __ATOMIC_RELAXED);
-	l3l2q_core_store(p->core, p->tail_counter, (__u32)p->tail);
-	p->kick |= l3l2q_core_wants_kick(p->core, L3L2Q_ARM_TAIL);
+	if (l3l2q_likely(p->core->memory == L3L2Q_MEMORY_CACHED))
+		l3l2q_producer_publish_plain(p);
+	else
+		l3l2q_producer_publish_slow(p);
 }
 
 static inline void l3l2q_producer_publish_unless_batching(struct l3l2q_producer *p)
@@ -956,6 +1179,61 @@ static inline int l3l2q_producer_find_room(struct l3l2q_producer *p, __u64 nbyte
 	return 0;
 }
 
+/* Lines invalidated at once, ahead of small bodies. */
+#define L3L2Q_FRESH_BYTES 1024u
+
+/*
+ * Before a body is written by this processor, with unsnooped memory: the lines that it
+ * shares with its neighbours must not be stale, or writing them back would undo what an
+ * AICore wrote there.
+ */
+L3L2Q_COLD void l3l2q_producer_refresh_lines(struct l3l2q_producer *p, __u64 start, __u64 nbytes)
+{
+	__u64 offset = (__u64)(l3l2q_producer_address(p, start) - p->payload);
+	__u64 first = offset & -(__u64)L3L2Q_LINE_BYTES;
+	__u64 last = (offset + nbytes - 1) & -(__u64)L3L2Q_LINE_BYTES;
+	int known = first >= p->fresh_from && first < p->fresh_to;
+	__u64 from = known ? p->fresh_to : first, to = first + L3L2Q_FRESH_BYTES;
+
+	if (known && last < p->fresh_to)
+		return;
+	if (last >= to) {
+		if (!known)
+			l3l2q_core_invalidate(p->core, p->payload + first, L3L2Q_LINE_BYTES);
+		first = from = last;
+		to = last + L3L2Q_LINE_BYTES;
+	}
+	if (to > p->arena_end)
+		to = p->arena_end;
+	l3l2q_core_invalidate(p->core, p->payload + from, to - from);
+	p->fresh_from = first;
+	p->fresh_to = to;
+}
+
+/* The same before the caller gets a span, which an AICore may write. */
+L3L2Q_COLD void l3l2q_producer_drop_lines(struct l3l2q_producer *p, __u64 start, __u64 nbytes)
+{
+	unsigned char *body = l3l2q_producer_address(p, start);
+
+	l3l2q_core_invalidate(p->core, body, 1);
+	l3l2q_core_invalidate(p->core, body + nbytes - 1, 1);
+	p->fresh_from = p->fresh_to = 0;
+}
+
+/* A body that this processor wrote at the cursor is to be written back when it is published. */
+static inline void l3l2q_producer_add_dirty(struct l3l2q_producer *p, __u64 nbytes)
+{
+	__u64 offset = l3l2q_producer_offset(p, nbytes);
+
+	if (!nbytes)
+		return;
+	if (offset != p->dirty_to) {
+		l3l2q_producer_clean_bodies(p);
+		p->dirty_from = offset;
+	}
+	p->dirty_to = offset + nbytes;
+}
+
 /*
  * Append a message for which room was found. In memory that is not cached the
  * descriptor is written in one burst: the drain before the tail store orders all of it.
@@ -963,7 +1241,9 @@ static inline int l3l2q_producer_find_room(struct l3l2q_producer *p, __u64 nbyte
 static inline void l3l2q_producer_append_slow(struct l3l2q_producer *p, __u32 opcode,
 					      __u64 nbytes)
 {
-	if (p->core->memory != L3L2Q_MEMORY_CACHED) {
+	if (p->core->memory == L3L2Q_MEMORY_UNSNOOPED && !p->direct)
+		l3l2q_producer_add_dirty(p, nbytes);
+	if (p->core->path != L3L2Q_PATH_CACHED && p->core->memory != L3L2Q_MEMORY_COPIED) {
 		struct l3l2q_desc desc = {
 			p->tail + 1, opcode, l3l2q_producer_offset(p, nbytes), nbytes
 		};
@@ -1016,6 +1296,8 @@ L3L2Q_SLOW int l3l2q_producer_enqueue(struct l3l2q_producer *p, __u32 opcode,
 	ret = l3l2q_producer_find_room(p, nbytes, "enqueue", &start);
 	if (ret)
 		return ret;
+	if (nbytes && p->core->memory == L3L2Q_MEMORY_UNSNOOPED)
+		l3l2q_producer_refresh_lines(p, start, nbytes);
 	if (nbytes)
 		copy(p->core, l3l2q_producer_address(p, start), arg, nbytes);
 	if (l3l2q_unlikely(l3l2q_core_removed(p->core)))
@@ -1045,7 +1327,8 @@ static inline int l3l2q_core_try_enqueue(struct l3l2q_producer *p, __u32 opcode,
 	if (nbytes)
 		copy(p->core, l3l2q_producer_body(p, nbytes), arg, nbytes);
 	l3l2q_producer_append(p, opcode, nbytes);
-	l3l2q_producer_publish_unless_batching(p);
+	if (!p->batching)
+		l3l2q_producer_publish_plain(p);
 	return 0;
 }
 
@@ -1077,9 +1360,14 @@ L3L2Q_SLOW int l3l2q_producer_reserve(struct l3l2q_producer *p, __u64 nbytes,
 	__u64 start = 0;
 	int ret = l3l2q_producer_find_room(p, nbytes, "reserve", &start);
 
-	if (!ret)
-		l3l2q_producer_grant(p, nbytes, nbytes ? l3l2q_producer_address(p, start) : 0, span);
-	return ret;
+	if (ret)
+		return ret;
+	if (p->core->memory == L3L2Q_MEMORY_COPIED)
+		return -EOPNOTSUPP;
+	if (nbytes && p->core->memory == L3L2Q_MEMORY_UNSNOOPED)
+		l3l2q_producer_drop_lines(p, start, nbytes);
+	l3l2q_producer_grant(p, nbytes, nbytes ? l3l2q_producer_address(p, start) : 0, span);
+	return 0;
 }
 
 /*
@@ -1162,8 +1450,29 @@ static inline int l3l2q_core_commit(struct l3l2q_producer *p,
 	if (l3l2q_unlikely(!l3l2q_producer_can_commit_fast(p, span, opcode)))
 		return l3l2q_producer_commit(p, span, opcode);
 	l3l2q_producer_append_span(p, span, opcode);
-	l3l2q_producer_publish_unless_batching(p);
+	if (!p->batching)
+		l3l2q_producer_publish_plain(p);
 	return 0;
+}
+
+/**
+ * l3l2q_core_commit_direct() - send a span that was written past this processor's cache
+ * @p: the producer
+ * @span: the reservation, of which this processor has written nothing
+ * @opcode: as for l3l2q_core_commit()
+ *
+ * For a span that AICore kernels have written. l3l2q_core_commit() writes the span's
+ * lines back, with unsnooped memory; this call leaves them alone.
+ */
+static inline int l3l2q_core_commit_direct(struct l3l2q_producer *p,
+					   const struct l3l2q_reservation *span, __u32 opcode)
+{
+	int ret;
+
+	p->direct = 1;
+	ret = l3l2q_core_commit(p, span, opcode);
+	p->direct = 0;
+	return ret;
 }
 
 /* Give the reserved span back; the cursor stays as it was before the reservation. */
@@ -1173,9 +1482,13 @@ static inline int l3l2q_core_cancel(struct l3l2q_producer *p,
 	__u64 start;
 	int ret = l3l2q_producer_check_span(p, span, "cancel", &start);
 
-	if (!ret)
-		p->reserved = 0;
-	return ret;
+	if (ret)
+		return ret;
+	p->reserved = 0;
+	/* Else what was written could go back later, over what comes to lie there. */
+	if (p->span_bytes && p->core->memory == L3L2Q_MEMORY_UNSNOOPED)
+		l3l2q_core_clean(p->core, l3l2q_producer_address(p, start), p->span_bytes);
+	return 0;
 }
 
 /* ---- consumer ---------------------------------------------------------- */
@@ -1339,6 +1652,8 @@ static inline int l3l2q_core_consumer_init(struct l3l2q_consumer *c,
 /* The window is full: only a STOP can still be acquired. */
 L3L2Q_SLOW void l3l2q_consumer_update_readiness_full(struct l3l2q_consumer *c)
 {
+	if (!c->core->control) /* nobody to tell, and reading the ring may be slow */
+		return;
 	if (c->stopped || c->tail == c->acquired ||
 	    __atomic_load_n(&c->ring[c->acquired & c->mask].opcode, __ATOMIC_RELAXED) ==
 	    L3L2Q_OP_STOP) {
@@ -1493,17 +1808,96 @@ static inline void l3l2q_consumer_copy_and_release(struct l3l2q_consumer *c,
 
 /* ---- consumer: slow paths ---------------------------------------------- */
 
-/* Read the peer's tail counter. */
-static inline int l3l2q_consumer_refresh(struct l3l2q_consumer *c)
+/* Fetch the descriptors of messages up to @tail, in remote memory. */
+L3L2Q_COLD void l3l2q_consumer_fetch_descs(struct l3l2q_consumer *c, __u64 tail)
+{
+	struct l3l2q_desc *ring = (struct l3l2q_desc *)(unsigned long)c->ring;
+	__u64 from = c->tail, n = l3l2q_slots_straight(c->mask, from, tail);
+
+	l3l2q_core_invalidate(c->core, &ring[from & c->mask], n * sizeof(*ring));
+	if (from + n != tail)
+		l3l2q_core_invalidate(c->core, ring, (tail - from - n) * sizeof(*ring));
+}
+
+/* Take note of the peer's tail counter. */
+static inline int l3l2q_consumer_observe(struct l3l2q_consumer *c, __u32 observed)
 {
 	__u64 tail = c->tail;
 
-	if (l3l2q_reconstruct(l3l2q_core_load(c->core, c->tail_counter), c->mask + 1, &tail) ||
-	    tail - c->published > c->mask + 1)
+	if (l3l2q_reconstruct(observed, c->mask + 1, &tail) || tail - c->published > c->mask + 1)
 		return l3l2q_core_poison(c->core, L3L2Q_ERR_INVALID_DESCRIPTOR, "peek",
 					 "the peer's tail counter is impossible");
+	if (l3l2q_core_is_remote(c->core) && tail != c->tail)
+		l3l2q_consumer_fetch_descs(c, tail);
 	c->tail = tail;
 	return 0;
+}
+
+/* Read the peer's tail counter. */
+static inline int l3l2q_consumer_refresh(struct l3l2q_consumer *c)
+{
+	return l3l2q_consumer_observe(c, l3l2q_core_load(c->core, c->tail_counter));
+}
+
+/* Flag and tail by one copy. If the flag is set the tail may be older, and is read again. */
+L3L2Q_SLOW int l3l2q_consumer_look_copied(struct l3l2q_consumer *c, __u32 *gone)
+{
+	const struct l3l2q_core *core = c->core;
+	enum l3l2q_role peer = l3l2q_peer_role((enum l3l2q_role)core->role);
+	__u32 counters[L3L2Q_COUNTER_BYTES / sizeof(__u32)];
+
+	*gone = l3l2q_core_gone_word(core);
+	core->access->read(core, counters, core->counters, sizeof(counters));
+	if (l3l2q_abort_is_set((__s32)counters[l3l2q_ctr_abort(peer) / sizeof(__u32)])) {
+		*gone |= L3L2Q_GONE_ABORTED;
+		return l3l2q_consumer_refresh(c);
+	}
+	return l3l2q_consumer_observe(c, counters[l3l2q_ctr_tail(peer) / sizeof(__u32)]);
+}
+
+/*
+ * Read the tail, and before it whether the peer has ended: what it published before its
+ * end is then seen.
+ */
+static inline int l3l2q_consumer_look(struct l3l2q_consumer *c, __u32 *gone)
+{
+	if (l3l2q_unlikely(c->core->memory == L3L2Q_MEMORY_COPIED))
+		return l3l2q_consumer_look_copied(c, gone);
+	*gone = l3l2q_core_gone(c->core);
+	return l3l2q_consumer_refresh(c);
+}
+
+/* Fetch the bodies of handles before the caller gets them; those that lie together at once. */
+L3L2Q_COLD void l3l2q_consumer_fetch_bodies(struct l3l2q_consumer *c, struct l3l2q_message *m,
+					    int n)
+{
+	unsigned char *payload = c->core->payload;
+	__u64 from = 0, to = 0;
+	int i;
+
+	for (i = 0; i < n; i++) {
+		if (c->core->memory == L3L2Q_MEMORY_COPIED) {
+			m[i].data = 0;
+			continue;
+		}
+		if (!m[i].nbytes)
+			continue;
+		if (m[i].payload_offset != to) {
+			if (to != from)
+				l3l2q_core_invalidate(c->core, payload + from, to - from);
+			from = m[i].payload_offset;
+		}
+		to = m[i].payload_offset + m[i].nbytes;
+	}
+	if (to != from)
+		l3l2q_core_invalidate(c->core, payload + from, to - from);
+}
+
+static inline void l3l2q_consumer_hand_out(struct l3l2q_consumer *c, struct l3l2q_message *m,
+					   int n)
+{
+	if (l3l2q_unlikely(l3l2q_core_is_remote(c->core)))
+		l3l2q_consumer_fetch_bodies(c, m, n);
 }
 
 static inline int l3l2q_consumer_reject(struct l3l2q_consumer *c, const char *message)
@@ -1556,8 +1950,8 @@ static inline int l3l2q_consumer_no_progress(struct l3l2q_consumer *c, __u32 gon
 /* A peek after STOP was acquired: nothing may follow it. */
 static inline int l3l2q_consumer_after_stop(struct l3l2q_consumer *c)
 {
-	__u32 gone = l3l2q_core_gone(c->core);
-	int ret = l3l2q_consumer_refresh(c);
+	__u32 gone;
+	int ret = l3l2q_consumer_look(c, &gone);
 
 	if (ret)
 		return ret;
@@ -1627,7 +2021,7 @@ static inline int l3l2q_consumer_validate_desc(struct l3l2q_consumer *c, struct 
 	return 0;
 }
 
-L3L2Q_SLOW int l3l2q_consumer_peek(struct l3l2q_consumer *c, struct l3l2q_message *m)
+static inline int l3l2q_consumer_peek_one(struct l3l2q_consumer *c, struct l3l2q_message *m)
 {
 	struct l3l2q_desc desc;
 	__u32 gone;
@@ -1640,20 +2034,28 @@ L3L2Q_SLOW int l3l2q_consumer_peek(struct l3l2q_consumer *c, struct l3l2q_messag
 	if (l3l2q_unlikely(c->stopped))
 		return l3l2q_consumer_after_stop(c);
 	if (c->tail == c->acquired) {
-		/* Read before the tail: what the peer published before its end is then seen. */
-		gone = l3l2q_core_gone(c->core);
-		ret = l3l2q_consumer_refresh(c);
+		ret = l3l2q_consumer_look(c, &gone);
 		if (l3l2q_unlikely(ret))
 			return ret;
 		if (c->tail == c->acquired)
 			return l3l2q_consumer_no_progress(c, gone);
 	}
-	if (l3l2q_likely(c->core->memory == L3L2Q_MEMORY_CACHED))
-		desc = l3l2q_consumer_read_desc(c);
-	else /* few wide reads: each one is a round trip to the device */
+	if (c->core->memory == L3L2Q_MEMORY_WC || c->core->memory == L3L2Q_MEMORY_DEVICE)
+		/* few wide reads: each one is a round trip to the device */
 		l3l2q_copy_from(c->core->path, &desc, &c->ring[c->acquired & c->mask],
 				sizeof(desc));
+	else
+		desc = l3l2q_consumer_read_desc(c);
 	return l3l2q_consumer_validate_desc(c, desc, m);
+}
+
+L3L2Q_SLOW int l3l2q_consumer_peek(struct l3l2q_consumer *c, struct l3l2q_message *m)
+{
+	int ret = l3l2q_consumer_peek_one(c, m);
+
+	if (!ret)
+		l3l2q_consumer_hand_out(c, m, 1);
+	return ret;
 }
 
 L3L2Q_SLOW int l3l2q_consumer_validate_slow(struct l3l2q_consumer *c,
@@ -1690,9 +2092,11 @@ L3L2Q_SLOW int l3l2q_consumer_peek_each(struct l3l2q_consumer *c, struct l3l2q_m
 	int n, ret = 0;
 
 	for (n = 0; n < max && !ret; n++)
-		ret = l3l2q_consumer_peek(c, &m[n]);
+		ret = l3l2q_consumer_peek_one(c, &m[n]);
 	if (ret)
 		n--;
+	if (n)
+		l3l2q_consumer_hand_out(c, m, n);
 	return n ? n : ret;
 }
 
@@ -1789,14 +2193,19 @@ static inline void l3l2q_core_unpeek(struct l3l2q_consumer *c, struct l3l2q_book
 	c->self_kick |= l3l2q_core_wants_self_kick(c->core, L3L2Q_EVENT_IN);
 }
 
-/* True if the handle equals the private copy and was not released yet. */
+/* True if the handle says what the private copy says, and was not released yet. */
+static inline int l3l2q_held_matches(const struct l3l2q_held *held, const struct l3l2q_message *m)
+{
+	return !held->released && m->opcode == held->opcode &&
+	       m->payload_offset == held->payload_offset && m->nbytes == held->nbytes;
+}
+
+/* The same, and its view is what was handed out. */
 static inline int l3l2q_consumer_matches(const struct l3l2q_consumer *c,
 					 const struct l3l2q_held *held,
 					 const struct l3l2q_message *m)
 {
-	return l3l2q_likely(!held->released && m->opcode == held->opcode &&
-			    m->payload_offset == held->payload_offset &&
-			    m->nbytes == held->nbytes &&
+	return l3l2q_likely(l3l2q_held_matches(held, m) &&
 			    m->data == l3l2q_consumer_body(c, held->payload_offset,
 							   held->nbytes));
 }
@@ -1809,7 +2218,30 @@ static inline struct l3l2q_held *l3l2q_consumer_find(struct l3l2q_consumer *c,
 
 	if (l3l2q_unlikely(m->seq - 1 - c->head >= c->acquired - c->head))
 		return 0;
-	return l3l2q_consumer_matches(c, held, m) ? held : 0;
+	if (l3l2q_consumer_matches(c, held, m))
+		return held;
+	/* Handles of copied memory have no view. */
+	return c->core->memory == L3L2Q_MEMORY_COPIED && !m->data && l3l2q_held_matches(held, m)
+	       ? held : 0;
+}
+
+L3L2Q_COLD void l3l2q_consumer_read_body_slow(const struct l3l2q_consumer *c,
+					      const struct l3l2q_held *held, void *to)
+{
+	if (c->core->memory == L3L2Q_MEMORY_COPIED)
+		c->core->access->read_body(c, held, to);
+	else
+		l3l2q_core_copy_out(c->core, to, c->payload + held->payload_offset,
+				    held->nbytes);
+}
+
+static inline void l3l2q_consumer_read_body(const struct l3l2q_consumer *c,
+					    const struct l3l2q_held *held, void *to)
+{
+	if (l3l2q_likely(c->core->memory == L3L2Q_MEMORY_CACHED))
+		__builtin_memcpy(to, c->payload + held->payload_offset, held->nbytes);
+	else
+		l3l2q_consumer_read_body_slow(c, held, to);
 }
 
 /**
@@ -1839,8 +2271,7 @@ static inline int l3l2q_core_read_into(struct l3l2q_consumer *c,
 	if (l3l2q_unlikely(capacity < held->nbytes))
 		return -EMSGSIZE;
 	if (held->nbytes)
-		l3l2q_core_copy_out(c->core, to, c->payload + held->payload_offset,
-				    held->nbytes);
+		l3l2q_consumer_read_body(c, held, to);
 	if (l3l2q_unlikely(l3l2q_core_removed(c->core)))
 		return l3l2q_core_remote_abort(c->core, "read_into");
 	return 0;

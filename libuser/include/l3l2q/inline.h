@@ -58,7 +58,7 @@ static inline __attribute__((always_inline)) int l3l2q_inline_publish(struct l3l
 {
 	if (p->batching)
 		return 0;
-	l3l2q_core_publish(p);
+	l3l2q_producer_publish_plain(p);
 	return l3l2q_likely(!p->kick) ? 0 : l3l2q_producer_finish(p, 0);
 }
 

@@ -46,7 +46,7 @@ static inline const char *l3l2q_path_name(__u32 path)
 /* The fastest path for an enum l3l2q_memory that every machine of this architecture has. */
 static inline __u32 l3l2q_path_for(__u32 memory)
 {
-	if (memory == L3L2Q_MEMORY_CACHED)
+	if (memory == L3L2Q_MEMORY_CACHED || memory == L3L2Q_MEMORY_UNSNOOPED)
 		return L3L2Q_PATH_CACHED;
 	if (memory != L3L2Q_MEMORY_WC)
 		return L3L2Q_PATH_DEVICE;
@@ -103,6 +103,16 @@ static inline void l3l2q_load_fence(void)
 #endif
 }
 
+/* Wait until all loads and stores before it, of whatever memory, have been performed. */
+static inline void l3l2q_sync(void)
+{
+#if defined(__aarch64__)
+	__asm__ volatile("dsb sy" ::: "memory");
+#else
+	l3l2q_drain(L3L2Q_MEMORY_DEVICE);
+#endif
+}
+
 /* On aarch64 the fences order: stlr and ldar would not be plain accesses. */
 #if defined(__aarch64__)
 #define L3L2Q_PLAIN_STORE __ATOMIC_RELAXED
@@ -128,6 +138,60 @@ L3L2Q_COLD __u32 l3l2q_observe_uncached(const __s32 *counter)
 	l3l2q_load_fence();
 	return value;
 }
+
+/* ---- the own cache, where it does not see the peer's stores -------------- */
+
+#if defined(__aarch64__)
+#define L3L2Q_CACHE_OPS 1
+
+/* Smallest line of the data caches, in bytes. */
+static inline __u64 l3l2q_dcache_line(void)
+{
+	__u64 ctr;
+
+	__asm__("mrs %0, ctr_el0" : "=r"(ctr));
+	return (__u64)4 << (ctr >> 16 & 15);
+}
+
+/* Write the lines of a range back. They stay in the cache. */
+L3L2Q_COLD void l3l2q_dcache_clean(const void *address, __u64 n)
+{
+	__u64 end = (__u64)address + n, at = (__u64)address & -(__u64)L3L2Q_LINE_BYTES;
+
+	for (; at < end; at += L3L2Q_LINE_BYTES)
+		__asm__ volatile("dc cvac, %0" : : "r"(at) : "memory");
+	__asm__ volatile("dsb sy" ::: "memory");
+}
+
+/* Drop the lines of a range. At EL0 a dirty one is written back first. */
+L3L2Q_COLD void l3l2q_dcache_invalidate(const void *address, __u64 n)
+{
+	__u64 end = (__u64)address + n, at = (__u64)address & -(__u64)L3L2Q_LINE_BYTES;
+
+	for (; at < end; at += L3L2Q_LINE_BYTES)
+		__asm__ volatile("dc civac, %0" : : "r"(at) : "memory");
+	__asm__ volatile("dsb sy" ::: "memory");
+}
+#else
+#define L3L2Q_CACHE_OPS 0
+
+static inline __u64 l3l2q_dcache_line(void)
+{
+	return 0;
+}
+
+static inline void l3l2q_dcache_clean(const void *address, __u64 n)
+{
+	(void)address;
+	(void)n;
+}
+
+static inline void l3l2q_dcache_invalidate(const void *address, __u64 n)
+{
+	(void)address;
+	(void)n;
+}
+#endif
 
 /* ---- copies ------------------------------------------------------------ */
 
