@@ -68,6 +68,23 @@ FIXTURE_VARIANT_ADD(queue, output_device) {
 	.role = L3L2Q_ROLE_L2, .window = 1, .memory = L3L2Q_MEMORY_DEVICE,
 };
 
+/* L2 behind a cache that sees nothing. */
+FIXTURE_VARIANT_ADD(queue, input_unsnooped) {
+	.role = L3L2Q_ROLE_L3, .window = 1, .memory = L3L2Q_MEMORY_UNSNOOPED,
+};
+
+FIXTURE_VARIANT_ADD(queue, output_unsnooped) {
+	.role = L3L2Q_ROLE_L2, .window = 1, .memory = L3L2Q_MEMORY_UNSNOOPED,
+};
+
+FIXTURE_VARIANT_ADD(queue, input_window_unsnooped) {
+	.role = L3L2Q_ROLE_L3, .window = 3, .memory = L3L2Q_MEMORY_UNSNOOPED,
+};
+
+FIXTURE_VARIANT_ADD(queue, output_window_unsnooped) {
+	.role = L3L2Q_ROLE_L2, .window = 3, .memory = WORLD_SPSQ | L3L2Q_MEMORY_UNSNOOPED,
+};
+
 /* The SPSQ binding, with what differs at a window of 1 and above it. */
 FIXTURE_VARIANT_ADD(queue, input_spsq) {
 	.role = L3L2Q_ROLE_L3, .window = 1, .memory = WORLD_SPSQ,
@@ -435,7 +452,7 @@ TEST_F(queue, s3_reserved_body_is_not_published)
 	EXPECT_EQ(1, self->r.seq);
 	EXPECT_EQ(8, self->r.nbytes);
 	EXPECT_EQ(self->offset, self->r.payload_offset);
-	EXPECT_EQ(self->w.payload + self->offset, self->r.data);
+	EXPECT_EQ(self->tx->core.payload + self->offset, self->r.data);
 	memcpy(self->r.data, "in place", 8);
 	ASSERT_EQ(0, l3l2q_core_commit(&self->tx->p, &self->r, error_op(&self->w, self->role)));
 	ASSERT_EQ(0, l3l2q_core_try_peek(&self->rx->c, &self->m));
@@ -467,6 +484,7 @@ TEST_F(queue, s3_descriptor_is_copied_once)
 	ASSERT_EQ(0, l3l2q_core_try_peek(&self->rx->c, &self->m));
 	/* Whatever becomes of the slot: the handle is what was validated. */
 	memset(slot_of(&self->w, self->role, 0), 0xff, 32);
+	world_refetch(&self->w);
 	ASSERT_EQ(0, l3l2q_core_read_into(&self->rx->c, &self->m, body, sizeof(body)));
 	EXPECT_TRUE(body_is(body, 9, 5));
 	EXPECT_EQ(0, l3l2q_core_release(&self->rx->c, &self->m));
@@ -859,6 +877,7 @@ TEST_F(queue, s4_5_producer_never_reads_descriptors)
 		}
 		/* Nothing in either ring is what it was. */
 		memset(w->payload, (int)rnd(&state), w->l.input_arena_offset);
+		world_refetch(w);
 		if (rnd_below(&state, 2) && taken < o.tail) {
 			taken += rnd_below(&state, o.tail - taken) + 1;
 			o.head = taken;
@@ -2009,7 +2028,7 @@ TEST_F(queue, s6_all_ones_is_a_device_that_has_gone)
 {
 	*ctr(&self->w, l3l2q_ctr_tail(self->role)) = -1;
 	*ctr(&self->w, l3l2q_ctr_abort(self->role)) = -1;
-	if (self->w.memory == L3L2Q_MEMORY_CACHED) {
+	if (self->rx->core.memory == L3L2Q_MEMORY_CACHED) {
 		EXPECT_EQ(-EBADMSG, l3l2q_core_try_peek(&self->rx->c, &self->m));
 		EXPECT_EQ(1, flag(&self->w, self->peer));
 	} else {

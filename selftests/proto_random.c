@@ -84,7 +84,9 @@ static bool peek_would_do(const struct traffic *t)
 static const char *traffic_placed(struct traffic *t, uint32_t opcode, uint64_t n, uint64_t seed)
 {
 	uint64_t i = t->o.tail, offset = oracle_place(&t->o, n);
-	const struct l3l2q_desc *slot = slot_of(&t->w, t->role, i);
+	/* What a batch holds back need not be in memory yet. */
+	const struct l3l2q_desc *slot = t->tx->p.batching ? &t->tx->p.ring[i % t->o.depth]
+							  : slot_of(&t->w, t->role, i);
 
 	t->seed[i % t->o.depth] = seed;
 	t->opcode[i % t->o.depth] = opcode;
@@ -134,7 +136,7 @@ static const char *traffic_send(struct traffic *t)
 		return traffic_placed(t, opcode, n, seed);
 	oracle_where(&t->o, n, &offset);
 	if (span.payload_offset != offset || span.nbytes != n ||
-	    span.data != (n ? t->w.payload + offset : NULL))
+	    span.data != (n ? t->tx->core.payload + offset : NULL))
 		return "reservation";
 	if (n)
 		body_fill(span.data, n, seed);
@@ -268,6 +270,18 @@ FIXTURE_VARIANT_ADD(traffic, output_wc) {
 FIXTURE_VARIANT_ADD(traffic, input_device) {
 	L3L2Q_ROLE_L3, 16, 320, 16, BELOW_2_33, L3L2Q_MEMORY_DEVICE
 };
+FIXTURE_VARIANT_ADD(traffic, input_unsnooped) {
+	L3L2Q_ROLE_L3, 8, 320, 4, BELOW_2_31, L3L2Q_MEMORY_UNSNOOPED
+};
+FIXTURE_VARIANT_ADD(traffic, output_unsnooped) {
+	L3L2Q_ROLE_L2, 8, 320, 4, BELOW_2_32, L3L2Q_MEMORY_UNSNOOPED
+};
+FIXTURE_VARIANT_ADD(traffic, input_unsnooped_w1) {
+	L3L2Q_ROLE_L3, 2, 4160, 1, BELOW_2_33, L3L2Q_MEMORY_UNSNOOPED
+};
+FIXTURE_VARIANT_ADD(traffic, output_unsnooped_w16) {
+	L3L2Q_ROLE_L2, 16, 4160, 16, BELOW_2_31, L3L2Q_MEMORY_UNSNOOPED
+};
 
 FIXTURE_VARIANT_ADD(traffic, input_spsq_w1) {
 	L3L2Q_ROLE_L3, 4, 256, 1, BELOW_2_32, WORLD_SPSQ
@@ -280,6 +294,12 @@ FIXTURE_VARIANT_ADD(traffic, input_spsq_w4) {
 };
 FIXTURE_VARIANT_ADD(traffic, output_spsq_w16) {
 	L3L2Q_ROLE_L2, 64, 1984, 16, BELOW_2_32, WORLD_SPSQ
+};
+FIXTURE_VARIANT_ADD(traffic, input_spsq_unsnooped) {
+	L3L2Q_ROLE_L3, 8, 320, 4, BELOW_2_31, WORLD_SPSQ | L3L2Q_MEMORY_UNSNOOPED
+};
+FIXTURE_VARIANT_ADD(traffic, output_spsq_unsnooped) {
+	L3L2Q_ROLE_L2, 8, 320, 4, BELOW_2_31, WORLD_SPSQ | L3L2Q_MEMORY_UNSNOOPED
 };
 FIXTURE_VARIANT_ADD(traffic, input_spsq_wc) {
 	L3L2Q_ROLE_L3, 2, 320, 1, BELOW_2_31, WORLD_SPSQ | L3L2Q_MEMORY_WC
@@ -408,6 +428,9 @@ FIXTURE_VARIANT_ADD(strict, input_small) { L3L2Q_ROLE_L3, 4, 192, BELOW_2_32 };
 FIXTURE_VARIANT_ADD(strict, output) { L3L2Q_ROLE_L2, 16, 1984, BELOW_2_32 };
 FIXTURE_VARIANT_ADD(strict, input_spsq) { L3L2Q_ROLE_L3, 8, 4160, BELOW_2_32, WORLD_SPSQ };
 FIXTURE_VARIANT_ADD(strict, output_spsq) { L3L2Q_ROLE_L2, 4, 192, BELOW_2_31, WORLD_SPSQ };
+FIXTURE_VARIANT_ADD(strict, output_unsnooped) {
+	L3L2Q_ROLE_L2, 4, 192, BELOW_2_31, L3L2Q_MEMORY_UNSNOOPED
+};
 
 FIXTURE_SETUP(strict)
 {
@@ -783,6 +806,12 @@ FIXTURE_VARIANT_ADD(reference, as_l2) { L3L2Q_ROLE_L2, 4, 512, 1, BELOW_2_32 };
 FIXTURE_VARIANT_ADD(reference, as_l3) { L3L2Q_ROLE_L3, 4, 512, 1, BELOW_2_31 };
 FIXTURE_VARIANT_ADD(reference, as_l2_w4) { L3L2Q_ROLE_L2, 16, 4160, 4, BELOW_2_31 };
 FIXTURE_VARIANT_ADD(reference, as_l3_w4) { L3L2Q_ROLE_L3, 16, 4160, 4, BELOW_2_32 };
+FIXTURE_VARIANT_ADD(reference, as_l3_unsnooped) {
+	L3L2Q_ROLE_L3, 4, 512, 1, BELOW_2_31, L3L2Q_MEMORY_UNSNOOPED
+};
+FIXTURE_VARIANT_ADD(reference, as_l3_w4_unsnooped) {
+	L3L2Q_ROLE_L3, 16, 4160, 4, BELOW_2_32, L3L2Q_MEMORY_UNSNOOPED
+};
 
 FIXTURE_VARIANT_ADD(reference, as_spsq_peer) {
 	L3L2Q_ROLE_L2, 4, 512, 1, BELOW_2_31, WORLD_SPSQ

@@ -192,6 +192,8 @@ static inline uint64_t oracle_place(struct oracle *o, uint64_t n)
 	return offset;
 }
 
+#include "cache_sim.h"
+
 /* ---- a queue over plain memory ----------------------------------------- */
 
 /* One side: the core, with all that the library would add around it. */
@@ -212,7 +214,8 @@ struct side {
 #define SPSQ_TRANSACTION 42
 
 struct world {
-	uint32_t memory;	/* enum l3l2q_memory that both sides take it for */
+	/* enum l3l2q_memory that both sides take it for; unsnooped at L2, cached at L3 */
+	uint32_t memory;
 	bool removable;
 	struct l3l2q_layout l;
 	uint32_t binding;	/* enum l3l2q_binding */
@@ -224,6 +227,9 @@ struct world {
 	struct l3l2q_control *control[L3L2Q_ROLES];
 	__u32 removed;
 	struct side side[L3L2Q_ROLES];
+	/* L2's, with unsnooped memory */
+	struct cache_sim *payload_cache;
+	struct cache_sim *counter_cache;
 };
 
 static inline __s32 *ctr(const struct world *w, unsigned int offset)
@@ -251,12 +257,15 @@ static inline void scalars_make(struct l3l2q_region_desc *region, struct l3l2q_q
 /* (Re)start one side over memory that is there; false if it refuses. */
 static inline bool side_make(struct world *w, enum l3l2q_role role, uint64_t window)
 {
+	bool cache = w->memory == L3L2Q_MEMORY_UNSNOOPED && role == L3L2Q_ROLE_L2;
 	struct side *s = &w->side[role];
 
-	if (l3l2q_core_start(&s->core, role, &w->region, &w->queue, w->identity, w->payload,
-			     w->counters))
+	if (l3l2q_core_start(&s->core, role, &w->region, &w->queue, w->identity,
+			     cache ? w->payload_cache->copy : w->payload,
+			     cache ? w->counter_cache->copy : w->counters))
 		return false;
-	if (l3l2q_core_set_memory(&s->core, w->memory))
+	if (cache ? l3l2q_core_set_unsnooped(&s->core, sim_clean, sim_invalidate) :
+	    w->memory != L3L2Q_MEMORY_UNSNOOPED && l3l2q_core_set_memory(&s->core, w->memory))
 		return false;
 	s->core.removed = w->removable ? &w->removed : NULL;
 	s->core.control = w->control[role];
@@ -266,6 +275,22 @@ static inline bool side_make(struct world *w, enum l3l2q_role role, uint64_t win
 	s->c_memory = calloc(1, l3l2q_consumer_memory(window));
 	l3l2q_core_producer_init(&s->p, &s->core, s->p_memory);
 	return !l3l2q_core_consumer_init(&s->c, &s->core, window, s->c_memory);
+}
+
+/* What L3 alone writes is foreign to L2's cache. */
+static inline void world_make_caches(struct world *w)
+{
+	uint32_t offset;
+
+	w->payload_cache = sim_make(w->payload, w->l.payload_bytes, 1);
+	w->counter_cache = sim_make(w->counters, w->l.counter_bytes, 2);
+	sim_set_foreign(w->payload_cache, w->l.input_desc_offset,
+			w->l.depth * sizeof(struct l3l2q_desc), 1);
+	sim_set_foreign(w->payload_cache, w->l.input_arena_offset, w->l.input_arena_bytes, 1);
+	for (offset = 0; offset < L3L2Q_COUNTER_BYTES; offset += L3L2Q_LINE_BYTES) {
+		if (l3l2q_counter_writer(offset) == L3L2Q_ROLE_L3)
+			sim_set_foreign(w->counter_cache, offset, SIM_LINE, 1);
+	}
 }
 
 /* Payload bytes start undefined: filled with what no body and no descriptor is. */
@@ -291,6 +316,8 @@ static inline bool world_make_of(struct world *w, uint32_t memory, uint64_t dept
 	w->counters = aligned_alloc(64, w->l.counter_bytes);
 	memset(w->payload, 0xa5, w->l.payload_bytes);
 	memset(w->counters, 0, w->l.counter_bytes);
+	if (w->memory == L3L2Q_MEMORY_UNSNOOPED)
+		world_make_caches(w);
 	for (role = 0; role < L3L2Q_ROLES; role++)
 		w->control[role] = calloc(1, sizeof(*w->control[role]));
 	return side_make(w, L3L2Q_ROLE_L3, window) && side_make(w, L3L2Q_ROLE_L2, window);
@@ -311,6 +338,8 @@ static inline void world_free(struct world *w)
 		free(w->side[role].p_memory);
 		free(w->side[role].c_memory);
 	}
+	sim_free(w->payload_cache);
+	sim_free(w->counter_cache);
 	free(w->payload);
 	free(w->counters);
 	memset(w, 0, sizeof(*w));
@@ -324,6 +353,15 @@ static inline void cursors_set(struct l3l2q_producer *p, struct l3l2q_consumer *
 	l3l2q_consumer_update_readiness(c);
 }
 
+/* After a test has stored where L2 alone stores: its cache starts again from what is there. */
+static inline void world_refetch(struct world *w)
+{
+	if (w->memory != L3L2Q_MEMORY_UNSNOOPED)
+		return;
+	sim_refetch(w->payload_cache);
+	sim_refetch(w->counter_cache);
+}
+
 static inline void world_start_at(struct world *w, uint64_t at)
 {
 	int role;
@@ -332,6 +370,7 @@ static inline void world_start_at(struct world *w, uint64_t at)
 		cursors_set(&w->side[role].p, &w->side[role].c, at);
 	*ctr(w, L3L2Q_CTR_INPUT_TAIL) = *ctr(w, L3L2Q_CTR_INPUT_HEAD) = (__s32)at;
 	*ctr(w, L3L2Q_CTR_OUTPUT_TAIL) = *ctr(w, L3L2Q_CTR_OUTPUT_HEAD) = (__s32)at;
+	world_refetch(w);
 }
 
 /* Whether the SPSQ binding describes the queue. */
