@@ -111,10 +111,13 @@ TOOL_NAMES := $(sort $(patsubst libuser/tools/%/,%,$(wildcard libuser/tools/*/))
 TOOLS := $(TOOL_NAMES:%=$(BUILD)/bin/%)
 STATIC_TOOLS := $(TOOL_NAMES:%=$(BUILD)/bin-static/%)
 ASAN_TOOLS := $(TOOL_NAMES:%=$(BUILD)/asan/%)
-EXAMPLES := $(patsubst libuser/examples/%.c,$(BUILD)/examples/%,$(sort $(wildcard libuser/examples/*.c)))
+# aicpu.c is for a program without libc; the others are programs
+EXAMPLES := $(patsubst libuser/examples/%.c,$(BUILD)/examples/%,\
+	$(filter-out %/aicpu.c,$(sort $(wildcard libuser/examples/*.c))))
+AICPU_EXAMPLE := $(BUILD)/examples/aicpu.o
 
 lib: $(LIB_SO) $(BUILD)/lib/libl3l2q.so $(LIB_A) $(LIB_PC)
-tools: $(TOOLS) $(STATIC_TOOLS) $(EXAMPLES)
+tools: $(TOOLS) $(STATIC_TOOLS) $(EXAMPLES) $(AICPU_EXAMPLE)
 
 # The library once for each variant: plain is what gets installed, the others
 # are for the tests.
@@ -192,7 +195,13 @@ $(EXAMPLES): $(BUILD)/examples/%: libuser/examples/%.c $(BUILD)/lib/libl3l2q.so 
 	$(Q)$(CC) $(CFLAGS) $(TOOL_CFLAGS) $(CPPFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -MT $@ -o $@ $< \
 		-L$(BUILD)/lib -ll3l2q -lm '-Wl,-rpath,$$ORIGIN/../lib'
 
--include $(EXAMPLES:=.d)
+$(AICPU_EXAMPLE): libuser/examples/aicpu.c $(BUILD)/flags
+	$(say) CC $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -std=c11 -Wall -Wextra $(WERROR) -ffreestanding $(CPPFLAGS) -Ilibuser/include -Iuapi \
+		-MMD -MP -MF $@.d -MT $@ -c -o $@ $<
+
+-include $(EXAMPLES:=.d) $(AICPU_EXAMPLE).d
 
 # Benchmarks: with DPDK where it is, and a static one for guests
 
