@@ -9,7 +9,8 @@
  *
  * with -mno-outline-atomics on aarch64, or gcc calls helpers in libgcc. It can be
  * run, too: with -DFREESTANDING_START and -static it brings its own memcpy, memset
- * and _start, passes messages through a queue and exits 0 if they came out right:
+ * and _start, passes messages through a queue, with each binding and each kind of memory,
+ * and exits 0 if they came out right:
  *
  *	cc -std=c11 -O2 -ffreestanding -nostdlib -static -fno-stack-protector \
  *		-fno-tree-loop-distribute-patterns -DFREESTANDING_START freestanding.c
@@ -34,32 +35,45 @@ struct side {
 	struct l3l2q_held held[4];
 };
 
-int freestanding_attach(struct side *s, enum l3l2q_role role, const __u64 scalars[L3L2Q_SCALARS],
-			void *payload, void *counters, __u32 memory);
-int freestanding_run(__u32 memory);
+/* How an endpoint reaches the memory: enum l3l2q_memory, or with functions of its own. */
+#define UNSNOOPED_BY_CALLS 0x100u
 
-int freestanding_attach(struct side *s, enum l3l2q_role role, const __u64 scalars[L3L2Q_SCALARS],
-			void *payload, void *counters, __u32 memory)
+int freestanding_attach(struct side *s, enum l3l2q_role role, const __u64 *scalars, __u64 count,
+			struct gm *gm, __u32 memory);
+int freestanding_run(enum l3l2q_binding binding, __u32 memory);
+int freestanding_main(void);
+
+static __u64 cleaned, invalidated;
+
+static void clean(const void *address, __u64 n)
 {
-	struct l3l2q_region_desc region;
-	struct l3l2q_queue_desc queue;
-	int ret;
+	l3l2q_dcache_clean(address, n);
+	cleaned += n;
+}
 
-	region.magic_version = scalars[0];
-	region.region_id = scalars[1];
-	region.payload_base = scalars[2];
-	region.payload_bytes = scalars[3];
-	region.counter_base = scalars[4];
-	region.counter_bytes = scalars[5];
-	queue.magic_version = scalars[6];
-	queue.depth = scalars[7];
-	queue.input_arena_bytes = scalars[8];
-	queue.output_arena_bytes = scalars[9];
-	queue.payload_bytes = scalars[10];
-	queue.counter_bytes = scalars[11];
-	ret = l3l2q_core_init(&s->core, role, &region, &queue, payload, counters);
+static void invalidate(const void *address, __u64 n)
+{
+	l3l2q_dcache_invalidate(address, n);
+	invalidated += n;
+}
+
+static int set_memory(struct l3l2q_core *core, __u32 memory)
+{
+	if (memory == UNSNOOPED_BY_CALLS)
+		return l3l2q_core_set_unsnooped(core, clean, invalidate);
+	if (memory == L3L2Q_MEMORY_UNSNOOPED)
+		return l3l2q_core_set_unsnooped(core, 0, 0);
+	return l3l2q_core_set_memory(core, memory);
+}
+
+int freestanding_attach(struct side *s, enum l3l2q_role role, const __u64 *scalars, __u64 count,
+			struct gm *gm, __u32 memory)
+{
+	int ret = l3l2q_core_init_scalars(&s->core, role, scalars, count, gm->payload,
+					  gm->counters);
+
 	if (!ret)
-		ret = l3l2q_core_set_memory(&s->core, memory);
+		ret = set_memory(&s->core, memory);
 	if (ret)
 		return ret;
 	if (l3l2q_producer_memory(s->core.layout.depth) > sizeof(s->starts) ||
@@ -92,6 +106,9 @@ static int send(struct side *s, __u8 value, __u64 nbytes)
 		return ret;
 	for (i = 0; i < nbytes; i++)
 		((volatile __u8 *)span.data)[i] = value;
+	/* Without a body there is nothing to write back. */
+	if (!nbytes)
+		return l3l2q_core_commit_direct(&s->p, &span, L3L2Q_OP_DATA);
 	return l3l2q_core_commit(&s->p, &span, L3L2Q_OP_DATA);
 }
 
@@ -147,24 +164,33 @@ static int stop_and_fail(struct side *l3, struct side *l2)
 	return l3l2q_core_peek(&l3->c, &m, 1000, tick, &now) == -ECONNABORTED ? 0 : 6;
 }
 
-int freestanding_run(__u32 memory)
+/* The scalars of either binding: how many. */
+static __u64 describe(enum l3l2q_binding binding, const struct gm *gm, __u64 *scalars)
+{
+	const __u64 identity[2] = { 7, 42 };
+	const struct l3l2q_region_desc region = {
+		L3L2Q_REGION_V3, 1, (__u64)(unsigned long)gm->payload, sizeof(gm->payload),
+		(__u64)(unsigned long)gm->counters, sizeof(gm->counters),
+	};
+	const struct l3l2q_queue_desc queue = {
+		L3L2Q_QUEUE_VERSION, DEPTH, ARENA, ARENA, sizeof(gm->payload),
+		sizeof(gm->counters),
+	};
+
+	return l3l2q_binding_scalars(binding, identity, &region, &queue, scalars);
+}
+
+int freestanding_run(enum l3l2q_binding binding, __u32 memory)
 {
 	static struct gm gm;
 	static struct side l3, l2;
-	const __u64 scalars[L3L2Q_SCALARS] = {
-		L3L2Q_REGION_V3, 1, (__u64)(unsigned long)gm.payload, sizeof(gm.payload),
-		(__u64)(unsigned long)gm.counters, sizeof(gm.counters),
-		L3L2Q_QUEUE_VERSION, DEPTH, ARENA, ARENA, sizeof(gm.payload), sizeof(gm.counters),
-	};
-	__u64 i;
+	__u64 scalars[L3L2Q_SCALARS], count = describe(binding, &gm, scalars), i;
 	int ret;
 
 	__builtin_memset(&gm, 0, sizeof(gm));
-	ret = freestanding_attach(&l3, L3L2Q_ROLE_L3, scalars, gm.payload, gm.counters,
-				  memory);
+	ret = freestanding_attach(&l3, L3L2Q_ROLE_L3, scalars, count, &gm, memory);
 	if (!ret)
-		ret = freestanding_attach(&l2, L3L2Q_ROLE_L2, scalars, gm.payload, gm.counters,
-				  memory);
+		ret = freestanding_attach(&l2, L3L2Q_ROLE_L2, scalars, count, &gm, memory);
 	for (i = 0; !ret && i < 1000; i++) {
 		ret = send(&l3, (__u8)i, i * 7 % (ARENA + 1));
 		if (!ret)
@@ -174,7 +200,41 @@ int freestanding_run(__u32 memory)
 		if (!ret)
 			ret = receive(&l3, (__u8)~i, i * 11 % (ARENA + 1));
 	}
-	return ret ? ret : stop_and_fail(&l3, &l2);
+	if (!ret)
+		ret = stop_and_fail(&l3, &l2);
+	l3l2q_core_detach(&l2.core);
+	l3l2q_core_detach(&l3.core);
+	return ret;
+}
+
+/* 0 if maintenance happened with unsnooped memory, and with no other. */
+static int check_maintenance(__u32 memory)
+{
+	int ok = memory == UNSNOOPED_BY_CALLS ? cleaned && invalidated : !cleaned && !invalidated;
+
+	cleaned = invalidated = 0;
+	return ok ? 0 : -1;
+}
+
+int freestanding_main(void)
+{
+	static const __u32 memories[] = {
+		L3L2Q_MEMORY_CACHED, L3L2Q_MEMORY_WC, L3L2Q_MEMORY_DEVICE,
+		L3L2Q_MEMORY_UNSNOOPED, UNSNOOPED_BY_CALLS,
+	};
+	__u32 i, binding;
+
+	for (binding = L3L2Q_BINDING_L3Q2; binding <= L3L2Q_BINDING_SPSQ; binding++) {
+		for (i = 0; i < sizeof(memories) / sizeof(*memories); i++) {
+			int want = memories[i] == L3L2Q_MEMORY_UNSNOOPED &&
+				   l3l2q_dcache_line() != L3L2Q_LINE_BYTES ? -EINVAL : 0;
+
+			if (freestanding_run((enum l3l2q_binding)binding, memories[i]) != want ||
+			    check_maintenance(memories[i]))
+				return 1 + (int)(binding * 10 + i);
+		}
+	}
+	return 0;
 }
 
 #ifdef FREESTANDING_START
@@ -202,8 +262,7 @@ __attribute__((force_align_arg_pointer))
 #endif
 void _start(void)
 {
-	long ret = freestanding_run(L3L2Q_MEMORY_CACHED) || freestanding_run(L3L2Q_MEMORY_WC) ||
-		   freestanding_run(L3L2Q_MEMORY_DEVICE);
+	long ret = freestanding_main();
 
 	for (;;) {
 #if defined(__x86_64__)
