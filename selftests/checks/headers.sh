@@ -47,7 +47,7 @@ try() {
 }
 
 echo 'TAP version 13'
-echo "1..$((${#uapi[@]} * 3 + 2 + ${#lib[@]} * 2 + ${#levels[@]} * 2 + 3 + 3 + 4 + 1))"
+echo "1..$((${#uapi[@]} * 3 + 2 + ${#lib[@]} * 2 + ${#levels[@]} * 2 + 3 + 3 + 1 + 4 + 1))"
 
 # -m32 without the 32-bit libc: the uapi needs the kernel's headers alone, and
 # those are the same files
@@ -171,6 +171,74 @@ sanitized() {
 sanitized 'C11, gcc' gcc -std=gnu11 "${c_warnings[@]}" "$tmp/user.c"
 sanitized 'C11, clang' clang -std=gnu11 "${c_warnings[@]}" "$tmp/user.c"
 sanitized 'C++17, clang' clang++ -std=c++17 "${cxx_warnings[@]}" "$tmp/user.cc"
+
+# core.h in C++: each kind of callback as a function, as one of C, and as a lambda
+cat >"$tmp/core.cc" <<'EOF'
+#include <l3l2q/core.h>
+
+alignas(64) static unsigned char counters[L3L2Q_COUNTER_BYTES], payload[2 * 2 * 32 + 2 * 64];
+
+struct side {
+	l3l2q_core core;
+	l3l2q_producer p;
+	l3l2q_consumer c;
+	__u64 starts[2];
+	l3l2q_held held[2];
+};
+
+static int maintained;
+
+extern "C" {
+static void clean(const void *, __u64) { maintained++; }
+static __u64 count(void *arg) { return ++*static_cast<__u64 *>(arg); }
+}
+
+static void one(const l3l2q_core *, void *to, const void *arg, __u64)
+{
+	*static_cast<char *>(to) = *static_cast<const char *>(arg);
+}
+
+static int make(side &s, l3l2q_role role)
+{
+	const __u64 scalars[] = { L3L2Q_SPSQ_VERSION, 7, 42, 0x10000, sizeof(payload), 0x20000, sizeof(counters), 2, 64, 64 };
+	int ret = l3l2q_core_init_scalars(&s.core, role, scalars, 10, payload, counters);
+
+	if (!ret)
+		ret = l3l2q_core_set_unsnooped(&s.core, clean, [](const void *, __u64) { maintained++; });
+	if (ret)
+		return ret;
+	l3l2q_core_producer_init(&s.p, &s.core, s.starts);
+	return l3l2q_core_consumer_init(&s.c, &s.core, 1, s.held);
+}
+
+int main()
+{
+	static side l3, l2;
+	l3l2q_message m;
+	l3l2q_reservation span;
+	__u64 now = 0;
+	char body[2] = { 'x', 0 };
+
+	if (make(l3, L3L2Q_ROLE_L3) || make(l2, L3L2Q_ROLE_L2))
+		return 2;
+	if (l3l2q_core_try_enqueue(&l3.p, L3L2Q_OP_DATA, one, body, 1) ||
+	    l3l2q_core_peek(&l2.c, &m, 1000, count, &now) || l3l2q_core_release(&l2.c, &m) ||
+	    l3l2q_core_try_enqueue(&l3.p, L3L2Q_OP_DATA, l3l2q_core_copy, body, 1) ||
+	    l3l2q_core_try_dequeue(&l2.c, &m, body + 1, 1) || body[1] != 'x')
+		return 3;
+	if (l3l2q_core_reserve(&l2.p, 0, &span, 1000, [](void *) { return __u64(0); }, nullptr) ||
+	    l3l2q_core_commit_direct(&l2.p, &span, L3L2Q_OP_ERROR) ||
+	    l3l2q_core_try_enqueue(&l2.p, L3L2Q_OP_DATA, [](const l3l2q_core *, void *, const void *, __u64) {}, nullptr, 0) ||
+	    l3l2q_core_try_enqueue(&l3.p, L3L2Q_OP_STOP, l3l2q_core_copy, nullptr, 0) ||
+	    l3l2q_core_try_peek(&l2.c, &m) || l3l2q_core_release(&l2.c, &m) || !l2.c.drained)
+		return 4;
+	l3l2q_core_detach(&l2.core);
+	return !maintained;
+}
+EOF
+g++ -std=c++17 -O2 -Wall -Wextra -Wpedantic -Wshadow -Werror -Iuapi -Ilibuser/include -o "$tmp/core" "$tmp/core.cc" >"$tmp/err" 2>&1 &&
+	timeout 60 "$tmp/core" >>"$tmp/err" 2>&1
+verdict $? "core.h: callbacks of C++"
 
 # without NAME: the library as a shared one in $tmp/NAME that lacks this symbol
 without() {

@@ -244,6 +244,48 @@ if ($what eq 'prototypes') {
 		print $fh $code;
 		close($fh);
 	}
+} elsif ($what eq 'core') {
+	# the first comment of core.h names its interface; l3l2q_core(7) has that, and no other
+	my $core = slurp('libuser/include/l3l2q/core.h');
+	my $page = slurp("$man/l3l2q_core.7");
+	my ($first) = $core =~ m{\A/\*.*?\*/\s*(/\*.*?\*/)}s;
+	my ($interface, $table) = $first =~ /(\* Interface.*?)(\* Functions return.*)/s;
+	my ($synopsis) = $page =~ /^\.SH SYNOPSIS\n(.*?)^\.SH /sm;
+	my ($section) = $page =~ /^\.SH ERRORS\n(.*?)^\.SH /sm;
+	my ($text) = $page =~ /^\.SH DESCRIPTION\n(.*?)^\.SH /sm;
+	my %public = map { $_ => 1 } $interface =~ /\b(l3l2q_\w+)\(\)/g;
+	my (%declared, %told);
+
+	$declared{$2} = squeeze("$1$2$3;") while $core =~
+		/^static inline ((?:const )?(?:struct \w+|\w+) \**)(l3l2q_\w+)(\([^;\{]*\))\s*\{/mg;
+	$declared{$1} = squeeze($&) while $core =~ /^typedef [^;]*\(\*(l3l2q_\w+_fn)\)\([^;]*\);/mg;
+	$told{$2} = squeeze($1) while $synopsis =~ /^(\w[\w ]* \**(l3l2q_\w+)\([^;]*\);)/mg;
+	$told{$1} = squeeze($&) while $synopsis =~ /^typedef [^;]*\(\*(l3l2q_\w+_fn)\)\([^;]*\);/mg;
+	$public{$_} = 1 for grep { /_fn$/ } keys %declared;
+	print "core.h names no function\n" unless keys %public > 3;
+	for my $f (sort keys %public) {
+		if (!defined $declared{$f}) {
+			print "core.h: there is no $f()\n";
+		} elsif (!defined $told{$f}) {
+			print "l3l2q_core(7): $f is missing\n";
+		} elsif ($told{$f} ne $declared{$f}) {
+			print "$f: header: $declared{$f}\n$f: page: $told{$f}\n";
+		}
+		print "l3l2q_core(7): nothing is said of $f()\n" unless $f =~ /_fn$/ || $text =~ /B ?$f(?:\\fP)?\(/;
+	}
+	for my $f (sort keys %told) {
+		print "l3l2q_core(7): core.h does not name $f\n" unless $public{$f};
+	}
+	my %errors = map { $_ => 1 } $table =~ /-(E[A-Z0-9]{2,})\b/g;
+	my %paged = map { $_ => 1 } $section =~ /^\.B \\-(E[A-Z0-9]{2,})$/mg;
+	for my $e (sort keys %errors, keys %paged) {
+		print "-$e: in core.h or in l3l2q_core(7) only\n" unless $errors{$e} && $paged{$e};
+	}
+} elsif ($what eq 'core-example') {
+	my ($code) = slurp("$man/l3l2q_core.7") =~ /^\.EX\n(.*?)^\.EE$/sm;
+
+	$code =~ s/\\-/-/g;
+	print $code;
 } elsif ($what eq 'readme') {
 	my $readme = slurp('README.md');
 	my $example = slurp('libuser/examples/hello.c');
@@ -282,6 +324,15 @@ run_examples() {
 	done
 }
 
+# compile_core: prints what is wrong with the example of l3l2q_core(7), as C and as C++
+compile_core() {
+	compare core-example >"$tree/core.c"
+	"${CC:-cc}" -std=c11 -O2 -Wall -Wextra -Werror -ffreestanding -Ilibuser/include -Iuapi \
+		-c -o "$tree/core.o" "$tree/core.c"
+	"${CXX:-g++}" -x c++ -std=c++17 -O2 -Wall -Wextra -Werror -ffreestanding -Ilibuser/include -Iuapi \
+		-c -o "$tree/core.o" "$tree/core.c"
+}
+
 # run_dying: the event loop of epoll.c ends when its worker dies, after whatever it has sent
 run_dying() {
 	local n out st
@@ -304,6 +355,8 @@ echo "TAP version 13"
 tap "each function has its page, with the header's prototype" "$(compare prototypes 2>&1)"
 tap "header and pages name the same errors" "$(compare errors 2>&1)"
 tap "what is exported is declared, and the reverse" "$(compare exports 2>&1)"
+tap "core.h and l3l2q_core(7) name the same calls and errors" "$(compare core 2>&1)"
+tap "the example of l3l2q_core(7) compiles without a warning" "$(compile_core 2>&1)"
 tap "each ioctl is in l3l2q-driver(4), and the reverse" "$(compare ioctls 2>&1)"
 tap "each module parameter is in l3l2q-driver(4), and the reverse" "$(compare parameters 2>&1)"
 tap "each option of l3l2q-stream is in its page, and the reverse" "$(compare options 2>&1)"

@@ -8,10 +8,25 @@
  * One struct l3l2q_core is an endpoint; its producer and its consumer may be
  * used by one thread each at the same time. All memory is the caller's.
  *
- * Interface are the functions l3l2q_core_*(), l3l2q_producer_memory() and
- * l3l2q_consumer_memory(), and the structures as far as their comments say that the
- * caller sets or reads a member. Everything else here, which programs get by l3l2q.h
- * too, is internal and may change from version to version.
+ * Interface, which l3l2q_core(7) describes, are the structures as far as their comments
+ * say that the caller sets or reads a member, and these functions:
+ *   endpoint   l3l2q_core_init_scalars(), l3l2q_core_init(), l3l2q_core_start(),
+ *              l3l2q_core_set_memory(), l3l2q_core_set_unsnooped(), l3l2q_core_status(),
+ *              l3l2q_core_peer_aborted(), l3l2q_core_abort(), l3l2q_core_detach()
+ *   sending    l3l2q_producer_memory(), l3l2q_core_producer_init(),
+ *              l3l2q_core_try_enqueue(), l3l2q_core_enqueue(), l3l2q_core_copy(),
+ *              l3l2q_core_try_reserve(), l3l2q_core_reserve(), l3l2q_core_commit(),
+ *              l3l2q_core_commit_direct(), l3l2q_core_cancel(), l3l2q_core_publish()
+ *   receiving  l3l2q_consumer_memory(), l3l2q_core_consumer_init(), l3l2q_core_try_peek(),
+ *              l3l2q_core_peek(), l3l2q_core_peek_batch(), l3l2q_core_read_into(),
+ *              l3l2q_core_release(), l3l2q_core_release_batch(), l3l2q_core_complete(),
+ *              l3l2q_core_retire(), l3l2q_core_try_dequeue()
+ * Everything else here, which programs get by l3l2q.h too, is internal and may change from
+ * version to version.
+ *
+ * With unsnooped memory each message takes a slow path, and the core maintains the cache
+ * for the queue's memory alone: what AICore kernels and a program's other memory need is
+ * the program's duty.
  *
  * Functions return 0 or -errno:
  *   -EAGAIN        no progress: full, empty or window full; nothing changed
@@ -140,7 +155,7 @@ struct l3l2q_access {
  * @armed: own armed word, which the peer reads and clears; NULL on polled memory
  * @peer_armed: the peer's armed word, or NULL; a word of ones if the peer is kicked
  *	after every store
- * @layout: offsets of rings and arenas
+ * @layout: offsets of rings and arenas; the caller reads it
  * @region_id: the region, 0 if its description has none
  * @role: enum l3l2q_role
  * @binding: enum l3l2q_binding
@@ -150,7 +165,7 @@ struct l3l2q_access {
  *	find no message read it
  * @never_gone: 0
  * @failing: set by the thread that records the first error
- * @error: the first error; its kind is stored last
+ * @error: the first error; its kind is stored last. The caller reads it
  * @clean: writes lines back, with unsnooped memory; NULL for the instruction
  * @invalidate: drops lines, dirty ones after writing them back; NULL for the instruction
  * @access: with copied memory
@@ -751,7 +766,7 @@ static inline __u64 l3l2q_slots_straight(__u64 mask, __u64 from, __u64 to)
  * @published: messages the peer can see; behind @tail within a batch
  * @span_bytes: size of the active reservation
  * @kick: the peer sleeps for what was published; the caller's to clear
- * @batching: publish waits for batch_publish
+ * @batching: set by the caller: nothing is sent before l3l2q_core_publish()
  * @stopped: STOP was placed
  * @reserved: a reservation is active
  * @blocked: @need_head and @need_bytes are valid and @need_head is in the control page
@@ -1521,7 +1536,7 @@ struct l3l2q_held {
  * @published: the value stored last in the head counter
  * @window: DATA and ERROR messages that may be held
  * @stopped: STOP was acquired
- * @drained: STOP was physically released
+ * @drained: STOP was physically released; the caller reads it
  * @window_full: messages may be there that are not reported as readable before a release
  * @slow_path: every message takes the slow path: STOP was acquired, or the memory is
  *	not cached or can be removed
