@@ -155,7 +155,8 @@ FIXTURE_VARIANT_ADD(aicpu, spsq_coherent_aicore) { L3L2Q_BINDING_SPSQ, true, tru
 FIXTURE_VARIANT_ADD(aicpu, spsq_unsnooped_aicore) { L3L2Q_BINDING_SPSQ, false, true };
 
 /* Describe a queue over the memory, which is as its creator leaves it; -1 if it does not fit. */
-static int describe(FIXTURE_DATA(aicpu) *self, const FIXTURE_VARIANT(aicpu) *variant, uint64_t depth)
+static int describe(FIXTURE_DATA(aicpu) *self, const FIXTURE_VARIANT(aicpu) *variant,
+		    uint64_t depth)
 {
 	const __u64 identity[2] = { SPSQ_SESSION, SPSQ_TRANSACTION };
 	struct l3l2q_region_desc region;

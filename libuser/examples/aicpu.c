@@ -13,7 +13,7 @@
  */
 #include <l3l2q/core.h>
 
-#define WINDOW 4
+#define WINDOW 4		/* L3 makes the queue at least as deep */
 #define MAX_DEPTH 1024
 #define HELD 8
 #define WAIT_NS 100000000	/* a time-out reads L3's abort flag */

@@ -129,7 +129,8 @@ verdict $? 'make install to a DESTDIR'
 # Everything there is a file that was installed on purpose: none of depmod's.
 missing=0
 for f in lib/libl3l2q.so.1 lib/libl3l2q.so lib/libl3l2q.a lib/pkgconfig/l3l2q.pc bin/l3l2q-stream bin/l3l2q-npusim \
-	include/l3l2q.h include/l3l2q/core.h include/linux/l3l2q.h include/linux/l3l2q_abi.h share/man/man7/l3l2q.7; do
+	include/l3l2q.h include/l3l2q/core.h include/linux/l3l2q.h include/linux/l3l2q_abi.h share/man/man7/l3l2q.7 \
+		share/man/man7/l3l2q_core.7; do
 	[ -s "$dest/usr/local/$f" ] || { echo "no $f"; missing=1; }
 done >"$tmp/out"
 [ $missing = 0 ] && [ "$(cd "$dest/lib/modules/$release" && find . -type f)" = ./extra/l3l2q.ko ]
