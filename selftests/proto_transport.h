@@ -8,6 +8,7 @@
  *	dmabuf:ram	the payload of another region, exported
  *	external, external-wc, external-device
  *			memory mapped here, taken for memory of that type
+ *	external-copied	the same, reached by functions that copy
  *
  * A dma-buf is declared coherent; ascend is with L3L2Q_COHERENT=1. L3L2Q_BINDING=spsq
  * describes queues by the SPSQ binding.
@@ -39,6 +40,12 @@ static inline bool transport_is(const char *start)
 static inline bool is_external(void)
 {
 	return transport_is("external");
+}
+
+/* Without views: no reserve, and handles without data. */
+static inline bool is_copied(void)
+{
+	return transport_is("external-copied");
 }
 
 static inline bool is_memfd(void)
@@ -158,6 +165,7 @@ static inline int transport_create(struct l3l2q_ep **ep, const struct l3l2q_attr
 /* Counters, a canary and the payload, between pages that nobody may touch. */
 struct outside {
 	struct l3l2q_external ext;
+	unsigned char **ranges;		/* of copied memory */
 	unsigned char *at, *canary;
 	size_t length, canaries;
 };
@@ -165,7 +173,55 @@ struct outside {
 static inline uint32_t external_memory(void)
 {
 	return transport_is("external-wc") ? L3L2Q_MEMORY_WC :
-	       transport_is("external-device") ? L3L2Q_MEMORY_DEVICE : L3L2Q_MEMORY_CACHED;
+	       transport_is("external-device") ? L3L2Q_MEMORY_DEVICE :
+	       is_copied() ? L3L2Q_MEMORY_COPIED : L3L2Q_MEMORY_CACHED;
+}
+
+/* Copies of counters are word by word, as both sides need them to be. */
+static inline int outside_read(void *ctx, uint32_t range, uint64_t offset, void *to, size_t n)
+{
+	unsigned char *from = ((unsigned char **)ctx)[range] + offset;
+	uint32_t *word = to;
+	size_t i;
+
+	if (range == L3L2Q_RANGE_PAYLOAD)
+		memcpy(to, from, n);
+	else
+		for (i = 0; i < n / 4; i++)
+			word[i] = __atomic_load_n((uint32_t *)(void *)(from + 4 * i),
+						  __ATOMIC_ACQUIRE);
+	return 0;
+}
+
+static inline int outside_write(void *ctx, uint32_t range, uint64_t offset, const void *from,
+				size_t n)
+{
+	unsigned char *to = ((unsigned char **)ctx)[range] + offset;
+	const uint32_t *word = from;
+	size_t i;
+
+	if (range == L3L2Q_RANGE_PAYLOAD)
+		memcpy(to, from, n);
+	else
+		for (i = 0; i < n / 4; i++)
+			__atomic_store_n((uint32_t *)(void *)(to + 4 * i), word[i],
+					 __ATOMIC_RELEASE);
+	return 0;
+}
+
+/* Describe the memory by functions instead of addresses. */
+static inline int outside_copy(struct outside *o)
+{
+	o->ranges = calloc(2, sizeof(*o->ranges));
+	if (!o->ranges)
+		return -ENOMEM;
+	o->ranges[L3L2Q_RANGE_PAYLOAD] = o->ext.payload;
+	o->ranges[L3L2Q_RANGE_COUNTERS] = o->ext.counters;
+	o->ext.payload = o->ext.counters = NULL;
+	o->ext.read = outside_read;
+	o->ext.write = outside_write;
+	o->ext.ctx = o->ranges;
+	return 0;
 }
 
 static inline int outside_make(struct outside *o, const struct l3l2q_attr *attr)
@@ -199,7 +255,7 @@ static inline int outside_make(struct outside *o, const struct l3l2q_attr *attr)
 						    scalars);
 	for (i = 0; i < L3L2Q_SCALARS; i++)
 		o->ext.scalars[i] = scalars[i];
-	return 0;
+	return is_copied() ? outside_copy(o) : 0;
 }
 
 /* Whether nothing was written that is not the region's. */
@@ -217,6 +273,7 @@ static inline void outside_free(struct outside *o)
 {
 	if (o->at)
 		munmap(o->at, o->length);
+	free(o->ranges);
 	memset(o, 0, sizeof(*o));
 }
 

@@ -245,17 +245,37 @@ static inline int l3l2q_attach(struct l3l2q_ep **ep, int fd, const struct l3l2q_
 	return l3l2q_attach_sized(ep, fd, attr, sizeof(*attr), why, sizeof(*why));
 }
 
+/* The ranges of a region, for functions that copy. */
+#define L3L2Q_RANGE_PAYLOAD	0u
+#define L3L2Q_RANGE_COUNTERS	1u
+
 /**
- * struct l3l2q_external - memory that the caller has mapped
+ * struct l3l2q_external - memory that the caller has mapped, or has functions for
  * @scalars: the twelve scalars of L3Q2 or the ten of SPSQ; the bases are not used as
  *	addresses
- * @payload: start of the payload range, 8-byte aligned
- * @counters: start of the counter range, 64-byte aligned
+ * @payload: start of the payload range, 8-byte aligned; copied memory: NULL
+ * @counters: start of the counter range, 64-byte aligned; copied memory: NULL
  * @role: enum l3l2q_role to take
  * @memory: enum l3l2q_memory of the mapping, the effective one: it decides how
- *	bytes are copied and which fences are used
+ *	bytes are copied and which fences are used; not L3L2Q_MEMORY_UNSNOOPED
  * @scalar_count: 12, or 0 for it: L3Q2; 10: SPSQ
  * @pad: 0
+ * @read: copied memory: copy @n bytes, at least 1, at @offset of a range
+ *	(L3L2Q_RANGE_PAYLOAD, L3L2Q_RANGE_COUNTERS) to @to
+ * @write: copied memory: copy @n bytes, at least 1, from @from to @offset of a range
+ * @ctx: copied memory: the first argument of both functions
+ * @buffer_bytes: copied memory: size of each of two buffers, 64 ... 2^30; 0: 65536. Bodies
+ *	that lie together are written, and read ahead, up to that size by one call
+ *
+ * The last four are zero unless @memory is L3L2Q_MEMORY_COPIED, which is for memory that
+ * is not mapped.
+ *
+ * @read and @write return 0 once the copy is complete, or -errno. They have to complete in
+ * the order in which a thread calls them. A copy of 4 bytes at a multiple of 4 must not
+ * tear. The producer's and the consumer's threads, and each thread that makes a call on
+ * the endpoint itself, call them, also at the same time. They must not call the endpoint,
+ * and the library keeps no pointer that it passes to them. After the first failure they
+ * are not called again by calls that begin later: the memory counts as removed.
  */
 struct l3l2q_external {
 	uint64_t scalars[L3L2Q_SCALARS];
@@ -265,6 +285,10 @@ struct l3l2q_external {
 	uint32_t memory;
 	uint32_t scalar_count;
 	uint32_t pad;
+	int (*read)(void *ctx, uint32_t range, uint64_t offset, void *to, size_t n);
+	int (*write)(void *ctx, uint32_t range, uint64_t offset, const void *from, size_t n);
+	void *ctx;
+	uint64_t buffer_bytes;
 };
 
 int l3l2q_attach_external_sized(struct l3l2q_ep **ep, const struct l3l2q_external *ext,
@@ -273,9 +297,9 @@ int l3l2q_attach_external_sized(struct l3l2q_ep **ep, const struct l3l2q_externa
 				size_t why_size);
 
 /**
- * l3l2q_attach_external() - make an endpoint over mapped memory
+ * l3l2q_attach_external() - make an endpoint over mapped memory, or over functions that copy
  * @ep: result; NULL on failure
- * @ext: copied; the memory must stay until l3l2q_close()
+ * @ext: copied; the memory, or what the functions need, must stay until l3l2q_close()
  * @attr: window, spin_ns, nap_ns, SILENT_PEER and INTERRUPTIBLE are used; the rest may be as
  *	it was for create and is ignored, but NUMA is refused; NULL for defaults
  * @why: reason in words on failure, or NULL
@@ -284,8 +308,14 @@ int l3l2q_attach_external_sized(struct l3l2q_ep **ep, const struct l3l2q_externa
  * looks, for nap_ns at most. Attaching writes nothing to the memory. The counters
  * that @ext->role writes must be 0, as the creator stored them. -EINVAL bad argument, a
  * range that is not aligned, wraps or overlaps the other; -E2BIG as for create; -ENOMEM
- * not enough memory; -EPROTO the scalars are not sound or this end was used before;
- * -EOPNOTSUPP as for attach.
+ * not enough memory or address space; -EPROTO the scalars are not sound or this end was
+ * used before; -EOPNOTSUPP as for attach; the error of @ext->read, which reads the
+ * counters once.
+ *
+ * With copied memory there is no view: the handle of a message has no data, and reserve
+ * returns -EOPNOTSUPP. Enqueue and gather, dequeue, and peek with read_into work. When a
+ * function fails the call that made it, or else the next one, returns -ECONNABORTED, as
+ * all later ones do; l3l2q_ep_dump() names the error.
  */
 static inline int l3l2q_attach_external(struct l3l2q_ep **ep, const struct l3l2q_external *ext,
 					const struct l3l2q_attr *attr,
@@ -382,14 +412,14 @@ const char *l3l2q_error_name(uint32_t kind);
  * @region_version: of the region: 0x20000 for 2.0, 0x30000 for 3.0; 0 with SPSQ over
  *	external memory
  * @region_id: never 0, but with SPSQ over external memory, which has none
- * @payload: the payload range as mapped here, until l3l2q_close()
- * @counters: the counter range as mapped here, until l3l2q_close()
+ * @payload: the payload range as mapped here, until l3l2q_close(); NULL with copied memory
+ * @counters: the counter range as mapped here, until l3l2q_close(); NULL with copied memory
  * @payload_bytes: size of the payload range
  * @counter_bytes: size of the counter range
  * @layout: all zero for a raw region
  * @backend: "ram", "pci", "dmabuf" or "ascend" over the driver; else as @transport
  * @copy_path: how bytes are copied in or out: "cached", "device", or "wc-" and the
- *	instructions used, such as "wc-sse2", "wc-avx2", "wc-neon"
+ *	instructions used, such as "wc-sse2", "wc-avx2", "wc-neon"; "calls" with copied memory
  * @binding: enum l3l2q_binding
  * @pad: 0
  * @identity: as created

@@ -85,7 +85,7 @@ static int spin_counter(const struct l3l2q_ep *ep, struct l3l2q_condition *cond,
 		cond->observed = (int32_t)l3l2q_core_load(&ep->core, counter);
 		if (l3l2q_cmp_holds(cond->cmp, cond->observed, cond->value))
 			return 1;
-		if (!ep->spin_ns || (!(++turn % 1024) && l3l2q_now() >= until))
+		if (!ep->spin_ns || (!(++turn % l3l2q_spin_turns(ep)) && l3l2q_now() >= until))
 			return 0;
 		l3l2q_relax();
 	}
@@ -140,6 +140,9 @@ L3L2Q_API int l3l2q_wait_counter(struct l3l2q_ep *ep, uint64_t offset, uint32_t 
 	if (ret)
 		return ret;
 	ret = wait_condition(ep, &cond, timeout_ns);
+	/* The value may stand for one that could not be read. */
+	if (!ret && l3l2q_ep_is_copied(ep) && l3l2q_core_removed(&ep->core))
+		ret = l3l2q_core_remote_abort(&ep->core, "wait_counter");
 	if (observed)
 		*observed = cond.observed;
 	return ret;
@@ -165,7 +168,10 @@ L3L2Q_API int l3l2q_payload_write(struct l3l2q_ep *ep, uint64_t offset, const vo
 		return ret;
 	if (!from)
 		return -EINVAL;
-	l3l2q_core_copy(&ep->core, ep->core.payload + offset, from, nbytes);
+	if (l3l2q_ep_is_copied(ep))
+		l3l2q_copied_payload_write(ep, offset, from, nbytes);
+	else
+		l3l2q_core_copy(&ep->core, ep->core.payload + offset, from, nbytes);
 	return l3l2q_core_removed(&ep->core) ?
 	       l3l2q_core_remote_abort(&ep->core, "payload_write") : 0;
 }

@@ -134,13 +134,31 @@ static int start_core(struct l3l2q_ep *ep, enum l3l2q_role role, void *payload, 
 		peer_control = ep->maps[L3L2Q_MAP_PEER_CONTROL].addr;
 	ep->core.peer_armed = ep->rings ? &l3l2q_always_armed :
 			      peer_control ? &peer_control->armed : NULL;
-	ep->core.removed = ep->removable ? &ep->status->removed : NULL;
+	ep->core.removed = ep->removable ? &ep->status->removed :
+			   ep->access ? &ep->copies.failed : NULL;
 	ep->core.flag_tells = ep->ops == &l3l2q_external || ep->silent;
 	if (ep->ops == &l3l2q_driver)
 		ep->core.gone = &ep->status->gone[role];
 	else
 		ep->core.gone = &ep->gone;
 	return ret;
+}
+
+static int set_memory(struct l3l2q_ep *ep, struct l3l2q_failure *why)
+{
+	if (ep->access) {
+		/* Copies are exact, so a depth of 1 is no problem. */
+		ep->core.memory = L3L2Q_MEMORY_COPIED;
+		ep->core.access = ep->access;
+	} else if (ep->memory > L3L2Q_MEMORY_DEVICE) {
+		return l3l2q_why(why, -EOPNOTSUPP, "memory type %u is none this version knows",
+				 ep->memory);
+	} else if (l3l2q_core_set_memory(&ep->core, ep->memory)) {
+		return l3l2q_why(why, -EOPNOTSUPP,
+				 "a depth of 1 needs cached memory: both rings would share a line");
+	}
+	ep->core.path = best_path(ep->memory);
+	return 0;
 }
 
 /*
@@ -164,13 +182,9 @@ int l3l2q_ep_start(struct l3l2q_ep *ep, enum l3l2q_role role, void *payload, voi
 	if (ret)
 		return l3l2q_why(why, ret, "the region's description was refused: %s",
 				 ep->core.error.message);
-	if (ep->memory > L3L2Q_MEMORY_DEVICE)
-		return l3l2q_why(why, -EOPNOTSUPP, "memory type %u is none this version knows",
-				 ep->memory);
-	if (l3l2q_core_set_memory(&ep->core, ep->memory))
-		return l3l2q_why(why, -EOPNOTSUPP,
-				 "a depth of 1 needs cached memory: both rings would share a line");
-	ep->core.path = best_path(ep->memory);
+	ret = set_memory(ep, why);
+	if (ret)
+		return ret;
 	if (ep->raw)
 		return ep->window == 1 ? 0 :
 		       l3l2q_why(why, -EINVAL, "a raw region has no window");
@@ -571,6 +585,22 @@ L3L2Q_API const char *l3l2q_error_name(uint32_t kind)
 	return kind < sizeof(names) / sizeof(names[0]) ? names[kind] : "UNKNOWN";
 }
 
+/* Why a region counts as removed, with copied memory. */
+static void format_failed(const struct l3l2q_ep *ep, char *text, size_t size)
+{
+	uint32_t failed = __atomic_load_n(&ep->copies.failed, __ATOMIC_ACQUIRE);
+
+	text[0] = '\0';
+	if (failed)
+		snprintf(text, size, ", a copy call returned -%u", failed);
+}
+
+/* How bytes are copied. */
+static const char *copy_path(const struct l3l2q_ep *ep)
+{
+	return l3l2q_ep_is_copied(ep) ? "calls" : l3l2q_path_name(ep->core.path);
+}
+
 static const char *backend_name(const struct l3l2q_ep *ep)
 {
 	static const char *const names[] = {
@@ -599,13 +629,13 @@ L3L2Q_API int l3l2q_ep_info_sized(const struct l3l2q_ep *ep, struct l3l2q_ep_inf
 		.window = ep->window,
 		.region_version = (uint32_t)ep->region.magic_version,
 		.region_id = ep->region.region_id,
-		.payload = ep->core.payload,
-		.counters = ep->core.counters,
+		.payload = l3l2q_ep_is_copied(ep) ? NULL : ep->core.payload,
+		.counters = l3l2q_ep_is_copied(ep) ? NULL : ep->core.counters,
 		.payload_bytes = ep->region.payload_bytes,
 		.counter_bytes = ep->region.counter_bytes,
 		.layout = ep->core.layout,
 		.backend = backend_name(ep),
-		.copy_path = l3l2q_path_name(ep->core.path),
+		.copy_path = copy_path(ep),
 		.binding = ep->binding,
 		.identity = { ep->identity[0], ep->identity[1] },
 	};
@@ -694,30 +724,31 @@ L3L2Q_API int l3l2q_ep_dump(const struct l3l2q_ep *ep, char *text, size_t size)
 	const struct l3l2q_layout *l = &ep->core.layout;
 	struct l3l2q_ep_stats stats;
 	struct l3l2q_error error;
-	char name[96];
+	char name[96], failed[48];
 
 	if (!ep->ops)
 		return -EPERM;
 	get_stats(ep, &stats);
 	get_error(ep, &error);
 	format_name(ep, name, sizeof(name));
+	format_failed(ep, failed, sizeof(failed));
 	return snprintf(text, size,
 			"%s endpoint of %s over %s%s, copies: %s\n"
 			"depth %llu, arenas %llu and %llu bytes, window %u\n"
 			"producer: published %llu, the peer's head counter %u\n"
 			"consumer: released %llu, the peer's tail counter %u\n"
 			"kicks %llu, sleeps %llu, spins %llu, system calls %llu\n"
-			"error: %s in %s: %s\n",
+			"error: %s in %s: %s%s\n",
 			own == L3L2Q_ROLE_L3 ? "L3" : "L2",
 			name, backend_name(ep),
-			ep->raw ? ", raw" : "", l3l2q_path_name(ep->core.path),
+			ep->raw ? ", raw" : "", copy_path(ep),
 			(unsigned long long)l->depth, (unsigned long long)l->input_arena_bytes,
 			(unsigned long long)l->output_arena_bytes, ep->window,
 			(unsigned long long)stats.sent, counter_now(ep, l3l2q_ctr_head(own)),
 			(unsigned long long)stats.received, counter_now(ep, l3l2q_ctr_tail(peer)),
 			(unsigned long long)stats.kicks, (unsigned long long)stats.sleeps,
 			(unsigned long long)stats.spins, (unsigned long long)stats.syscalls,
-			l3l2q_error_name(error.kind), error.op, error.message);
+			l3l2q_error_name(error.kind), error.op, error.message, failed);
 }
 
 L3L2Q_API const char *l3l2q_version(void)

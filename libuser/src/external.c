@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* Transport over memory that the caller has mapped: nobody wakes us, so nap. */
+/*
+ * Transport over memory that the caller has mapped, or has functions for: nobody wakes us,
+ * so nap.
+ */
 #include <string.h>
 
 #include "internal.h"
@@ -42,16 +45,30 @@ static void external_interrupt(struct l3l2q_ep *ep)
 	(void)ep;
 }
 
+/* True if the condition holds or the peer has aborted; with copied memory by one copy. */
+static bool look_at_counter(struct l3l2q_ep *ep, struct l3l2q_condition *cond)
+{
+	uint32_t counters[L3L2Q_COUNTER_BYTES / 4], *copy = NULL;
+
+	if (l3l2q_ep_is_copied(ep)) {
+		copy = counters;
+		l3l2q_copied_counters(ep, counters);
+		cond->observed = (int32_t)counters[cond->offset / 4];
+	} else {
+		cond->observed = (int32_t)l3l2q_core_load(&ep->core,
+				 l3l2q_core_counter(&ep->core, cond->offset));
+	}
+	return l3l2q_cmp_holds(cond->cmp, cond->observed, cond->value) ||
+	       l3l2q_ready_by(ep, L3L2Q_EVENT_ABORT, copy);
+}
+
 static int external_sleep_counter(struct l3l2q_ep *ep, struct l3l2q_condition *cond,
 				  uint64_t deadline_ns)
 {
-	const int32_t *counter = l3l2q_core_counter(&ep->core, cond->offset);
 	uint64_t nap_ns = 0;
 
 	for (;;) {
-		cond->observed = (int32_t)l3l2q_core_load(&ep->core, counter);
-		if (l3l2q_cmp_holds(cond->cmp, cond->observed, cond->value) ||
-		    l3l2q_ready(ep, L3L2Q_EVENT_ABORT))
+		if (look_at_counter(ep, cond))
 			return 0;
 		if (l3l2q_half_must_return(ep, &ep->any_half))
 			return -EINTR;
@@ -85,7 +102,7 @@ static int external_detach(struct l3l2q_ep *ep)
 
 static void external_release(struct l3l2q_ep *ep)
 {
-	(void)ep;
+	l3l2q_copied_unmap(ep);
 }
 
 const struct l3l2q_transport l3l2q_external = {
@@ -108,11 +125,19 @@ const struct l3l2q_transport l3l2q_external = {
  */
 static int check_unused(const struct l3l2q_ep *ep, struct l3l2q_failure *why)
 {
-	uint32_t offset;
+	uint32_t copy[L3L2Q_COUNTER_BYTES / 4], offset, value;
 
+	if (l3l2q_ep_is_copied(ep)) {
+		l3l2q_copied_counters(ep, copy);
+		if (ep->copies.failed)
+			return l3l2q_why(why, -(int)ep->copies.failed,
+					 "the counters could not be read: %s",
+					 strerror((int)ep->copies.failed));
+	}
 	for (offset = 0; offset < L3L2Q_COUNTER_BYTES; offset += L3L2Q_LINE_BYTES) {
-		if (l3l2q_counter_writer(offset) == ep->core.role &&
-		    l3l2q_core_load(&ep->core, l3l2q_core_counter(&ep->core, offset)))
+		value = l3l2q_ep_is_copied(ep) ? copy[offset / 4] :
+			l3l2q_core_load(&ep->core, l3l2q_core_counter(&ep->core, offset));
+		if (l3l2q_counter_writer(offset) == ep->core.role && value)
 			return l3l2q_why(why, -EPROTO,
 					 "this end is or was in use: a counter it writes is not 0");
 	}
@@ -155,36 +180,61 @@ static int parse(struct l3l2q_ep *ep, const struct l3l2q_external *ext, struct l
 	return 0;
 }
 
+static int check_memory(const struct l3l2q_external *ext, struct l3l2q_failure *why)
+{
+	if (ext->role > L3L2Q_ROLE_L2)
+		return l3l2q_why(why, -EINVAL, "a role that is neither L3 nor L2");
+	if (ext->pad)
+		return l3l2q_why(why, -EINVAL, "the description's pad is %#x, not 0", ext->pad);
+	if (ext->memory == L3L2Q_MEMORY_UNSNOOPED)
+		return l3l2q_why(why, -EINVAL, "unsnooped memory is for the protocol core only");
+	if (ext->memory > L3L2Q_MEMORY_COPIED)
+		return l3l2q_why(why, -EINVAL, "unknown memory type %u", ext->memory);
+	if (ext->memory != L3L2Q_MEMORY_COPIED && (!ext->payload || !ext->counters))
+		return l3l2q_why(why, -EINVAL, "no memory: payload or counters are NULL");
+	if ((uintptr_t)ext->payload % 8 || (uintptr_t)ext->counters % L3L2Q_LINE_BYTES)
+		return l3l2q_why(why, -EINVAL, "payload or counters are not aligned");
+	return l3l2q_copied_check(ext, why);
+}
+
+/* The addresses, once the sizes are known to be right. l3l2q_ep_start() refuses wrong ones. */
+static int place(struct l3l2q_ep *ep, const struct l3l2q_external *ext, struct l3l2q_failure *why)
+{
+	struct l3l2q_layout layout;
+
+	if (l3l2q_queue_check(&ep->region, &ep->queue, &layout) != L3L2Q_CHECK_OK)
+		return 0;
+	if (ext->memory == L3L2Q_MEMORY_COPIED)
+		return l3l2q_copied_map(ep, ext, &layout, why);
+	if (!ranges_fit(ext, &ep->region))
+		return l3l2q_why(why, -EINVAL,
+				 "payload and counters overlap, or go beyond the address space");
+	return 0;
+}
+
 int l3l2q_external_attach(struct l3l2q_ep **out, const struct l3l2q_external *ext,
 			  const struct l3l2q_attr *attr, struct l3l2q_failure *why)
 {
-	struct l3l2q_layout layout;
+	void *payload = ext->payload, *counters = ext->counters;
 	struct l3l2q_ep *ep;
-	int ret;
+	int ret = check_memory(ext, why);
 
-	if (!ext->payload || !ext->counters || ext->role > L3L2Q_ROLE_L2)
-		return l3l2q_why(why, -EINVAL, "no memory, or a role that is neither L3 nor L2");
-	if ((uintptr_t)ext->payload % 8 || (uintptr_t)ext->counters % L3L2Q_LINE_BYTES)
-		return l3l2q_why(why, -EINVAL, "payload or counters are not aligned");
-	if (ext->pad)
-		return l3l2q_why(why, -EINVAL, "the description's pad is %#x, not 0", ext->pad);
-	if (ext->memory > L3L2Q_MEMORY_DEVICE)
-		return l3l2q_why(why, -EINVAL, "unknown memory type %u", ext->memory);
+	if (ret)
+		return ret;
 	ret = l3l2q_ep_alloc(&ep, &l3l2q_external);
 	if (ret)
 		return l3l2q_why(why, ret, "no memory for an endpoint");
+	ep->memory = ext->memory;
 	ret = parse(ep, ext, why);
+	if (!ret)
+		ret = place(ep, ext, why);
 	if (ret)
 		goto close;
-	ep->memory = ext->memory;
-	/* Before any address is computed. Sizes that are wrong are for l3l2q_ep_start() to refuse. */
-	if (l3l2q_queue_check(&ep->region, &ep->queue, &layout) == L3L2Q_CHECK_OK &&
-	    !ranges_fit(ext, &ep->region))
-		ret = l3l2q_why(why, -EINVAL,
-				"payload and counters overlap, or go beyond the address space");
-	else
-		ret = l3l2q_ep_start(ep, (enum l3l2q_role)ext->role, ext->payload, ext->counters,
-				     attr, why);
+	if (l3l2q_ep_is_copied(ep)) {
+		payload = ep->maps[L3L2Q_MAP_PAYLOAD].addr;
+		counters = ep->maps[L3L2Q_MAP_COUNTERS].addr;
+	}
+	ret = l3l2q_ep_start(ep, (enum l3l2q_role)ext->role, payload, counters, attr, why);
 	if (!ret)
 		ret = check_unused(ep, why);
 	if (ret)

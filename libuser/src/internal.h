@@ -114,6 +114,32 @@ struct l3l2q_map {
 	size_t length;
 };
 
+/**
+ * struct l3l2q_copies - copied memory: the caller's functions, and what is buffered
+ * @read, @write, @ctx: as in struct l3l2q_external
+ * @buffer_bytes: size of each of the two buffers
+ * @failed: error number of the first call that failed, or 0; core.removed points here
+ * @gather: bodies that are not written yet; the producer's thread
+ * @gather_offset: where they go in the payload range
+ * @gathered: bytes of them
+ * @ahead: bodies that were read ahead; the consumer's thread
+ * @ahead_start: virtual cursor of the first one
+ * @ahead_bytes: bytes of them
+ */
+struct l3l2q_copies {
+	int (*read)(void *ctx, uint32_t range, uint64_t offset, void *to, size_t n);
+	int (*write)(void *ctx, uint32_t range, uint64_t offset, const void *from, size_t n);
+	void *ctx;
+	uint64_t buffer_bytes;
+	uint32_t failed;
+	unsigned char *gather L3L2Q_ALIGNED;
+	uint64_t gather_offset;
+	uint64_t gathered;
+	unsigned char *ahead L3L2Q_ALIGNED;
+	uint64_t ahead_start;
+	uint64_t ahead_bytes;
+};
+
 struct l3l2q_ep {
 	struct l3l2q_producer tx;
 	struct l3l2q_consumer rx;
@@ -154,10 +180,13 @@ struct l3l2q_ep {
 	bool self_signalled;		/* memfd: own_event was written since the last arm */
 	bool ended;			/* memfd: this side has detached */
 	uint32_t idle;			/* memfd: threads that sleep in an epoll of theirs */
+	const struct l3l2q_access *access; /* external: if the memory is copied */
+	struct l3l2q_copies copies;	/* likewise */
 
 	/* The pages from here on are not wiped in a forked child, which gives these back. */
 	struct l3l2q_map maps[L3L2Q_MAPS] L3L2Q_ALIGNED;
 	struct l3l2q_map books;
+	struct l3l2q_map buffers;	/* external: if the memory is copied */
 	const struct l3l2q_transport *kept_ops;
 	int fd;				/* driver: the endpoint; memfd: the memory */
 	int poll_fd;			/* memfd: epoll over the next three */
@@ -212,6 +241,8 @@ bool l3l2q_tag_valid(const char *tag);
 
 /* wait.c */
 uint32_t l3l2q_ready(const struct l3l2q_ep *ep, uint32_t events);
+uint32_t l3l2q_ready_by(const struct l3l2q_ep *ep, uint32_t events, const uint32_t *counters);
+unsigned int l3l2q_spin_turns(const struct l3l2q_ep *ep);
 void l3l2q_arm_word(struct l3l2q_ep *ep, uint32_t bits);
 void l3l2q_kick_peer(struct l3l2q_ep *ep, struct l3l2q_half *half);
 void l3l2q_count_syscall(struct l3l2q_ep *ep);
@@ -262,6 +293,20 @@ int l3l2q_memfd_attach(struct l3l2q_ep **ep, int fd, const struct l3l2q_attr *at
 		       struct l3l2q_failure *why);
 int l3l2q_external_attach(struct l3l2q_ep **ep, const struct l3l2q_external *ext,
 			  const struct l3l2q_attr *attr, struct l3l2q_failure *why);
+
+/* copied.c */
+int l3l2q_copied_check(const struct l3l2q_external *ext, struct l3l2q_failure *why);
+int l3l2q_copied_map(struct l3l2q_ep *ep, const struct l3l2q_external *ext,
+		     const struct l3l2q_layout *layout, struct l3l2q_failure *why);
+void l3l2q_copied_unmap(struct l3l2q_ep *ep);
+void l3l2q_copied_counters(const struct l3l2q_ep *ep,
+			   uint32_t counters[L3L2Q_COUNTER_BYTES / 4]);
+void l3l2q_copied_payload_write(struct l3l2q_ep *ep, uint64_t offset, const void *from, uint64_t n);
+
+static inline bool l3l2q_ep_is_copied(const struct l3l2q_ep *ep)
+{
+	return l3l2q_unlikely(ep->memory == L3L2Q_MEMORY_COPIED);
+}
 
 /* Counts of any_half may have several writers. */
 static inline void l3l2q_half_count(struct l3l2q_ep *ep, struct l3l2q_half *half,

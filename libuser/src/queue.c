@@ -12,6 +12,15 @@ static struct l3l2q_ep *rx_ep(struct l3l2q_consumer *c)
 	return container_of(c, struct l3l2q_ep, rx);
 }
 
+/* A call that would succeed fails if a copy of it did, with copied memory. */
+static int check_copies(struct l3l2q_ep *ep, int ret, const char *op)
+{
+	if (l3l2q_ep_is_copied(ep) && (ret >= 0 || ret == -EAGAIN) &&
+	    l3l2q_core_removed(&ep->core))
+		return l3l2q_core_remote_abort(&ep->core, op);
+	return ret;
+}
+
 /* After a call on the producer: wake the peer, or tell it of our end. */
 L3L2Q_API int l3l2q_producer_finish(struct l3l2q_producer *p, int ret)
 {
@@ -25,6 +34,7 @@ L3L2Q_API int l3l2q_producer_finish(struct l3l2q_producer *p, int ret)
 		p->self_kick = 0;
 		ep->ops->kick(ep, true);
 	}
+	ret = check_copies(ep, ret, "publish");
 	return ret >= 0 || ret == -EAGAIN ? ret : l3l2q_ep_failed(ep, ret);
 }
 
@@ -46,6 +56,7 @@ L3L2Q_API int l3l2q_consumer_finish(struct l3l2q_consumer *c, int ret)
 		c->self_kick = 0;
 		ep->ops->kick(ep, true);
 	}
+	ret = check_copies(ep, ret, "release");
 	return ret >= 0 || ret == -EAGAIN ? ret : l3l2q_ep_failed(ep, ret);
 }
 
@@ -335,7 +346,9 @@ static int refresh_room(struct l3l2q_producer *p, const char *op)
 
 	if (!ret && p->stopped)
 		ret = -ESHUTDOWN;
-	return tx_done(p, ret ? ret : l3l2q_producer_refresh(p, op));
+	if (!ret)
+		ret = check_copies(tx_ep(p), l3l2q_producer_refresh(p, op), op);
+	return tx_done(p, ret);
 }
 
 L3L2Q_API int64_t l3l2q_room(struct l3l2q_producer *p)
@@ -473,7 +486,7 @@ L3L2Q_API int64_t l3l2q_pending(struct l3l2q_consumer *c)
 	int ret = l3l2q_core_check_receive(c->core);
 
 	if (!ret)
-		ret = l3l2q_consumer_refresh(c);
+		ret = check_copies(rx_ep(c), l3l2q_consumer_refresh(c), "pending");
 	if (ret)
 		return rx_done(c, ret);
 	known = c->tail - c->acquired;

@@ -27,17 +27,25 @@ static enum l3l2q_role own_role(const struct l3l2q_ep *ep)
 	return (enum l3l2q_role)ep->core.role;
 }
 
-static uint32_t ctr(const struct l3l2q_ep *ep, uint32_t offset)
+/* A counter, of the copy of all that copied memory has. */
+static uint32_t ctr(const struct l3l2q_ep *ep, const uint32_t *copy, uint32_t offset)
 {
-	return l3l2q_core_load(&ep->core, l3l2q_core_counter(&ep->core, offset));
+	return copy ? copy[offset / sizeof(*copy)] :
+	       l3l2q_core_load(&ep->core, l3l2q_core_counter(&ep->core, offset));
 }
 
-static uint32_t ready_peer(const struct l3l2q_ep *ep)
+static bool peer_aborted(const struct l3l2q_ep *ep, const uint32_t *copy)
+{
+	return l3l2q_abort_is_set((int32_t)ctr(ep, copy,
+					       l3l2q_ctr_abort(l3l2q_peer_role(own_role(ep)))));
+}
+
+static uint32_t ready_peer(const struct l3l2q_ep *ep, const uint32_t *copy)
 {
 	uint32_t gone = l3l2q_core_gone_word(&ep->core);
 	uint32_t state = L3L2Q_STATE_NONE, events = 0;
 
-	if (!ep->raw && l3l2q_core_peer_aborted(&ep->core))
+	if (!ep->raw && peer_aborted(ep, copy))
 		events |= L3L2Q_EVENT_ABORT;
 	if (ep->status)
 		state = read_flags(&ep->status->state[l3l2q_peer_role(own_role(ep))]);
@@ -50,7 +58,7 @@ static uint32_t ready_peer(const struct l3l2q_ep *ep)
 }
 
 /* Own counters are not looked at: the peer can write them, and a look may be slow. */
-static bool ready_in(const struct l3l2q_ep *ep)
+static bool ready_in(const struct l3l2q_ep *ep, const uint32_t *copy)
 {
 	const struct l3l2q_control *control = ep->core.control;
 	enum l3l2q_role peer = l3l2q_peer_role(own_role(ep));
@@ -58,11 +66,11 @@ static bool ready_in(const struct l3l2q_ep *ep)
 
 	if (!(flags & L3L2Q_CONSUMER_SEEN))
 		head = (uint32_t)__atomic_load_n(&ep->rx.published, __ATOMIC_RELAXED);
-	return l3l2q_readable(ctr(ep, l3l2q_ctr_tail(peer)), head, flags,
+	return l3l2q_readable(ctr(ep, copy, l3l2q_ctr_tail(peer)), head, flags,
 			      read_word(&control->seen_tail));
 }
 
-static bool ready_out(const struct l3l2q_ep *ep)
+static bool ready_out(const struct l3l2q_ep *ep, const uint32_t *copy)
 {
 	const struct l3l2q_control *control = ep->core.control;
 	enum l3l2q_role own = own_role(ep);
@@ -70,9 +78,34 @@ static bool ready_out(const struct l3l2q_ep *ep)
 
 	if (!(flags & L3L2Q_PRODUCER_NEED))
 		tail = (uint32_t)__atomic_load_n(&ep->tx.published, __ATOMIC_RELAXED);
-	return l3l2q_writable(tail, ctr(ep, l3l2q_ctr_head(own)),
+	return l3l2q_writable(tail, ctr(ep, copy, l3l2q_ctr_head(own)),
 			      (uint32_t)ep->core.layout.depth, flags,
 			      read_word(&control->need_head));
+}
+
+/* Which of these events hold, by a copy of the counters or, without one, now. */
+uint32_t l3l2q_ready_by(const struct l3l2q_ep *ep, uint32_t events, const uint32_t *counters)
+{
+	uint32_t ready = ready_peer(ep, counters) & events;
+
+	if (ep->raw)
+		return ready;
+	if (events & L3L2Q_EVENT_IN && ready_in(ep, counters))
+		ready |= L3L2Q_EVENT_IN;
+	if (events & L3L2Q_EVENT_OUT && ready_out(ep, counters))
+		ready |= L3L2Q_EVENT_OUT;
+	return ready;
+}
+
+/* By one copy. In one that has the flag set, the tail may be older than the flag. */
+static uint32_t ready_copied(const struct l3l2q_ep *ep, uint32_t events)
+{
+	uint32_t counters[L3L2Q_COUNTER_BYTES / 4];
+
+	l3l2q_copied_counters(ep, counters);
+	if (events & L3L2Q_EVENT_IN && peer_aborted(ep, counters))
+		l3l2q_copied_counters(ep, counters);
+	return l3l2q_ready_by(ep, events, counters);
 }
 
 /*
@@ -81,15 +114,8 @@ static bool ready_out(const struct l3l2q_ep *ep)
  */
 uint32_t l3l2q_ready(const struct l3l2q_ep *ep, uint32_t events)
 {
-	uint32_t ready = ready_peer(ep) & events;
-
-	if (ep->raw)
-		return ready;
-	if (events & L3L2Q_EVENT_IN && ready_in(ep))
-		ready |= L3L2Q_EVENT_IN;
-	if (events & L3L2Q_EVENT_OUT && ready_out(ep))
-		ready |= L3L2Q_EVENT_OUT;
-	return ready;
+	return l3l2q_ep_is_copied(ep) ? ready_copied(ep, events)
+				      : l3l2q_ready_by(ep, events, NULL);
 }
 
 /*
@@ -250,6 +276,12 @@ static void spinner_learn(struct l3l2q_spinner *s, uint64_t want)
 		s->budget = SPIN_CEILING;
 }
 
+/* Looks between two readings of the clock: a look by a call takes longer than reading it. */
+unsigned int l3l2q_spin_turns(const struct l3l2q_ep *ep)
+{
+	return l3l2q_ep_is_copied(ep) ? 1 : SPIN_TURNS;
+}
+
 /* A slow look would overrun the time before the clock is first read. */
 static uint64_t spin_budget(const struct l3l2q_ep *ep, const struct l3l2q_spinner *s)
 {
@@ -271,7 +303,7 @@ static uint32_t spin(struct l3l2q_ep *ep, struct l3l2q_spinner *s, uint32_t even
 			spinner_learn(s, turn * 2);
 			return ready;
 		}
-		if (turn % SPIN_TURNS == 0 && l3l2q_now() >= until)
+		if (turn % l3l2q_spin_turns(ep) == 0 && l3l2q_now() >= until)
 			return 0;
 		l3l2q_relax();
 	}

@@ -1861,8 +1861,9 @@ L3L2Q_SLOW int l3l2q_consumer_look_copied(struct l3l2q_consumer *c, __u32 *gone)
 	enum l3l2q_role peer = l3l2q_peer_role((enum l3l2q_role)core->role);
 	__u32 counters[L3L2Q_COUNTER_BYTES / sizeof(__u32)];
 
-	*gone = l3l2q_core_gone_word(core);
 	core->access->read(core, counters, core->counters, sizeof(counters));
+	/* After the copy: it tells of a removal only, which may have been seen just now. */
+	*gone = l3l2q_core_gone_word(core);
 	if (l3l2q_abort_is_set((__s32)counters[l3l2q_ctr_abort(peer) / sizeof(__u32)])) {
 		*gone |= L3L2Q_GONE_ABORTED;
 		return l3l2q_consumer_refresh(c);
@@ -2106,8 +2107,12 @@ L3L2Q_SLOW int l3l2q_consumer_peek_each(struct l3l2q_consumer *c, struct l3l2q_m
 {
 	int n, ret = 0;
 
-	for (n = 0; n < max && !ret; n++)
+	for (n = 0; n < max && !ret; n++) {
+		/* A look is a call, and the last one was just made. */
+		if (n && c->tail == c->acquired && c->core->memory == L3L2Q_MEMORY_COPIED)
+			break;
 		ret = l3l2q_consumer_peek_one(c, &m[n]);
+	}
 	if (ret)
 		n--;
 	if (n)
