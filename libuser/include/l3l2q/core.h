@@ -2105,11 +2105,12 @@ static inline int l3l2q_core_try_peek(struct l3l2q_consumer *c, struct l3l2q_mes
 L3L2Q_SLOW int l3l2q_consumer_peek_each(struct l3l2q_consumer *c, struct l3l2q_message *m,
 					int max)
 {
-	int n, ret = 0;
+	int n, ret = 0, looked = c->tail == c->acquired;
 
 	for (n = 0; n < max && !ret; n++) {
-		/* A look is a call, and the last one was just made. */
-		if (n && c->tail == c->acquired && c->core->memory == L3L2Q_MEMORY_COPIED)
+		/* With copied memory a look is a call: one is enough. */
+		if (n && c->tail == c->acquired && c->core->memory == L3L2Q_MEMORY_COPIED &&
+		    looked++)
 			break;
 		ret = l3l2q_consumer_peek_one(c, &m[n]);
 	}
