@@ -209,6 +209,19 @@ static inline int outside_write(void *ctx, uint32_t range, uint64_t offset, cons
 	return 0;
 }
 
+/* Of the copied region that was made last. */
+static unsigned char **outside_ranges;
+
+/* l3l2q_ep_info(), with addresses also where the library has none. */
+static inline void region_info(const struct l3l2q_ep *ep, struct l3l2q_ep_info *info)
+{
+	l3l2q_ep_info(ep, info);
+	if (!is_copied())
+		return;
+	info->payload = outside_ranges[L3L2Q_RANGE_PAYLOAD];
+	info->counters = outside_ranges[L3L2Q_RANGE_COUNTERS];
+}
+
 /* Describe the memory by functions instead of addresses. */
 static inline int outside_copy(struct outside *o)
 {
@@ -220,7 +233,7 @@ static inline int outside_copy(struct outside *o)
 	o->ext.payload = o->ext.counters = NULL;
 	o->ext.read = outside_read;
 	o->ext.write = outside_write;
-	o->ext.ctx = o->ranges;
+	o->ext.ctx = outside_ranges = o->ranges;
 	return 0;
 }
 

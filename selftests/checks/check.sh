@@ -114,7 +114,7 @@ native_suites() {
 		done
 		while read -r p; do
 			specs+=("$p")
-		done < <(over 'memfd memfd+spsq external external+spsq external-wc external-device' "build/$variant" "${proto[@]}")
+		done < <(over 'memfd memfd+spsq external external+spsq external-wc external-device external-copied external-copied+spsq' "build/$variant" "${proto[@]}")
 		if [ "$variant" != tsan ]; then
 			p=build/$variant/l3l2q-stream
 			[ "$variant" = asan ] || p=build/bin/l3l2q-stream
