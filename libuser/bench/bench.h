@@ -128,6 +128,7 @@ int bench_abort(void);
 int bench_silent(void);
 int bench_rate(void);
 int bench_nap(void);
+int bench_copied(void);
 int bench_idle(void);
 
 #endif /* L3L2Q_BENCH_H */

@@ -101,6 +101,7 @@ int main(int argc, char **argv)
 		bench_silent,
 		bench_rate,
 		bench_nap,
+		bench_copied,
 		bench_idle,
 	};
 	unsigned int i;

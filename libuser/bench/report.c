@@ -49,6 +49,12 @@ static const struct target targets[] = {
 	{ "create + destroy of 1 MiB, to a memfd touched", "create/1048576", "l3l2q", "memfd",
 	  false, 1.5 },
 	{ "abort by ioctl to eventfd, to a bare eventfd", "abort/0", "l3l2q", "eventfd", false, 1.3 },
+	{ "copied memory: calls to send 64 B", NULL, "copied/64/send/l3l2q", NULL, false, 3 },
+	{ "copied memory: calls to take 64 B", NULL, "copied/64/take/l3l2q", NULL, false, 4 },
+	{ "copied memory: calls a message sent, batch 32 of 64 B", NULL, "copied/32x64/send/l3l2q",
+	  NULL, false, 0.25 },
+	{ "copied memory: calls a message taken, batch 32 of 64 B", NULL, "copied/32x64/take/l3l2q",
+	  NULL, false, 0.25 },
 	{ "idle: timer ticks in a second", NULL, "idle/ticks", NULL, false, 0 },
 	{ "idle: wake-ups in a second", NULL, "idle/wakeups", NULL, false, 0 },
 	{ "idle: microseconds of CPU in a second", NULL, "idle/cpu", NULL, false, 0 },
@@ -176,7 +182,7 @@ void report_targets(void)
 
 		if (!reached(t, &r))
 			continue;
-		printf("| %-58s | %8.2f%s | %8.2f%s | at %-5s %4.1f%s | %-6s |\n", t->what, r.best,
+		printf("| %-58s | %8.2f%s | %8.2f%s | at %-5s %4.3g%s | %-6s |\n", t->what, r.best,
 		       unit, r.typical, unit, t->faster ? "least" : "most", t->limit, unit,
 		       met(t, &r) ? "met" : "missed");
 	}
