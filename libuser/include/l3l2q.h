@@ -533,7 +533,8 @@ int l3l2q_enqueuev(struct l3l2q_producer *p, uint32_t opcode,
  * OWNERSHIP (-ESTALE) and ends the endpoint; so is a commit or cancel of any other span.
  * Opcodes of commit are those of l3l2q_enqueue(). In memory that is not cached, write the
  * span by plain aligned stores, no atomic operations; commit drains them. If the
- * memory was removed meanwhile, commit returns -ECONNABORTED.
+ * memory was removed meanwhile, commit returns -ECONNABORTED. Copied memory has no spans:
+ * reserve returns -EOPNOTSUPP where it would have succeeded.
  */
 int l3l2q_try_reserve(struct l3l2q_producer *p, size_t nbytes,
 		      struct l3l2q_reservation *span);

@@ -19,7 +19,8 @@ extern "C" {
  *	a body
  * @nbytes: length of the body in bytes
  * @data: the body in shared memory, which the other side can still change; NULL
- *	without a body. Valid until the message is released
+ *	without a body, and with copied memory, which read_into reads. Valid until the
+ *	message is released
  * @opcode: enum l3l2q_opcode
  *
  * Peek fills it in. The caller gives it back unchanged to read_into and release,
