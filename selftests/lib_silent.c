@@ -44,6 +44,7 @@ FIXTURE_VARIANT(silent) {
 FIXTURE_VARIANT_ADD(silent, external) { "external", 0 };
 FIXTURE_VARIANT_ADD(silent, external_short) { "external", 5000 };
 FIXTURE_VARIANT_ADD(silent, external_wc) { "external-wc", 0 };
+FIXTURE_VARIANT_ADD(silent, external_copied) { "external-copied", 0 };
 FIXTURE_VARIANT_ADD(silent, memfd) { "memfd", 0 };
 FIXTURE_VARIANT_ADD(silent, memfd_short) { "memfd", 5000 };
 
@@ -86,7 +87,7 @@ static void *silent_peer(void *arg)
 	struct l3l2q_desc *ring;
 	char *counters;
 
-	l3l2q_ep_info(self->ep, &info);
+	region_info(self->ep, &info);
 	counters = info.counters;
 	ring = (void *)((char *)info.payload + info.layout.output_desc_offset);
 	while (syscalls_of(self->ep) < self->looks)

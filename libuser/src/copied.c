@@ -16,6 +16,7 @@
 #define BUFFER_MIN 64u
 #define BUFFER_MAX (1ull << 30)
 #define ERRNO_MAX 4095
+#define RUN_MESSAGES 1024	/* looked at to read ahead; ones without a body count */
 
 static struct l3l2q_ep *ep_of(const struct l3l2q_core *core)
 {
@@ -166,10 +167,11 @@ static uint64_t held_number(const struct l3l2q_consumer *c, const struct l3l2q_h
 static uint64_t run_bytes(const struct l3l2q_consumer *c, const struct l3l2q_held *held,
 			  uint64_t most)
 {
-	uint64_t i, end = held->payload_offset + held->nbytes;
+	uint64_t i = held_number(c, held) + 1, end = held->payload_offset + held->nbytes;
+	uint64_t last = c->tail - i > RUN_MESSAGES ? i + RUN_MESSAGES : c->tail;
 	struct l3l2q_desc desc;
 
-	for (i = held_number(c, held) + 1; i < c->tail; i++) {
+	for (; i < last; i++) {
 		desc = l3l2q_desc_copy(&c->ring[i & c->mask]);
 		if (!desc.payload_nbytes)
 			continue;
