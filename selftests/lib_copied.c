@@ -365,6 +365,32 @@ TEST_F(calls, a_look_is_one_call)
 	EXPECT_EQ(1, calls_of(self->rx));
 }
 
+static void publish_one(void *arg)
+{
+	if (l3l2q_try_enqueue(l3l2q_ep_producer(arg), L3L2Q_OP_DATA, "late", 4))
+		abort();
+}
+
+/* The look that ends a wait is not repeated. */
+TEST_F(calls, a_wait_costs_its_looks_only)
+{
+	struct l3l2q_message m;
+	char got[4];
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		/* by the first look of the call, after the tail was read */
+		self->rx->between = publish_one;
+		self->rx->arg = self->t.ep[variant->sender];
+		ASSERT_EQ(0, l3l2q_dequeue(self->c, &m, got, 4, LONG_NS));
+		EXPECT_EQ(0, memcmp(got, "late", 4));
+		EXPECT_TRUE(was(self->rx, 1, false, L3L2Q_RANGE_COUNTERS, 0, L3L2Q_COUNTER_BYTES));
+		EXPECT_EQ(5, calls_of(self->rx));
+	}
+	EXPECT_EQ(-EAGAIN, l3l2q_try_dequeue(self->c, &m, got, 4));
+	EXPECT_EQ(1, calls_of(self->rx));
+}
+
 /* Bodies as large as the buffer are copied from and to the caller's memory. */
 TEST_F(calls, large_bodies_are_not_copied_twice)
 {

@@ -145,11 +145,27 @@ static void copied_write(const struct l3l2q_core *core, void *to, const void *fr
 
 /* ---- reading ---------------------------------------------------------------- */
 
+/* Counters that a wait has read just now, for the look that follows it. */
+static bool take_seen(struct l3l2q_ep *ep, void *to)
+{
+	struct l3l2q_copies *s = &ep->copies;
+	bool valid = s->has_seen && s->seen_tail == ep->rx.tail && !has_failed(ep);
+
+	s->has_seen = false;
+	if (valid)
+		memcpy(to, s->seen, sizeof(s->seen));
+	return valid;
+}
+
+/* All counters are read by the consumer's looks only. */
 static void copied_read(const struct l3l2q_core *core, void *to, const void *from, __u64 n)
 {
 	uint64_t offset;
 	uint32_t range = locate(core, from, &offset);
 
+	if (range == L3L2Q_RANGE_COUNTERS && n == L3L2Q_COUNTER_BYTES &&
+	    take_seen(ep_of(core), to))
+		return;
 	call_read(ep_of(core), range, offset, to, n);
 }
 
@@ -224,7 +240,18 @@ static const struct l3l2q_access copied_access = {
 void l3l2q_copied_counters(const struct l3l2q_ep *ep,
 			   uint32_t counters[L3L2Q_COUNTER_BYTES / 4])
 {
-	copied_read(&ep->core, counters, ep->core.counters, L3L2Q_COUNTER_BYTES);
+	call_read(ep_of(&ep->core), L3L2Q_RANGE_COUNTERS, 0, counters, L3L2Q_COUNTER_BYTES);
+}
+
+/*
+ * Keep counters that announce messages, for the next look. They stay true while the consumer
+ * knows of no later tail. The consumer's thread.
+ */
+void l3l2q_copied_keep(struct l3l2q_ep *ep, const uint32_t counters[L3L2Q_COUNTER_BYTES / 4])
+{
+	memcpy(ep->copies.seen, counters, sizeof(ep->copies.seen));
+	ep->copies.seen_tail = ep->rx.tail;
+	ep->copies.has_seen = true;
 }
 
 /* By any thread, so not gathered. */

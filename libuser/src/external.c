@@ -27,7 +27,7 @@ static int external_sleep(struct l3l2q_ep *ep, const struct l3l2q_half *half, ui
 	uint32_t ready;
 
 	for (;;) {
-		ready = l3l2q_ready(ep, events);
+		ready = l3l2q_ready_for(ep, half, events);
 		if (ready)
 			return (int)ready;
 		if (l3l2q_half_must_return(ep, half))

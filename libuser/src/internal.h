@@ -125,6 +125,10 @@ struct l3l2q_map {
  * @ahead: bodies that were read ahead; the consumer's thread
  * @ahead_start: virtual cursor of the first one
  * @ahead_bytes: bytes of them
+ * @seen: counters that a wait for messages has read, of which the next look makes use; the
+ *	consumer's thread
+ * @seen_tail: messages that the consumer knew of then
+ * @has_seen: they are valid
  */
 struct l3l2q_copies {
 	int (*read)(void *ctx, uint32_t range, uint64_t offset, void *to, size_t n);
@@ -138,6 +142,9 @@ struct l3l2q_copies {
 	unsigned char *ahead L3L2Q_ALIGNED;
 	uint64_t ahead_start;
 	uint64_t ahead_bytes;
+	uint32_t seen[L3L2Q_COUNTER_BYTES / 4];
+	uint64_t seen_tail;
+	bool has_seen;
 };
 
 struct l3l2q_ep {
@@ -241,6 +248,7 @@ bool l3l2q_tag_valid(const char *tag);
 
 /* wait.c */
 uint32_t l3l2q_ready(const struct l3l2q_ep *ep, uint32_t events);
+uint32_t l3l2q_ready_for(struct l3l2q_ep *ep, const struct l3l2q_half *half, uint32_t events);
 uint32_t l3l2q_ready_by(const struct l3l2q_ep *ep, uint32_t events, const uint32_t *counters);
 unsigned int l3l2q_spin_turns(const struct l3l2q_ep *ep);
 void l3l2q_arm_word(struct l3l2q_ep *ep, uint32_t bits);
@@ -301,6 +309,7 @@ int l3l2q_copied_map(struct l3l2q_ep *ep, const struct l3l2q_external *ext,
 void l3l2q_copied_unmap(struct l3l2q_ep *ep);
 void l3l2q_copied_counters(const struct l3l2q_ep *ep,
 			   uint32_t counters[L3L2Q_COUNTER_BYTES / 4]);
+void l3l2q_copied_keep(struct l3l2q_ep *ep, const uint32_t counters[L3L2Q_COUNTER_BYTES / 4]);
 void l3l2q_copied_payload_write(struct l3l2q_ep *ep, uint64_t offset, const void *from, uint64_t n);
 
 static inline bool l3l2q_ep_is_copied(const struct l3l2q_ep *ep)

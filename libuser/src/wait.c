@@ -98,10 +98,8 @@ uint32_t l3l2q_ready_by(const struct l3l2q_ep *ep, uint32_t events, const uint32
 }
 
 /* By one copy. In one that has the flag set, the tail may be older than the flag. */
-static uint32_t ready_copied(const struct l3l2q_ep *ep, uint32_t events)
+static uint32_t ready_copied(const struct l3l2q_ep *ep, uint32_t events, uint32_t *counters)
 {
-	uint32_t counters[L3L2Q_COUNTER_BYTES / 4];
-
 	l3l2q_copied_counters(ep, counters);
 	if (events & L3L2Q_EVENT_IN && peer_aborted(ep, counters))
 		l3l2q_copied_counters(ep, counters);
@@ -114,8 +112,23 @@ static uint32_t ready_copied(const struct l3l2q_ep *ep, uint32_t events)
  */
 uint32_t l3l2q_ready(const struct l3l2q_ep *ep, uint32_t events)
 {
-	return l3l2q_ep_is_copied(ep) ? ready_copied(ep, events)
+	uint32_t counters[L3L2Q_COUNTER_BYTES / 4];
+
+	return l3l2q_ep_is_copied(ep) ? ready_copied(ep, events, counters)
 				      : l3l2q_ready_by(ep, events, NULL);
+}
+
+/* The same for a call that waits, and then acquires what this look has seen. */
+uint32_t l3l2q_ready_for(struct l3l2q_ep *ep, const struct l3l2q_half *half, uint32_t events)
+{
+	uint32_t counters[L3L2Q_COUNTER_BYTES / 4], ready;
+
+	if (!l3l2q_ep_is_copied(ep))
+		return l3l2q_ready(ep, events);
+	ready = ready_copied(ep, events, counters);
+	if (half == &ep->rx_half && ready & L3L2Q_EVENT_IN)
+		l3l2q_copied_keep(ep, counters);
+	return ready;
 }
 
 /*
@@ -291,14 +304,14 @@ static uint64_t spin_budget(const struct l3l2q_ep *ep, const struct l3l2q_spinne
 }
 
 /* Look again and again until an event or until the budget or the time is spent. */
-static uint32_t spin(struct l3l2q_ep *ep, struct l3l2q_spinner *s, uint32_t events,
-		     uint64_t until)
+static uint32_t spin(struct l3l2q_ep *ep, const struct l3l2q_half *half, struct l3l2q_spinner *s,
+		     uint32_t events, uint64_t until)
 {
 	uint64_t turn, budget = spin_budget(ep, s);
 	uint32_t ready;
 
 	for (turn = 1; turn <= budget; turn++) {
-		ready = l3l2q_ready(ep, events);
+		ready = l3l2q_ready_for(ep, half, events);
 		if (ready) {
 			spinner_learn(s, turn * 2);
 			return ready;
@@ -348,7 +361,7 @@ static int wait_events(struct l3l2q_ep *ep, struct l3l2q_half *half, uint32_t ev
 			s->budget = SPIN_TURNS;
 		start = l3l2q_now();
 		until = start + s->max_ns < deadline ? start + s->max_ns : deadline;
-		ready = spin(ep, s, events, until);
+		ready = spin(ep, half, s, events, until);
 		if (ready) {
 			l3l2q_half_count(ep, half, &half->counts.spins);
 			return (int)ready;
