@@ -474,7 +474,8 @@ TEST(a_batch_that_exceeds_the_buffer)
 		uint64_t n = i == 5 ? 500 : 64;
 
 		body_fill(body, n, (uint64_t)i);
-		ASSERT_EQ(0, l3l2q_try_enqueue(l3l2q_ep_producer(t.ep[L3]), L3L2Q_OP_DATA, body, n));
+		ASSERT_EQ(0, l3l2q_try_enqueue(l3l2q_ep_producer(t.ep[L3]), L3L2Q_OP_DATA, body,
+					       n));
 	}
 	ASSERT_EQ(0, l3l2q_batch_publish(l3l2q_ep_producer(t.ep[L3])));
 	EXPECT_EQ(&body[0], t.way[L3].log[3].buffer);
@@ -538,7 +539,8 @@ static void traffic(struct __test_metadata *_metadata, uint32_t depth, uint64_t 
 			if (nheld && rnd_below(&state, 2)) {
 				k = rnd_below(&state, nheld);
 				if (held[k].nbytes)
-					ASSERT_EQ(0, l3l2q_read_into(c, &held[k], copy, sizeof(copy)));
+					ASSERT_EQ(0, l3l2q_read_into(c, &held[k], copy,
+								     sizeof(copy)));
 				ASSERT_TRUE(body_is(copy, held[k].nbytes, held[k].seq - 1));
 				if (rnd_below(&state, 2)) {
 					ASSERT_EQ(0, l3l2q_release(c, &held[k]));
@@ -577,7 +579,9 @@ TEST(wrong_descriptors_lead_nowhere_outside)
 		for (k = 0; k < 5; k++) {
 			ASSERT_TRUE(two_make(&t, 4, 256, 4, 0, false));
 			ring = (void *)t.memory;
-			ring[0] = (struct l3l2q_desc){ 1, L3L2Q_OP_DATA, t.l.input_arena_offset, 64 };
+			ring[0] = (struct l3l2q_desc){
+				1, L3L2Q_OP_DATA, t.l.input_arena_offset, 64
+			};
 			ring[1] = (struct l3l2q_desc){ 2, L3L2Q_OP_DATA,
 				t.l.input_arena_offset + 64 * (i != 0) + (i > 1) * offsets[i],
 				offsets[k] };
@@ -708,7 +712,8 @@ TEST(a_call_that_fails_is_the_regions_removal)
 			if (t.way[L3].calls < at)
 				break;
 			EXPECT_EQ(0, t.way[L3].after);
-			EXPECT_EQ(-ECONNABORTED, l3l2q_try_dequeue(l3l2q_ep_consumer(t.ep[L3]), &m, body,
+			EXPECT_EQ(-ECONNABORTED, l3l2q_try_dequeue(l3l2q_ep_consumer(t.ep[L3]), &m,
+								   body,
 								   sizeof(body)));
 			EXPECT_EQ(-ECONNABORTED, l3l2q_try_enqueue(l3l2q_ep_producer(t.ep[L3]),
 								   L3L2Q_OP_DATA, body, 8));
@@ -748,7 +753,8 @@ TEST(a_store_that_fails_fails_its_call)
 		ASSERT_EQ(0, l3l2q_try_enqueue(l3l2q_ep_producer(t.ep[L3]), L3L2Q_OP_DATA, "x", 1));
 		t.way[L2].fail_at = t.way[L2].calls + (uint64_t)at;
 		t.way[L2].fails_with = -EIO;
-		EXPECT_EQ(-ECONNABORTED, l3l2q_try_dequeue(l3l2q_ep_consumer(t.ep[L2]), &m, got, 8));
+		EXPECT_EQ(-ECONNABORTED,
+			  l3l2q_try_dequeue(l3l2q_ep_consumer(t.ep[L2]), &m, got, 8));
 		two_free(&t);
 	}
 }

@@ -147,8 +147,10 @@ static int reference_send(struct work *w)
 			pos = 0;
 		w->cursor = pos + w->size;
 		desc.payload_offset = w->layout.input_arena_offset + pos;
-		copied_write(&w->memory, L3L2Q_RANGE_PAYLOAD, desc.payload_offset, w->body, w->size);
-		copied_write(&w->memory, L3L2Q_RANGE_PAYLOAD, slot_of(w, w->sent) + 8, &desc.opcode, 24);
+		copied_write(&w->memory, L3L2Q_RANGE_PAYLOAD, desc.payload_offset, w->body,
+			     w->size);
+		copied_write(&w->memory, L3L2Q_RANGE_PAYLOAD, slot_of(w, w->sent) + 8,
+			     &desc.opcode, 24);
 		copied_write(&w->memory, L3L2Q_RANGE_PAYLOAD, slot_of(w, w->sent), &desc.seq, 8);
 		copied_write(&w->memory, L3L2Q_RANGE_COUNTERS, L3L2Q_CTR_INPUT_TAIL, &tail, 4);
 		w->sent++;
@@ -168,7 +170,8 @@ static int reference_take(struct work *w)
 			return -ECONNABORTED;
 		if (read_counter(w, L3L2Q_CTR_INPUT_TAIL) == w->taken)
 			return -EAGAIN;
-		copied_read(&w->memory, L3L2Q_RANGE_PAYLOAD, slot_of(w, w->taken), &desc, sizeof(desc));
+		copied_read(&w->memory, L3L2Q_RANGE_PAYLOAD, slot_of(w, w->taken), &desc,
+			    sizeof(desc));
 		if (desc.seq != w->taken + 1 || desc.payload_nbytes != w->size)
 			return -EBADMSG;
 		copied_read(&w->memory, L3L2Q_RANGE_PAYLOAD, desc.payload_offset, w->got, w->size);
