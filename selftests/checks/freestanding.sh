@@ -92,6 +92,6 @@ for cc in "${HOSTCC:-gcc}" "$(selftests/checks/cross.sh 2>"$tmp/no-cc")"; do
 		runs ${run:+"$run"} >"$tmp/err" 2>&1
 		verdict "core.h runs on $machine"
 	else
-		skip "core.h runs on $machine" "no qemu-${machine%%-*} (package qemu-user-static)"
+		skip "core.h runs on $machine" "no qemu-${machine%%-*} (package qemu-user)"
 	fi
 done

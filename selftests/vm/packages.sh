@@ -28,7 +28,7 @@ arm64)
 *)
 	qemu=(qemu-system-x86)
 	# gcc-N-aarch64-linux-gnu conflicts with gcc-multilib; N is that of the package gcc
-	cross=(qemu-system-arm gcc-N-aarch64-linux-gnu libc6-dev-arm64-cross linux-libc-dev-arm64-cross)
+	cross=(qemu-system-arm qemu-user gcc-N-aarch64-linux-gnu libc6-dev-arm64-cross linux-libc-dev-arm64-cross)
 	# -m32 without gcc-multilib, which conflicts with the cross compiler
 	more=(musl-tools libc6-dev-i386 lib32gcc-N-dev)
 	;;
