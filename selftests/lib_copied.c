@@ -310,6 +310,7 @@ TEST_F(calls, batches_across_the_wraps)
 /* A send reads only if it knows of no room. */
 TEST_F(calls, nothing_is_read_while_there_is_room)
 {
+	static const unsigned char large[65500];
 	struct l3l2q_message m;
 	uint64_t i;
 
@@ -329,6 +330,10 @@ TEST_F(calls, nothing_is_read_while_there_is_room)
 	EXPECT_EQ(-EAGAIN, l3l2q_try_enqueue(self->p, L3L2Q_OP_DATA, "x", 1));
 	EXPECT_EQ(0, l3l2q_room(self->p));
 	EXPECT_EQ(2, calls_of(self->tx));
+	/* a slot is free again, and not enough of the arena: one read tells both */
+	ASSERT_EQ(0, l3l2q_try_dequeue(self->c, &m, (char[1]){ 0 }, 1));
+	EXPECT_EQ(-EAGAIN, l3l2q_try_enqueue(self->p, L3L2Q_OP_DATA, large, 65500));
+	EXPECT_EQ(1, calls_of(self->tx));
 }
 
 static uint64_t naps_of(struct l3l2q_ep *ep)

@@ -1154,7 +1154,7 @@ static inline int l3l2q_producer_block_on_body(struct l3l2q_producer *p, __u64 n
 static inline int l3l2q_producer_find_room(struct l3l2q_producer *p, __u64 nbytes,
 					   const char *op, __u64 *start)
 {
-	int ret = l3l2q_core_status(p->core);
+	int ret = l3l2q_core_status(p->core), looked = 0;
 
 	if (l3l2q_unlikely(ret))
 		return ret;
@@ -1173,6 +1173,7 @@ static inline int l3l2q_producer_find_room(struct l3l2q_producer *p, __u64 nbyte
 		ret = l3l2q_producer_refresh(p, op);
 		if (ret)
 			return ret;
+		looked = 1;
 		if (p->tail - p->head > p->mask) {
 			l3l2q_producer_set_blocked(p, 0, p->tail - p->mask);
 			return -EAGAIN;
@@ -1181,7 +1182,7 @@ static inline int l3l2q_producer_find_room(struct l3l2q_producer *p, __u64 nbyte
 	*start = l3l2q_producer_start(p, nbytes);
 	if (nbytes) {
 		if (!l3l2q_producer_has_space(p, *start + nbytes)) {
-			ret = l3l2q_producer_refresh(p, op);
+			ret = looked ? 0 : l3l2q_producer_refresh(p, op);
 			if (ret)
 				return ret;
 			if (p->blocked && nbytes >= p->need_bytes && p->need_bytes &&
