@@ -71,13 +71,20 @@ static void fill_body(unsigned char *to, uint64_t n)
 
 /* ---- after each call ---------------------------------------------------- */
 
+/* What a batch holds back is not in memory yet where it is written by copies. */
+static bool is_held_back(const struct world *w)
+{
+	return w->memory == L3L2Q_MEMORY_COPIED && (w->dir[0].published != w->dir[0].tail ||
+						    w->dir[1].published != w->dir[1].tail);
+}
+
 static void check_image(const struct world *w)
 {
 	uint64_t i;
 
 	if (w->tainted)
 		return;
-	if (memcmp(w->payload, w->payload_image, w->payload_bytes)) {
+	if (!is_held_back(w) && memcmp(w->payload, w->payload_image, w->payload_bytes)) {
 		for (i = 0; w->payload[i] == w->payload_image[i]; i++)
 			;
 		FUZZ_FAIL("payload byte %llu is %#x, not %#x", (unsigned long long)i, w->payload[i],
@@ -439,6 +446,9 @@ static void op_reserve(struct world *w, struct side *s)
 		set = blocking_set(set, hooked);
 		sync_published(w, d);
 	}
+	/* There is no view of copied memory. */
+	if (w->memory == L3L2Q_MEMORY_COPIED && set & RET_OK)
+		set = (set & ~(unsigned int)RET_OK) | RET_NOTSUP;
 	check_result(w, s, TX, set, ret, blocking, "reserve");
 	if (ret) {
 		FUZZ_CHECK(!memcmp(&span, &old, sizeof(span)), "a failed reserve wrote its result");
@@ -610,10 +620,10 @@ static void acquired(struct world *w, struct side *s, const struct l3l2q_message
 	if (m->nbytes) {
 		FUZZ_CHECK(m->nbytes <= d->arena && m->payload_offset >= d->arena_offset &&
 			   m->payload_offset + m->nbytes <= d->arena_offset + d->arena &&
-			   m->data == s->payload + m->payload_offset,
+			   m->data == (s->payload ? s->payload + m->payload_offset : NULL),
 			   "a view outside of the arena: %llu bytes at %llu",
 			   (unsigned long long)m->nbytes, (unsigned long long)m->payload_offset);
-		for (i = 0; i < m->nbytes; i++)
+		for (i = 0; m->data && i < m->nbytes; i++)
 			byte = ((const volatile unsigned char *)m->data)[i];
 		(void)byte;
 	} else {
@@ -1293,7 +1303,7 @@ static void op_payload(struct world *w, struct side *s)
 			   (unsigned long long)offset);
 		if (ended(s))
 			set = ended(s) | (set & ~(unsigned int)RET_OK);
-		if (!ret && !w->tainted)
+		if (!ret && !w->tainted && !is_held_back(w))
 			FUZZ_CHECK(!memcmp(buffer, w->payload_image + offset, n), "payload_read: bytes");
 		for (i = n > 256 ? 256 : n; i < 256; i++)
 			FUZZ_CHECK(buffer[i] == 0x5c, "payload_read wrote past its end");
@@ -1834,6 +1844,28 @@ static void check_whole_arena(struct world *w)
 
 /* ---- making a queue ------------------------------------------------------ */
 
+/* Where a copy call has to go, which the library must keep inside the range. */
+static unsigned char *copy_place(struct world *w, uint32_t range, uint64_t offset, size_t n)
+{
+	uint64_t bytes = range == L3L2Q_RANGE_PAYLOAD ? w->payload_bytes : COUNTERS;
+
+	FUZZ_CHECK(range <= L3L2Q_RANGE_COUNTERS && n && offset <= bytes && n <= bytes - offset,
+		   "a copy of %zu bytes at %llu of range %u", n, (unsigned long long)offset, range);
+	return (range == L3L2Q_RANGE_PAYLOAD ? w->payload : w->counters) + offset;
+}
+
+static int copy_read(void *ctx, uint32_t range, uint64_t offset, void *to, size_t n)
+{
+	memcpy(to, copy_place(ctx, range, offset, n), n);
+	return 0;
+}
+
+static int copy_write(void *ctx, uint32_t range, uint64_t offset, const void *from, size_t n)
+{
+	memcpy(copy_place(ctx, range, offset, n), from, n);
+	return 0;
+}
+
 static bool start_external(struct world *w, struct l3l2q_attr *attr, unsigned int ends)
 {
 	struct l3l2q_external ext = { .memory = w->memory };
@@ -1859,8 +1891,15 @@ static bool start_external(struct world *w, struct l3l2q_attr *attr, unsigned in
 	region.counter_base = (uintptr_t)w->counters;
 	ext.scalar_count = l3l2q_binding_scalars(w->spsq, identity, &region, &queue, scalars);
 	memcpy(ext.scalars, scalars, sizeof(scalars));
-	ext.payload = w->payload;
-	ext.counters = w->counters;
+	if (w->memory == L3L2Q_MEMORY_COPIED) {
+		ext.read = copy_read;
+		ext.write = copy_write;
+		ext.ctx = w;
+		ext.buffer_bytes = w->dir[0].depth & 2 ? 64 : 0;
+	} else {
+		ext.payload = w->payload;
+		ext.counters = w->counters;
+	}
 	for (role = L3L2Q_ROLE_L3; role <= L3L2Q_ROLE_L2; role++) {
 		if (!(ends & 1u << role))
 			continue;
@@ -1911,7 +1950,8 @@ static bool start(struct world *w)
 	memset(w, 0, sizeof(*w));
 	memset(busy, 0, sizeof(busy));
 	w->transport = (b & 7) == 7 ? MEMFD : EXTERNAL;
-	w->memory = w->transport == MEMFD ? L3L2Q_MEMORY_CACHED : (b & 3) == 3 ? 0 : b & 3;
+	w->memory = w->transport == MEMFD ? L3L2Q_MEMORY_CACHED :
+		    (b & 3) == 3 ? L3L2Q_MEMORY_COPIED : b & 3;
 	ends = 1 + (b >> 3) % 3;
 	if (w->transport == MEMFD)
 		ends = b & 64 ? 3 : ends;
@@ -1919,7 +1959,7 @@ static bool start(struct world *w)
 	depth = take(&in);
 	w->spsq = depth >= 192;
 	depth = 1u << depth % 4;
-	if (depth == 1 && w->memory != L3L2Q_MEMORY_CACHED)
+	if (depth == 1 && w->memory != L3L2Q_MEMORY_CACHED && w->memory != L3L2Q_MEMORY_COPIED)
 		depth = 2;
 	b = take(&in);
 	model_layout(w, depth, 64 * (1 + b % 8), 64 * (1 + b / 8 % 8));
