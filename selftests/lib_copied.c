@@ -359,13 +359,13 @@ TEST_F(calls, a_look_is_one_call)
 	naps = naps_of(ep);
 	EXPECT_EQ(-ETIMEDOUT, l3l2q_dequeue(self->c, &m, NULL, 0, 2000000));
 	naps = naps_of(ep) - naps;
-	/* the try, looks, one after the last nap, and the flag at the end */
-	EXPECT_LE(calls_of(self->rx), naps + 3);
+	/* the try, looks, one after the last nap or two if time ends between, and the flag */
+	EXPECT_LE(calls_of(self->rx), naps + 4);
 	naps = naps_of(ep);
 	EXPECT_EQ(-ETIMEDOUT, l3l2q_wait_counter(ep, (uint32_t)self->tail, L3L2Q_CMP_GE, 1,
 						 2000000, &observed));
 	naps = naps_of(ep) - naps;
-	EXPECT_LE(calls_of(self->rx), naps + 4);
+	EXPECT_LE(calls_of(self->rx), naps + 5);
 	EXPECT_EQ(0, l3l2q_pending(self->c));
 	EXPECT_EQ(1, calls_of(self->rx));
 }
