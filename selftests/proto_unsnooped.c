@@ -271,7 +271,7 @@ FIXTURE_TEARDOWN(traffic)
 
 TEST_F(traffic, s7_nothing_is_stale_and_nothing_is_lost)
 {
-	uint64_t i, steps = SANITIZED ? 40000 : 400000;
+	uint64_t i, steps = messages() / 2;
 	struct traffic *t = &self->t;
 
 	for (i = 0; i < steps && !t->bad; i++) {
@@ -295,7 +295,7 @@ TEST_F(traffic, s7_nothing_is_stale_and_nothing_is_lost)
 /* At any moment, a batch and a reservation among them. */
 TEST_F(traffic, s7_abort_and_detach_leave_no_dirty_line)
 {
-	uint64_t i, k, n, dirty = 0, ends = SANITIZED ? 100 : 1000;
+	uint64_t i, k, n, dirty = 0, ends = 100 + messages() / 1000;
 
 	if (variant->memory == L3L2Q_MEMORY_CACHED)
 		SKIP(return, "the cache has no part in it");
