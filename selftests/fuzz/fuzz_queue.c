@@ -447,8 +447,9 @@ static void op_reserve(struct world *w, struct side *s)
 		sync_published(w, d);
 	}
 	/* There is no view of copied memory. */
-	if (w->memory == L3L2Q_MEMORY_COPIED && set & RET_OK)
-		set = (set & ~(unsigned int)RET_OK) | RET_NOTSUP;
+	if (w->memory == L3L2Q_MEMORY_COPIED && (w->tainted || set & RET_OK))
+		set |= RET_NOTSUP;
+	FUZZ_CHECK(ret || w->memory != L3L2Q_MEMORY_COPIED, "a reservation in copied memory");
 	check_result(w, s, TX, set, ret, blocking, "reserve");
 	if (ret) {
 		FUZZ_CHECK(!memcmp(&span, &old, sizeof(span)), "a failed reserve wrote its result");
