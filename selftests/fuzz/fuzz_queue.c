@@ -293,6 +293,15 @@ static bool after_blocking(struct side *s, enum half half)
 	return fuzz_clock.hook_ran && !fuzz_clock.in_hook;
 }
 
+/*
+ * True if a receive has said that there is nothing, and nothing can have come since: a
+ * hook may run after the last look of a call whose time is over.
+ */
+static bool found_nothing(int ret, bool hooked)
+{
+	return !hooked && (ret == -EAGAIN || ret == -ETIMEDOUT);
+}
+
 /* The set of a blocking form from that of the try form. */
 static unsigned int blocking_set(unsigned int set, bool hooked)
 {
@@ -673,7 +682,7 @@ static void op_peek(struct world *w, struct side *s)
 	struct direction *d = &w->dir[!s->role];
 	struct l3l2q_message m, old;
 	int64_t timeout = 0;
-	bool bad_timeout, blocking = take_timeout(s, &timeout, &bad_timeout), hooked;
+	bool bad_timeout, blocking = take_timeout(s, &timeout, &bad_timeout), hooked = false;
 	const struct fuzz_calls *c = calls();
 	unsigned int set;
 	int ret;
@@ -701,7 +710,7 @@ static void op_peek(struct world *w, struct side *s)
 		acquired(w, s, &m);
 	else
 		check_untouched(&m, &old);
-	d->nothing = ret == -EAGAIN || ret == -ETIMEDOUT;
+	d->nothing = found_nothing(ret, hooked);
 	after(w, s);
 }
 
@@ -811,7 +820,7 @@ static void op_dequeue(struct world *w, struct side *s)
 	struct record *r = record_of(d, d->acquired);
 	struct l3l2q_message m, old;
 	int64_t timeout = 0;
-	bool bad_timeout, blocking = take_timeout(s, &timeout, &bad_timeout), hooked;
+	bool bad_timeout, blocking = take_timeout(s, &timeout, &bad_timeout), hooked = false;
 	const struct fuzz_calls *c = calls();
 	unsigned int b = take(&in), set;
 	uint64_t capacity = b < 64 ? b : MAX_ARENA, i;
@@ -851,7 +860,7 @@ static void op_dequeue(struct world *w, struct side *s)
 		set = blocking_set(set, hooked);
 	}
 	check_result(w, s, RX, set, ret, blocking, "dequeue");
-	d->nothing = ret == -EAGAIN || ret == -ETIMEDOUT;
+	d->nothing = found_nothing(ret, hooked);
 	if (!ret) {
 		FUZZ_CHECK(!m.data && m.seq == d->acquired + 1 && m.nbytes <= capacity,
 			   "dequeued %llu, %llu bytes at %p", (unsigned long long)m.seq,
@@ -919,7 +928,7 @@ static void op_peek_batch(struct world *w, struct side *s)
 		set = blocking_set(set, hooked);
 	}
 	check_result(w, s, RX, set, ret, blocking, "peek_batch");
-	d->nothing = ret == -EAGAIN || ret == -ETIMEDOUT;
+	d->nothing = found_nothing(ret, hooked);
 	for (i = ret > 0 ? ret : 0; i < 12; i++)
 		check_untouched(&m[i], &old);
 	if (ret < 0) {
