@@ -190,7 +190,7 @@ guest() {
 }
 
 guest_stock() {
-	guest guest-stock stock 300 1200 big "driver driver+spsq pci dmabuf:ram $ascend memfd"
+	guest guest-stock stock 300 1500 big "driver driver+spsq pci dmabuf:ram $ascend memfd"
 }
 
 # Windows that are RAM, mapped as real ones are: after guest_stock, with what that
@@ -220,7 +220,7 @@ guest_wc() {
 guest_arm64() {
 	# where this is the machine itself, guest-stock was that already
 	[ "$(uname -m)" != aarch64 ] || return
-	guest guest-arm64 stock-arm64 300 900 1G "driver pci $ascend" L3L2Q_MESSAGES=5000 L3L2Q_ROUNDS=40
+	guest guest-arm64 stock-arm64 300 1200 1G "driver pci $ascend" L3L2Q_MESSAGES=5000 L3L2Q_ROUNDS=40
 }
 
 style() {
