@@ -735,12 +735,20 @@ static inline void l3l2q_core_detach(const struct l3l2q_core *core)
 	l3l2q_core_write_back(core);
 }
 
-/* Where the range of slots from message @from to @to wraps, and its slots before that. */
-static inline __u64 l3l2q_slots_straight(__u64 mask, __u64 from, __u64 to)
+/* Clean or invalidate the slots of messages @from to @to: two ranges if they wrap. */
+L3L2Q_COLD void l3l2q_core_maintain_slots(const struct l3l2q_core *core, struct l3l2q_desc *ring,
+					  __u64 from, __u64 to,
+					  void (*act)(const struct l3l2q_core *core, void *address,
+						      __u64 n))
 {
-	__u64 straight = mask + 1 - (from & mask);
+	__u64 first = from & (core->layout.depth - 1), n = to - from;
+	__u64 straight = core->layout.depth - first;
 
-	return to - from < straight ? to - from : straight;
+	if (n > straight) {
+		act(core, ring, (n - straight) * sizeof(*ring));
+		n = straight;
+	}
+	act(core, ring + first, n * sizeof(*ring));
 }
 
 /* ---- producer ---------------------------------------------------------- */
@@ -956,13 +964,10 @@ static inline void l3l2q_producer_count_published(struct l3l2q_producer *p)
 /* Bodies and descriptors first, in memory from which they have to be sent. */
 L3L2Q_COLD void l3l2q_producer_publish_slow(struct l3l2q_producer *p)
 {
-	__u64 from = p->published, n = l3l2q_slots_straight(p->mask, from, p->tail);
-
 	if (l3l2q_core_is_remote(p->core)) {
 		l3l2q_producer_clean_bodies(p);
-		l3l2q_core_clean(p->core, &p->ring[from & p->mask], n * sizeof(*p->ring));
-		if (from + n != p->tail)
-			l3l2q_core_clean(p->core, p->ring, (p->tail - from - n) * sizeof(*p->ring));
+		l3l2q_core_maintain_slots(p->core, p->ring, p->published, p->tail,
+					  l3l2q_core_clean);
 	}
 	l3l2q_producer_count_published(p);
 	l3l2q_core_store(p->core, p->tail_counter, (__u32)p->tail);
@@ -987,12 +992,6 @@ static inline void l3l2q_core_publish(struct l3l2q_producer *p)
 		l3l2q_producer_publish_plain(p);
 	else
 		l3l2q_producer_publish_slow(p);
-}
-
-static inline void l3l2q_producer_publish_unless_batching(struct l3l2q_producer *p)
-{
-	if (!p->batching)
-		l3l2q_core_publish(p);
 }
 
 /* ---- producer: slow paths ---------------------------------------------- */
@@ -1274,7 +1273,8 @@ static inline void l3l2q_producer_append_slow(struct l3l2q_producer *p, __u32 op
 	if (p->blocked)
 		l3l2q_producer_clear_blocked(p);
 	l3l2q_producer_update_bound(p);
-	l3l2q_producer_publish_unless_batching(p);
+	if (!p->batching)
+		l3l2q_core_publish(p);
 }
 
 /* 0 if this side may send such a message. */
@@ -1824,17 +1824,6 @@ static inline void l3l2q_consumer_copy_and_release(struct l3l2q_consumer *c,
 
 /* ---- consumer: slow paths ---------------------------------------------- */
 
-/* Fetch the descriptors of messages up to @tail, in remote memory. */
-L3L2Q_COLD void l3l2q_consumer_fetch_descs(struct l3l2q_consumer *c, __u64 tail)
-{
-	struct l3l2q_desc *ring = (struct l3l2q_desc *)(unsigned long)c->ring;
-	__u64 from = c->tail, n = l3l2q_slots_straight(c->mask, from, tail);
-
-	l3l2q_core_invalidate(c->core, &ring[from & c->mask], n * sizeof(*ring));
-	if (from + n != tail)
-		l3l2q_core_invalidate(c->core, ring, (tail - from - n) * sizeof(*ring));
-}
-
 /* Take note of the peer's tail counter. */
 static inline int l3l2q_consumer_observe(struct l3l2q_consumer *c, __u32 observed)
 {
@@ -1844,7 +1833,8 @@ static inline int l3l2q_consumer_observe(struct l3l2q_consumer *c, __u32 observe
 		return l3l2q_core_poison(c->core, L3L2Q_ERR_INVALID_DESCRIPTOR, "peek",
 					 "the peer's tail counter is impossible");
 	if (l3l2q_core_is_remote(c->core) && tail != c->tail)
-		l3l2q_consumer_fetch_descs(c, tail);
+		l3l2q_core_maintain_slots(c->core, (struct l3l2q_desc *)(unsigned long)c->ring,
+					  c->tail, tail, l3l2q_core_invalidate);
 	c->tail = tail;
 	return 0;
 }
