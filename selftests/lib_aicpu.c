@@ -301,6 +301,8 @@ TEST_F(aicpu, a_stream_is_answered_until_stop)
 /* Longer than a time-out of L2 nothing comes, and then nothing is taken. */
 TEST_F(aicpu, time_outs_change_nothing)
 {
+	/* blocked, L2 may have answered all but one of a window, and released none of them */
+	const unsigned int most = 2 * DEPTH - (WINDOW - 1);
 	const struct timespec pause = { 0, 3 * WAIT_NS };
 	struct l3l2q_message m;
 	char body[LINE] = "";
@@ -308,10 +310,10 @@ TEST_F(aicpu, time_outs_change_nothing)
 
 	pthread_create(&self->l2, NULL, l2_main, self);
 	nanosleep(&pause, NULL);
-	for (i = 0; i < 2 * DEPTH; i++)
+	for (i = 0; i < most; i++)
 		ASSERT_EQ(0, l3l2q_enqueue(self->p, L3L2Q_OP_DATA, body, LINE, LONG_NS));
 	nanosleep(&pause, NULL);
-	for (i = 0; i < 2 * DEPTH; i++)
+	for (i = 0; i < most; i++)
 		ASSERT_EQ(0, l3l2q_dequeue(self->c, &m, body, sizeof(body), LONG_NS));
 	ASSERT_EQ(0, l3l2q_stop(self->p, LONG_NS));
 	EXPECT_EQ(0, l2_end(self));
