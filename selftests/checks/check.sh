@@ -235,7 +235,7 @@ style() {
 
 models() {
 	title 'models of sleeping and waking'
-	native models "$top/selftests/models/run.sh"
+	native models --limit $((1200 * slow)) "$top/selftests/models/run.sh"
 }
 
 sum() {

@@ -9,6 +9,8 @@
 #   kernel.sh debug    linux-source-6.12 with debug.config: the same, no modules
 #   kernel.sh source   kselftest headers and checkpatch.pl of linux-source-6.12
 #   kernel.sh busybox  busybox-static, for hosts whose busybox is not static
+#   kernel.sh herd     herd7, which Debian 12 does not have, out of Debian's development
+#                      suite, with the libraries that it runs with
 #   kernel.sh stock-arm64, busybox-arm64   the same for aarch64 guests; modules
 #                      for them are built here, with a cross compiler
 #   kernel.sh arm64-64k  linux-source-6.12 with arm64-64k.config: only kdir, to
@@ -77,8 +79,38 @@ ask_for() {
 	fi
 }
 
+# Ask about Debian's development suite on the host's mirror, with lists and a cache in
+# the result that is being made.
+ask_for_development() {
+	local d=$tmp/apt key=/usr/share/keyrings/debian-archive-keyring.gpg site
+
+	site=$(debian_mirror)
+	if [ -z "$site" ]; then
+		refresh
+		site=$(debian_mirror)
+	fi
+	[ -n "$site" ] || die "apt has no source that is Debian"
+	if [ -e "$key" ]; then
+		key="[signed-by=$key]"
+	else
+		key=
+	fi
+	mkdir -p "$d/lists/partial" "$d/cache/archives/partial"
+	echo "deb $key $site sid main" >"$d/sources.list"
+	foreign=(-o "Dir::Etc::SourceList=$d/sources.list" -o Dir::Etc::SourceParts=/dev/null
+		-o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null
+		-o APT::Default-Release= -o Dir::State::status=/dev/null
+		-o "Dir::State::lists=$d/lists" -o "Dir::Cache=$d/cache")
+	refresh_foreign
+}
+
+debian_mirror() {
+	apt-get indextargets --format "\$(SITE)" 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' |
+		sed -n 1p || true
+}
+
 refresh_foreign() {
-	say "fetching the package lists for another architecture"
+	say "fetching the package lists of another architecture or suite"
 	timeout 900 apt-get -qq -o APT::Sandbox::User="$(id -un)" "${foreign[@]}" update >&2 ||
 		say "apt-get update failed; going on with what there is"
 }
@@ -306,6 +338,42 @@ do_busybox() {
 	result=$out
 }
 
+# The version does not matter: what is there stays.
+do_herd() {
+	local out=$cache/herd pkg ver root lib loader
+
+	if [ ! -e "$out/version" ]; then
+		lock herd
+	fi
+	if [ ! -e "$out/version" ]; then
+		begin herd
+		root=$tmp/root
+		ask_for_development
+		ver=$(need_version herdtools7)
+		fetch herdtools7 "$ver" "$tmp/deb"
+		for pkg in $(apt-cache "${foreign[@]}" depends "herdtools7=$ver" | sed -n 's/^ *Depends: \([^< ]*\)$/\1/p'); do
+			fetch "$pkg" "$(need_version "$pkg")" "$tmp/deb"
+		done
+		lib=$(find "$tmp/deb" -name libc.so.6 -printf '%h\n' | head -n 1)
+		loader=$(find "$lib" -name 'ld-linux*.so.*' | head -n 1)
+		[ -n "$loader" ] || die "herdtools7 came without a loader"
+		mkdir "$root"
+		mv "$lib" "$root/lib"
+		mv "$tmp/deb/usr/bin/herd7" "$tmp/deb/usr/share/herdtools7/herd" "$root"
+		cat >"$tmp/herd7" <<-END
+			#!/bin/sh
+			d=\$(dirname "\$0")/root
+			exec "\$d/lib/${loader##*/}" --library-path "\$d/lib" "\$d/herd7" -set-libdir "\$d/herd" "\$@"
+		END
+		chmod +x "$tmp/herd7"
+		"$tmp/herd7" -version >&2 || die "herd7 does not run here"
+		rm -rf "$tmp/deb" "$tmp/apt"
+		echo "$ver" >"$tmp/version"
+		publish "$out"
+	fi
+	result=$out
+}
+
 # Each line of the fragment $2 must be in .config $1, or the name must be absent
 # where the fragment says "is not set".
 verify_config() {
@@ -456,6 +524,7 @@ remembered() {
 	debug) do_debug ;;
 	source) do_source ;;
 	busybox) do_busybox ;;
+	herd) do_herd ;;
 	arm64-64k) do_arm64_64k ;;
 	stock-*) do_stock "${1#*-}" ;;
 	busybox-*) do_busybox "${1#*-}" ;;
@@ -467,7 +536,7 @@ remembered() {
 
 main() {
 	case ${1-} in
-	stock | debug | source | busybox | stock-arm64 | busybox-arm64 | arm64-64k) remembered "$1" ;;
+	stock | debug | source | busybox | herd | stock-arm64 | busybox-arm64 | arm64-64k) remembered "$1" ;;
 	*)
 		sed -n "/^#   kernel.sh/,/^# Any/{/^#  /s/^#  //p}" "${BASH_SOURCE[0]}" >&2
 		exit 2
