@@ -57,10 +57,12 @@ LAYOUT(l3l2q_control, armed, 0);
 LAYOUT(l3l2q_control, pad0, 4);
 LAYOUT(l3l2q_control, consumer_flags, 64);
 LAYOUT(l3l2q_control, seen_tail, 68);
-LAYOUT(l3l2q_control, pad1, 72);
+LAYOUT(l3l2q_control, head_unfenced, 72);
+LAYOUT(l3l2q_control, pad1, 76);
 LAYOUT(l3l2q_control, producer_flags, 128);
 LAYOUT(l3l2q_control, need_head, 132);
-LAYOUT(l3l2q_control, pad2, 136);
+LAYOUT(l3l2q_control, tail_unfenced, 136);
+LAYOUT(l3l2q_control, pad2, 140);
 
 LAYOUT_SIZE(l3l2q_status, 64);
 LAYOUT(l3l2q_status, removed, 0);

@@ -86,6 +86,21 @@
 /* The armed bits that ask for a KICK after a tail, or a head, was stored. */
 #define L3L2Q_ARM_TAIL	(L3L2Q_EVENT_IN | L3L2Q_ARM_COUNTER | L3L2Q_ARM_SLOTS)
 #define L3L2Q_ARM_HEAD	(L3L2Q_EVENT_OUT | L3L2Q_ARM_COUNTER | L3L2Q_ARM_SLOTS)
+/* Who wakes takes these away, and leaves the rest to the owner. */
+#define L3L2Q_ARM_EVENTS	0x00ffffffu
+
+/*
+ * Fences on request. A half that fences its counter stores only while it is asked to
+ * says so in its own control page (tail_unfenced, head_unfenced), and starts it only with
+ * a peer whose armed word has ASKS. A sleeper then requests fences with its event bits,
+ * executes a full barrier and, if the peer's half is unfenced, has membarrier(2) execute
+ * one on the peer's processors; DONE says that this has happened since the request.
+ */
+#define L3L2Q_ARM_REQ_TAIL	(1u << 24)	/* fence each store of the tail */
+#define L3L2Q_ARM_REQ_HEAD	(1u << 25)	/* fence each store of the head */
+#define L3L2Q_ARM_DONE_TAIL	(1u << 26)
+#define L3L2Q_ARM_DONE_HEAD	(1u << 27)
+#define L3L2Q_ARM_ASKS		(1u << 28)	/* the owner requests fences before it sleeps */
 
 /* l3l2q_control.consumer_flags and .producer_flags */
 #define L3L2Q_CONSUMER_SEEN	(1u << 0)	/* seen_tail is valid */
@@ -98,12 +113,16 @@
  *	owner ors bits in, executes a full barrier, and looks once more before it
  *	sleeps. The peer stores a counter, executes a full barrier, and reads this
  *	word; a matching bit asks for a KICK. The kernel sets bits for poll, WAIT and
- *	ARM. Only the kernel clears bits
+ *	ARM. Only the kernel clears those of L3L2Q_ARM_EVENTS, and only the owner the
+ *	others
  * @consumer_flags: stored by the owner: L3L2Q_CONSUMER_*
  * @seen_tail: stored by the owner: the tail up to which its consumer has acquired
  *	all messages
+ * @head_unfenced: stored by the owner's consumer: 1 from when on it fences its stores of
+ *	the head on request only
  * @producer_flags: stored by the owner: L3L2Q_PRODUCER_*
  * @need_head: stored by the owner: the head that its producer waits for
+ * @tail_unfenced: stored by the owner's producer: the same for the tail
  *
  * The owner maps it read-write, the peer read-only. Its words decide only about
  * wake-ups; a wrong value affects only the owner.
@@ -113,10 +132,12 @@ struct l3l2q_control {
 	__u32 pad0[15];
 	__u32 consumer_flags;
 	__u32 seen_tail;
-	__u32 pad1[14];
+	__u32 head_unfenced;
+	__u32 pad1[13];
 	__u32 producer_flags;
 	__u32 need_head;
-	__u32 pad2[14];
+	__u32 tail_unfenced;
+	__u32 pad2[13];
 };
 
 /** enum l3l2q_state - the state of one end */
