@@ -704,6 +704,7 @@ void l3l2q_watch_stop(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch);
 bool l3l2q_interrupted(struct l3l2q_endpoint *ep,
 		       const struct l3l2q_watch *watch);
 void l3l2q_watches_interrupt(struct l3l2q_endpoint *ep);
+u32 l3l2q_unfenced(const struct l3l2q_endpoint *ep, u32 bits);
 void l3l2q_arm(struct l3l2q_endpoint *ep, u32 bits);
 u32 l3l2q_arm_watches(struct l3l2q_endpoint *ep, u32 bits);
 void l3l2q_wake(struct l3l2q_endpoint *ep, bool force);

@@ -48,19 +48,21 @@ static __poll_t l3l2q_poll_mask(u32 events)
 __poll_t l3l2q_endpoint_poll(struct file *file, poll_table *pt)
 {
 	struct l3l2q_endpoint *ep = file->private_data;
-	u32 bits = l3l2q_poll_bits(poll_requested_events(pt));
+	u32 bits = l3l2q_poll_bits(poll_requested_events(pt)), events = 0;
 
 	l3l2q_stat_inc(ep, L3L2Q_STAT_POLLS);
 	poll_wait(file, &ep->wq, pt);
 	if (!poll_does_not_wait(pt))
 		/*
-		 * Between queueing and reading `armed`; pairs with the xchg()
+		 * Between queueing and reading `armed`; pairs with the atomic
 		 * in l3l2q_wake(), which looks at the queue without its lock.
 		 */
 		smp_mb();
-	if (!l3l2q_endpoint_ended(ep))
+	if (!l3l2q_endpoint_ended(ep)) {
 		l3l2q_arm(ep, bits);
-	return l3l2q_poll_mask(l3l2q_look(ep, bits));
+		events = l3l2q_unfenced(ep, bits);
+	}
+	return l3l2q_poll_mask(events | l3l2q_look(ep, bits));
 }
 
 /* ---- WAIT --------------------------------------------------------------- */
@@ -292,7 +294,8 @@ int l3l2q_ioctl_arm(struct l3l2q_ucmd *ucmd)
 		return -EINVAL;
 
 	cmd->revents = l3l2q_arm_watches(ep, cmd->events);
-	cmd->revents |= l3l2q_look(ep, want) & want;
+	cmd->revents |= (l3l2q_unfenced(ep, cmd->events) |
+			 l3l2q_look(ep, want)) & want;
 	l3l2q_stat_inc(ep, L3L2Q_STAT_ARMS);
 	return l3l2q_ucmd_respond(ucmd);
 }

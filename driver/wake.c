@@ -8,7 +8,7 @@
  *   a sleeper	queues itself, ors its bits in, full barrier, looks, sleeps
  *   a waker	stores a counter, full barrier, reads the word; if it is set
  *		calls KICK (from user space) or l3l2q_wake() (NOTIFY)
- *   the kernel	takes the word with xchg(), which is a full barrier too, and
+ *   the kernel takes the event bits by an atomic, a full barrier too, and
  *		wakes all who may have set it
  *
  * Either the sleeper's look sees the waker's store or the waker sees the
@@ -151,9 +151,10 @@ static atomic_t *l3l2q_armed_word(const struct l3l2q_endpoint *ep)
 	return (atomic_t *)&ep->control->armed;
 }
 
+/* What this role sleeps for; the other bits of the word are its library's. */
 u32 l3l2q_armed(const struct l3l2q_endpoint *ep)
 {
-	return atomic_read(l3l2q_armed_word(ep));
+	return atomic_read(l3l2q_armed_word(ep)) & L3L2Q_ARM_EVENTS;
 }
 
 static void l3l2q_arm_word(struct l3l2q_endpoint *ep, u32 bits)
@@ -171,6 +172,35 @@ static void l3l2q_arm_word(struct l3l2q_endpoint *ep, u32 bits)
 	ep->region->ops->arm(ep->region);
 	/* As the interface of that says; the look is yet to come. */
 	l3l2q_full_barrier(ep->region);
+}
+
+/**
+ * l3l2q_unfenced() - for what may the peer have stored without seeing who sleeps
+ * @ep: a role that has armed, with a full barrier since
+ * @bits: of l3l2q_control.armed
+ *
+ * A peer that fences on request may have loaded `armed` before its counter is visible
+ * here. The library of this role requests fences and has a barrier executed over there
+ * before it sleeps; until DONE says so nobody sleeps in the kernel. Without that library
+ * the peer always fences, whatever it says of itself. The full barrier pairs with the one
+ * in which a half of the peer becomes unfenced: l3l2q_core_unfence().
+ *
+ * Return: those of @bits that have to be reported as if they held.
+ */
+u32 l3l2q_unfenced(const struct l3l2q_endpoint *ep, u32 bits)
+{
+	const struct l3l2q_control *peer = ep->peer->control;
+	u32 unfenced = 0, word;
+
+	/* Pairs with the library's release of DONE, after the barrier over there. */
+	word = atomic_read_acquire(l3l2q_armed_word(ep));
+	if (!(word & L3L2Q_ARM_ASKS))
+		return 0;
+	if (!(word & L3L2Q_ARM_DONE_TAIL) && READ_ONCE(peer->tail_unfenced))
+		unfenced |= L3L2Q_ARM_TAIL;
+	if (!(word & L3L2Q_ARM_DONE_HEAD) && READ_ONCE(peer->head_unfenced))
+		unfenced |= L3L2Q_ARM_HEAD;
+	return unfenced & bits;
 }
 
 /**
@@ -214,6 +244,13 @@ bool l3l2q_watch_look(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch)
 			watch->index = i;
 	}
 	return watch->revents || watch->index >= 0;
+}
+
+/* The same after arming: an unseen store counts as one that has been seen. */
+static bool l3l2q_watch_look_armed(struct l3l2q_endpoint *ep,
+				   struct l3l2q_watch *watch)
+{
+	return l3l2q_watch_look(ep, watch) || l3l2q_unfenced(ep, watch->bits);
 }
 
 /* ---- places ------------------------------------------------------------- */
@@ -395,7 +432,7 @@ void l3l2q_watches_interrupt(struct l3l2q_endpoint *ep)
  * @watch: that of the current task
  *
  * Return: 0 if it is on the list and has to sleep. Otherwise it is on no list: 1 if
- * it has what it waits for, -EINTR if INTERRUPT was called for it, or -ENOSPC.
+ * it has what it waits for or may not sleep yet, -EINTR if INTERRUPT was called for it, or -ENOSPC.
  */
 int l3l2q_watch_start(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch)
 {
@@ -406,7 +443,7 @@ int l3l2q_watch_start(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch)
 		return -ENOSPC;
 	list_add_tail(&watch->node, &ep->watches);
 	l3l2q_arm_word(ep, watch->bits);
-	if (l3l2q_watch_look(ep, watch)) {
+	if (l3l2q_watch_look_armed(ep, watch)) {
 		l3l2q_watch_stop(ep, watch);
 		return 1;
 	}
@@ -430,7 +467,7 @@ static u32 l3l2q_watches_fire(struct l3l2q_endpoint *ep, u32 armed)
 	list_for_each_entry_safe(watch, next, &ep->watches, node) {
 		if (!(watch->bits & armed))
 			continue;
-		if (l3l2q_watch_look(ep, watch))
+		if (l3l2q_watch_look_armed(ep, watch))
 			l3l2q_watch_fire(ep, watch);
 		else
 			bits |= watch->bits;
@@ -446,7 +483,7 @@ static u32 l3l2q_watches_ready(struct l3l2q_endpoint *ep, u32 armed)
 
 	lockdep_assert_held(&ep->lock);
 	list_for_each_entry(watch, &ep->watches, node) {
-		if ((watch->bits & armed) && l3l2q_watch_look(ep, watch))
+		if ((watch->bits & armed) && l3l2q_watch_look_armed(ep, watch))
 			bits |= watch->bits & armed;
 	}
 	return bits;
@@ -486,7 +523,8 @@ void l3l2q_wake(struct l3l2q_endpoint *ep, bool force)
 
 	/* Under the lock, so that the scanner never sees a watch disarmed here. */
 	spin_lock_bh(&ep->lock);
-	armed = atomic_xchg(l3l2q_armed_word(ep), 0);
+	armed = atomic_fetch_andnot(L3L2Q_ARM_EVENTS, l3l2q_armed_word(ep)) &
+		L3L2Q_ARM_EVENTS;
 	/* Every WAIT has these, and the eventfd that is for them. */
 	if (force)
 		armed |= L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP;
