@@ -152,7 +152,8 @@ struct l3l2q_access {
  * @rx_end: the consumer's
  * @control: own readiness words, or NULL on polled memory. Private memory if the
  *	peer can write the shared words
- * @armed: own armed word, which the peer reads and clears; NULL on polled memory
+ * @armed: own armed word, the first one of the control page that the peer reads; NULL
+ *	on polled memory
  * @peer_armed: the peer's armed word, or NULL; a word of ones if the peer is kicked
  *	after every store
  * @layout: offsets of rings and arenas; the caller reads it
@@ -532,18 +533,54 @@ static inline int l3l2q_core_timed_out(struct l3l2q_core *core, const char *op)
 	return -ETIMEDOUT;
 }
 
+/* What follows a counter store: l3l2q_producer.fence and l3l2q_consumer.fence. */
+enum l3l2q_fence {
+	L3L2Q_FENCE_ALWAYS,	/* a full barrier */
+	L3L2Q_FENCE_YET,	/* one, until the peer says that it asks for it */
+	L3L2Q_FENCE_ON_REQUEST,	/* one if the peer asks for it */
+};
+
+/* Armed bits that matter after a store of the tail, or of the head. */
+#define L3L2Q_SEE_TAIL	(L3L2Q_ARM_TAIL | L3L2Q_ARM_REQ_TAIL)
+#define L3L2Q_SEE_HEAD	(L3L2Q_ARM_HEAD | L3L2Q_ARM_REQ_HEAD)
+
 /*
- * After a counter store: the bits of @mask that the peer has armed. The barrier pairs
- * with the barrier between arming and the last look.
+ * From the next store on fence on request. The barrier pairs with the one of a sleeper
+ * between its request and its load of the word that is stored here.
  */
-static inline __u32 l3l2q_core_wants_kick(const struct l3l2q_core *core, __u32 mask)
+L3L2Q_COLD void l3l2q_core_unfence(const struct l3l2q_core *core, __u8 *fence, __u32 see)
+{
+	struct l3l2q_control *shared = (struct l3l2q_control *)(void *)core->armed;
+
+	*fence = L3L2Q_FENCE_ON_REQUEST;
+	__atomic_store_n(see & L3L2Q_ARM_REQ_TAIL ? &shared->tail_unfenced : &shared->head_unfenced,
+			 1, __ATOMIC_RELAXED);
+	l3l2q_full_barrier();
+}
+
+/*
+ * After a counter store: the event bits of @see that the peer has armed. The barrier
+ * pairs with the barrier between arming and the last look. Where it is left out, the
+ * sleeper has one executed here, by membarrier(), between its request and its last look.
+ */
+static inline __u32 l3l2q_core_wants_kick(const struct l3l2q_core *core, __u8 *fence, __u32 see)
 {
 	const __u32 *armed = __atomic_load_n(&core->peer_armed, __ATOMIC_RELAXED);
+	__u32 bits;
 
-	if (!armed) /* polled memory: nobody sleeps */
+	if (l3l2q_likely(*fence == L3L2Q_FENCE_ON_REQUEST)) {
+		/* The load is not compiled before the store. */
+		__asm__ volatile("" ::: "memory");
+		if (l3l2q_likely(!(__atomic_load_n(armed, __ATOMIC_RELAXED) & see)))
+			return 0;
+	} else if (!armed) { /* polled memory: nobody sleeps */
 		return 0;
+	}
 	l3l2q_full_barrier();
-	return __atomic_load_n(armed, __ATOMIC_RELAXED) & mask;
+	bits = __atomic_load_n(armed, __ATOMIC_RELAXED);
+	if (l3l2q_unlikely(*fence == L3L2Q_FENCE_YET && bits & L3L2Q_ARM_ASKS))
+		l3l2q_core_unfence(core, fence, see);
+	return bits & see & L3L2Q_ARM_EVENTS;
 }
 
 /*
@@ -789,6 +826,7 @@ L3L2Q_COLD void l3l2q_core_maintain_slots(const struct l3l2q_core *core, struct 
  * @need_bytes: the size that was refused; 0 if the ring was full
  * @self_kick: another thread of ours sleeps for room; the caller's to clear
  * @direct: the span that is committed was written past the cache
+ * @fence: enum l3l2q_fence
  * @dirty_from: with unsnooped memory the bodies that are not written back yet, as offsets
  *	in the payload range
  * @dirty_to: their end
@@ -830,7 +868,9 @@ struct l3l2q_producer {
 	__u64 need_head;
 	__u64 need_bytes;
 	__u32 self_kick;
-	__u32 direct;
+	__u8 direct;
+	__u8 fence;
+	__u8 pad[2];
 	__u64 dirty_from;
 	__u64 dirty_to;
 	__u64 fresh_from;
@@ -971,7 +1011,7 @@ L3L2Q_COLD void l3l2q_producer_publish_slow(struct l3l2q_producer *p)
 	}
 	l3l2q_producer_count_published(p);
 	l3l2q_core_store(p->core, p->tail_counter, (__u32)p->tail);
-	p->kick |= l3l2q_core_wants_kick(p->core, L3L2Q_ARM_TAIL);
+	p->kick |= l3l2q_core_wants_kick(p->core, &p->fence, L3L2Q_SEE_TAIL);
 }
 
 /* In plain memory, which is what the fast paths are for. */
@@ -981,7 +1021,7 @@ static inline void l3l2q_producer_publish_plain(struct l3l2q_producer *p)
 		return;
 	l3l2q_producer_count_published(p);
 	l3l2q_store_counter(p->tail_counter, (__u32)p->tail);
-	p->kick |= l3l2q_core_wants_kick(p->core, L3L2Q_ARM_TAIL);
+	p->kick |= l3l2q_core_wants_kick(p->core, &p->fence, L3L2Q_SEE_TAIL);
 }
 
 static inline void l3l2q_core_publish(struct l3l2q_producer *p)
@@ -1552,6 +1592,7 @@ struct l3l2q_held {
  * @self_kick: another thread of ours sleeps for messages; the caller's to clear
  * @one_handle: the window is 1, and a peek while a handle is held is not "no progress":
  *	OWNERSHIP on L2, the same handle on L3. SPSQ has this on L3 only
+ * @fence: enum l3l2q_fence
  *
  * In the first line what never changes, in the second what each message changes.
  */
@@ -1586,7 +1627,9 @@ struct l3l2q_consumer {
 	__u32 flags;
 	__u32 kick;
 	__u32 self_kick;
-	__u32 one_handle;
+	__u8 one_handle;
+	__u8 fence;
+	__u8 pad[2];
 } L3L2Q_ALIGNED;
 
 /* Entries for a window, and one for STOP: a power of two. */
@@ -1742,7 +1785,7 @@ static inline void l3l2q_consumer_publish(struct l3l2q_consumer *c)
 {
 	__atomic_store_n(&c->published, c->head, __ATOMIC_RELAXED); /* statistics read it */
 	l3l2q_core_store(c->core, c->head_counter, (__u32)c->head);
-	c->kick |= l3l2q_core_wants_kick(c->core, L3L2Q_ARM_HEAD);
+	c->kick |= l3l2q_core_wants_kick(c->core, &c->fence, L3L2Q_SEE_HEAD);
 }
 
 /*
@@ -2319,8 +2362,11 @@ static inline void l3l2q_consumer_publish_head(struct l3l2q_consumer *c)
 	if (was_full)
 		l3l2q_consumer_update_readiness(c);
 	l3l2q_consumer_publish(c);
-	if (was_full && !c->window_full)
-		c->self_kick |= l3l2q_core_wants_self_kick(c->core, L3L2Q_EVENT_IN);
+	if (!was_full || c->window_full)
+		return;
+	if (c->fence == L3L2Q_FENCE_ON_REQUEST) /* else one was executed with the head */
+		l3l2q_full_barrier();
+	c->self_kick |= l3l2q_core_wants_self_kick(c->core, L3L2Q_EVENT_IN);
 }
 
 /* Release the completed prefix: one counter store, however long it is. */
