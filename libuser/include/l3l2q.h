@@ -169,6 +169,13 @@ struct l3l2q_attr {
 #define L3L2Q_ATTR_SHARE_ADDRESSES (1u << 3)
 /* A signal whose handler has run ends a blocking call with -EINTR; create and attach. */
 #define L3L2Q_ATTR_INTERRUPTIBLE (1u << 4)
+/*
+ * Execute a full barrier after every counter store, as one side does anyway where the
+ * other does not know better or membarrier(2) is refused. Without it a side that sleeps
+ * interrupts the processors that run the other one, once after each busy period; create
+ * and attach.
+ */
+#define L3L2Q_ATTR_FENCED	(1u << 5)
 
 /**
  * struct l3l2q_failure - why there is no endpoint; filled in by a failing create
@@ -474,6 +481,7 @@ int l3l2q_ep_scalars(const struct l3l2q_ep *ep, uint64_t scalars[L3L2Q_SCALARS])
  * @sleeps: times a blocking call slept
  * @spins: times a blocking call was served while it spun
  * @syscalls: system calls on the message path, all of them
+ * @membarriers: of these, calls of membarrier(2) before sleeping
  */
 struct l3l2q_ep_stats {
 	uint64_t sent;
@@ -484,6 +492,7 @@ struct l3l2q_ep_stats {
 	uint64_t sleeps;
 	uint64_t spins;
 	uint64_t syscalls;
+	uint64_t membarriers;
 };
 
 int l3l2q_ep_stats_sized(const struct l3l2q_ep *ep, struct l3l2q_ep_stats *out, size_t size);

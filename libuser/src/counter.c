@@ -42,7 +42,7 @@ L3L2Q_API int l3l2q_notify(struct l3l2q_ep *ep, uint64_t offset, uint32_t op, in
 	l3l2q_core_store(&ep->core, counter, now);
 	l3l2q_full_barrier();
 	peer_armed = __atomic_load_n(&ep->core.peer_armed, __ATOMIC_RELAXED);
-	if (peer_armed && __atomic_load_n(peer_armed, __ATOMIC_RELAXED))
+	if (peer_armed && __atomic_load_n(peer_armed, __ATOMIC_RELAXED) & L3L2Q_ARM_EVENTS)
 		l3l2q_kick_peer(ep, &ep->any_half);
 	asleep = __atomic_load_n(ep->core.armed, __ATOMIC_RELAXED);
 	if (asleep & (L3L2Q_ARM_COUNTER | L3L2Q_ARM_SLOTS))

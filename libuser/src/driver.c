@@ -98,7 +98,11 @@ static int driver_sleep(struct l3l2q_ep *ep, const struct l3l2q_half *half, uint
 	};
 	int ret;
 
-	ret = wait_call(ep, &arg);
+	do {
+		if (!l3l2q_fence_request(ep, events))
+			return l3l2q_polled_sleep(ep, half, events, deadline_ns);
+		ret = wait_call(ep, &arg);
+	} while (!ret && !arg.revents); /* the peer became unfenced meanwhile */
 	if (ret == -ENODEV)
 		return L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP;
 	return ret ? ret : (int)arg.revents;
@@ -117,6 +121,8 @@ static int driver_sleep_counter(struct l3l2q_ep *ep, struct l3l2q_condition *con
 	};
 	int ret;
 
+	if (!l3l2q_fence_request(ep, L3L2Q_ARM_COUNTER))
+		return l3l2q_polled_sleep_counter(ep, cond, deadline_ns);
 	ret = wait_call(ep, &arg);
 	return ret == -ENODEV ? l3l2q_core_remote_abort(&ep->core, "wait_counter") : ret;
 }
@@ -127,10 +133,8 @@ static int driver_arm(struct l3l2q_ep *ep, uint32_t events)
 	struct l3l2q_arm arg = { .size = sizeof(arg), .events = events };
 	int ret;
 
-	if (!ep->silent) {
-		l3l2q_arm_word(ep, events);
-		return 0;
-	}
+	if (!ep->silent)
+		return l3l2q_arm_word(ep, events) ? 0 : 1;
 	l3l2q_count_syscall(ep);
 	ret = l3l2q_ioctl(ep->fd, L3L2Q_IOC_ARM, &arg);
 	return ret == -ENODEV ? 0 : ret;

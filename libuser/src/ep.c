@@ -13,7 +13,7 @@
 
 static const struct l3l2q_attr default_attr;
 
-const uint32_t l3l2q_always_armed = UINT32_MAX;
+const uint32_t l3l2q_always_armed = L3L2Q_ARM_EVENTS;
 
 /* Stands for the layout that inline.h knows. */
 extern const unsigned char l3l2q_layout_1;
@@ -175,6 +175,7 @@ int l3l2q_ep_start(struct l3l2q_ep *ep, enum l3l2q_role role, void *payload, voi
 	ep->spin_ns = spin_ns(attr);
 	ep->nap_ns = nap_ns(attr);
 	ep->interruptible = attr->flags & L3L2Q_ATTR_INTERRUPTIBLE;
+	ep->always_fenced = attr->flags & L3L2Q_ATTR_FENCED;
 	ep->window = attr->window ? attr->window : 1;
 	ep->tx_half.spinner.max_ns = ep->spin_ns;
 	ep->rx_half.spinner.max_ns = ep->spin_ns;
@@ -195,6 +196,8 @@ int l3l2q_ep_start(struct l3l2q_ep *ep, enum l3l2q_role role, void *payload, voi
 	/* From the first look on, also where the abort flag tells as well. */
 	if (!ret && ep->ops->ask_peer)
 		ep->tx.ask_at = ep->rx.ask_at = 1;
+	if (!ret)
+		l3l2q_fence_start(ep);
 	return ret ? l3l2q_why(why, ret, "no memory for the bookkeeping of %llu messages",
 			       (unsigned long long)ep->queue.depth) : 0;
 }
@@ -243,7 +246,8 @@ bool l3l2q_tag_valid(const char *tag)
 static int check_flags(const struct l3l2q_attr *attr, struct l3l2q_failure *why)
 {
 	uint32_t known = L3L2Q_ATTR_NUMA | L3L2Q_ATTR_SILENT_PEER | L3L2Q_ATTR_COHERENT |
-			 L3L2Q_ATTR_SHARE_ADDRESSES | L3L2Q_ATTR_INTERRUPTIBLE;
+			 L3L2Q_ATTR_SHARE_ADDRESSES | L3L2Q_ATTR_INTERRUPTIBLE |
+			 L3L2Q_ATTR_FENCED;
 
 	if (attr->flags & ~known)
 		return l3l2q_why(why, -EINVAL, "unknown attribute flags %#x", attr->flags & ~known);
@@ -685,6 +689,7 @@ static void get_stats(const struct l3l2q_ep *ep, struct l3l2q_ep_stats *out)
 		.sleeps = sum3(ep, offsetof(struct l3l2q_counts, sleeps)),
 		.spins = sum3(ep, offsetof(struct l3l2q_counts, spins)),
 		.syscalls = __atomic_load_n(&ep->syscalls, __ATOMIC_RELAXED),
+		.membarriers = __atomic_load_n(&ep->membarriers, __ATOMIC_RELAXED),
 	};
 }
 

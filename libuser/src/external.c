@@ -20,8 +20,8 @@ static int external_kick(struct l3l2q_ep *ep, bool self)
 	return 0;
 }
 
-static int external_sleep(struct l3l2q_ep *ep, const struct l3l2q_half *half, uint32_t events,
-			  uint64_t deadline_ns)
+int l3l2q_polled_sleep(struct l3l2q_ep *ep, const struct l3l2q_half *half, uint32_t events,
+		       uint64_t deadline_ns)
 {
 	uint64_t nap_ns = 0;
 	uint32_t ready;
@@ -62,8 +62,8 @@ static bool look_at_counter(struct l3l2q_ep *ep, struct l3l2q_condition *cond)
 	       l3l2q_ready_by(ep, L3L2Q_EVENT_ABORT, copy);
 }
 
-static int external_sleep_counter(struct l3l2q_ep *ep, struct l3l2q_condition *cond,
-				  uint64_t deadline_ns)
+int l3l2q_polled_sleep_counter(struct l3l2q_ep *ep, struct l3l2q_condition *cond,
+			       uint64_t deadline_ns)
 {
 	uint64_t nap_ns = 0;
 
@@ -109,8 +109,8 @@ const struct l3l2q_transport l3l2q_external = {
 	.name = "external",
 	.open_peer = external_unsupported,
 	.kick = external_kick,
-	.sleep = external_sleep,
-	.sleep_counter = external_sleep_counter,
+	.sleep = l3l2q_polled_sleep,
+	.sleep_counter = l3l2q_polled_sleep_counter,
 	.interrupt = external_interrupt,
 	.arm = external_arm,
 	.fd = external_unsupported,

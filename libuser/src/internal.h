@@ -45,7 +45,7 @@ struct l3l2q_half;
  *	one; or NULL
  * @ask_peer: ask the kernel whether the peer lives and keep the answer in the word
  *	of core.gone; NULL where that word is kept up to date by the kernel
- * @arm: arm for somebody else's poll; 0 or -errno
+ * @arm: arm for somebody else's poll; 0, -errno, or 1 if the poll may not be woken
  * @fd: what to poll
  * @eventfd: register, replace, remove
  * @detach: end this side cleanly
@@ -99,6 +99,8 @@ struct l3l2q_asker {
  *	any thread or a signal handler
  * @solo: only one processor may run this thread, so spinning cannot help
  * @solo_age: sleeps since that was asked
+ * @requested: the peer fences the stores that this half reads; by any thread, atomically
+ * @slept_at: messages released, or published, when that was requested last; likewise
  */
 struct l3l2q_half {
 	struct l3l2q_spinner spinner;
@@ -107,6 +109,8 @@ struct l3l2q_half {
 	uint32_t interrupted;
 	bool solo;
 	uint8_t solo_age;
+	bool requested;
+	uint64_t slept_at;
 } L3L2Q_ALIGNED;
 
 struct l3l2q_map {
@@ -164,6 +168,8 @@ struct l3l2q_ep {
 	uint64_t spin_ns;
 	uint64_t nap_ns;		/* where nobody wakes us: longest sleep between looks */
 	uint64_t syscalls;		/* by any thread, atomically */
+	uint64_t membarriers;		/* likewise */
+	uint32_t requesting;		/* threads that request fences; see fence.c */
 	uint32_t window;
 	uint32_t memory;
 	uint32_t backend;		/* driver only */
@@ -171,6 +177,8 @@ struct l3l2q_ep {
 	__u64 ask_at;			/* for calls on the endpoint itself, atomically */
 	bool asking;			/* one thread at a time asks for these */
 	bool interruptible;		/* a signal ends blocking calls */
+	bool always_fenced;		/* by attribute */
+	bool asks;			/* L3L2Q_ARM_ASKS is set */
 	uint32_t binding;
 	uint64_t identity[2];
 	char tag[L3L2Q_TAG_BYTES];
@@ -251,7 +259,6 @@ uint32_t l3l2q_ready(const struct l3l2q_ep *ep, uint32_t events);
 uint32_t l3l2q_ready_for(struct l3l2q_ep *ep, const struct l3l2q_half *half, uint32_t events);
 uint32_t l3l2q_ready_by(const struct l3l2q_ep *ep, uint32_t events, const uint32_t *counters);
 unsigned int l3l2q_spin_turns(const struct l3l2q_ep *ep);
-void l3l2q_arm_word(struct l3l2q_ep *ep, uint32_t bits);
 void l3l2q_kick_peer(struct l3l2q_ep *ep, struct l3l2q_half *half);
 void l3l2q_count_syscall(struct l3l2q_ep *ep);
 bool l3l2q_take_interruption(struct l3l2q_ep *ep, struct l3l2q_half *half);
@@ -278,6 +285,12 @@ int l3l2q_waiter_next(struct l3l2q_waiter *w);
 
 void l3l2q_publish_batch(struct l3l2q_ep *ep);
 
+/* fence.c */
+void l3l2q_fence_start(struct l3l2q_ep *ep);
+bool l3l2q_arm_word(struct l3l2q_ep *ep, uint32_t events);
+bool l3l2q_fence_request(struct l3l2q_ep *ep, uint32_t events);
+void l3l2q_fence_let_off(struct l3l2q_ep *ep, struct l3l2q_half *half);
+
 /* driver.c, memfd.c, external.c */
 struct l3l2q_source {
 	const char *node;
@@ -299,6 +312,10 @@ int l3l2q_memfd_create(struct l3l2q_ep **ep, const struct l3l2q_attr *attr,
 		       struct l3l2q_failure *why);
 int l3l2q_memfd_attach(struct l3l2q_ep **ep, int fd, const struct l3l2q_attr *attr,
 		       struct l3l2q_failure *why);
+int l3l2q_polled_sleep(struct l3l2q_ep *ep, const struct l3l2q_half *half, uint32_t events,
+		       uint64_t deadline_ns);
+int l3l2q_polled_sleep_counter(struct l3l2q_ep *ep, struct l3l2q_condition *cond,
+			       uint64_t deadline_ns);
 int l3l2q_external_attach(struct l3l2q_ep **ep, const struct l3l2q_external *ext,
 			  const struct l3l2q_attr *attr, struct l3l2q_failure *why);
 

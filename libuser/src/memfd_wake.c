@@ -73,7 +73,8 @@ static void signal_peer(struct l3l2q_ep *ep)
 /* Returns what was armed. */
 static uint32_t wake(struct l3l2q_ep *ep, struct l3l2q_control *control)
 {
-	uint32_t armed = __atomic_exchange_n(&control->armed, 0, __ATOMIC_SEQ_CST);
+	uint32_t armed = __atomic_fetch_and(&control->armed, ~L3L2Q_ARM_EVENTS, __ATOMIC_SEQ_CST) &
+			 L3L2Q_ARM_EVENTS;
 
 	if (!armed)
 		return 0;
@@ -128,10 +129,10 @@ static void show_readiness(struct l3l2q_ep *ep)
 			 __ATOMIC_RELAXED);
 }
 
-static void arm_words(struct l3l2q_ep *ep, uint32_t bits)
+static bool arm_words(struct l3l2q_ep *ep, uint32_t bits)
 {
 	show_readiness(ep);
-	l3l2q_arm_word(ep, bits);
+	return l3l2q_arm_word(ep, bits);
 }
 
 /* Handle what happened to an epoll of ours. Returns how many events there were, or -errno. */
@@ -158,13 +159,15 @@ static int happened(struct l3l2q_ep *ep, int epoll, int timeout_ms)
  * @before: wake-ups there had been when it armed: later ones are seen
  * @epoll: to sleep in, once it has been asleep for long; else -1
  * @pidfd: of the other end, watched by the epoll, or -1
- * @check_at_ns: silent peer: when to look at its process again
+ * @check_at_ns: where it polls: when to look at the peer's process again
+ * @nap_ns: likewise: the last nap
  */
 struct sleeper {
 	struct l3l2q_ep *ep;
 	const struct l3l2q_half *half;
 	uint64_t deadline_ns;
 	uint64_t check_at_ns;
+	uint64_t nap_ns;
 	uint32_t before;
 	int epoll;
 	int pidfd;
@@ -226,17 +229,19 @@ static void sleeper_start(struct sleeper *s, struct l3l2q_ep *ep, const struct l
 	s->half = half;
 	s->deadline_ns = deadline_ns;
 	s->check_at_ns = 0;
+	s->nap_ns = 0;
 	s->epoll = -1;
 	s->pidfd = -1;
 	s->woken = false;
 }
 
-static void sleeper_arm(struct sleeper *s, uint32_t bits)
+/* False if this sleeper may not be woken. */
+static bool sleeper_arm(struct sleeper *s, uint32_t bits)
 {
 	if (s->epoll >= 0)
 		idle_drain(s);
 	s->before = __atomic_load_n(wakeups(shared_control(s->ep)), __ATOMIC_ACQUIRE);
-	arm_words(s->ep, s->epoll < 0 ? bits : bits | ARM_POLL);
+	return arm_words(s->ep, s->epoll < 0 ? bits : bits | ARM_POLL);
 }
 
 /*
@@ -310,19 +315,36 @@ static int sleeper_rest(struct sleeper *s)
 	return n < 0 ? n : 0;
 }
 
+/* The same where no wake-up is sure to come: a nap, and now and then a look at the peer. */
+static int polled_rest(struct sleeper *s)
+{
+	uint64_t now = l3l2q_now();
+
+	if (l3l2q_half_must_return(s->ep, s->half))
+		return -EINTR;
+	if (now >= s->check_at_ns) {
+		s->check_at_ns = now + SLICE_NS;
+		l3l2q_peer_check(s->ep);
+	}
+	if (now >= s->deadline_ns)
+		return -ETIMEDOUT;
+	return l3l2q_nap(s->ep, &s->nap_ns, s->deadline_ns);
+}
+
 int l3l2q_memfd_sleep(struct l3l2q_ep *ep, const struct l3l2q_half *half, uint32_t events,
 		      uint64_t deadline_ns)
 {
 	struct sleeper s;
 	int ready, ret = 0;
+	bool sure;
 
 	sleeper_start(&s, ep, half, deadline_ns);
 	do {
-		sleeper_arm(&s, events);
+		sure = sleeper_arm(&s, events);
 		ready = (int)l3l2q_ready(ep, events);
 		if (ready)
 			break;
-		ret = sleeper_rest(&s);
+		ret = sure ? sleeper_rest(&s) : polled_rest(&s);
 		/* Not armed again, which would cost the peer a system call. */
 		ready = (int)l3l2q_ready(ep, events);
 	} while (!ready && !ret);
@@ -343,16 +365,16 @@ int l3l2q_memfd_sleep_counter(struct l3l2q_ep *ep, struct l3l2q_condition *cond,
 			      uint64_t deadline_ns)
 {
 	struct sleeper s;
-	bool done;
+	bool done, sure;
 	int ret = 0;
 
 	sleeper_start(&s, ep, &ep->any_half, deadline_ns);
 	do {
-		sleeper_arm(&s, L3L2Q_ARM_COUNTER | L3L2Q_EVENT_ABORT);
+		sure = sleeper_arm(&s, L3L2Q_ARM_COUNTER | L3L2Q_EVENT_ABORT);
 		done = counter_done(ep, cond);
 		if (done)
 			break;
-		ret = sleeper_rest(&s);
+		ret = sure ? sleeper_rest(&s) : polled_rest(&s);
 		done = counter_done(ep, cond);
 	} while (!done && !ret);
 	idle_end(&s);
@@ -373,6 +395,5 @@ int l3l2q_memfd_arm(struct l3l2q_ep *ep, uint32_t events)
 		ret = happened(ep, ep->poll_fd, 0);
 	if (ret < 0)
 		return ret;
-	arm_words(ep, events | ARM_POLL);
-	return 0;
+	return arm_words(ep, events | ARM_POLL) ? 0 : 1;
 }

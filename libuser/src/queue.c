@@ -76,6 +76,23 @@ static inline bool rx_asked(struct l3l2q_consumer *c, int ret)
 	       l3l2q_ask(rx_ep(c), &rx_ep(c)->rx_half, &c->ask_at);
 }
 
+/* Now and then a call that the inline forms leave to the library comes by here. */
+static inline void tx_let_off(struct l3l2q_producer *p)
+{
+	struct l3l2q_half *half = &tx_ep(p)->tx_half;
+
+	if (l3l2q_unlikely(__atomic_load_n(&half->requested, __ATOMIC_RELAXED)))
+		l3l2q_fence_let_off(tx_ep(p), half);
+}
+
+static inline void rx_let_off(struct l3l2q_consumer *c)
+{
+	struct l3l2q_half *half = &rx_ep(c)->rx_half;
+
+	if (l3l2q_unlikely(__atomic_load_n(&half->requested, __ATOMIC_RELAXED)))
+		l3l2q_fence_let_off(rx_ep(c), half);
+}
+
 static inline int rx_done(struct l3l2q_consumer *c, int ret)
 {
 	return l3l2q_likely(!(c->kick | c->self_kick) && (ret >= 0 || ret == -EAGAIN))
@@ -168,6 +185,7 @@ static int try_copy(struct l3l2q_producer *p, uint32_t opcode, l3l2q_copy_fn cop
 
 	if (tx_asked(p, ret))
 		ret = l3l2q_core_try_enqueue(p, opcode, copy, arg, nbytes);
+	tx_let_off(p);
 	return tx_done(p, ret);
 }
 
@@ -267,6 +285,7 @@ L3L2Q_API int l3l2q_try_reserve(struct l3l2q_producer *p, size_t nbytes,
 
 	if (tx_asked(p, ret))
 		ret = l3l2q_core_try_reserve(p, nbytes, span);
+	tx_let_off(p);
 	return tx_done(p, ret);
 }
 
@@ -389,6 +408,7 @@ L3L2Q_API int l3l2q_try_peek(struct l3l2q_consumer *c, struct l3l2q_message *m)
 
 	if (rx_asked(c, ret))
 		ret = l3l2q_core_try_peek(c, m);
+	rx_let_off(c);
 	return rx_done(c, ret);
 }
 
@@ -426,6 +446,7 @@ L3L2Q_API int l3l2q_try_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *
 
 	if (rx_asked(c, ret))
 		ret = l3l2q_core_try_dequeue(c, m, body, capacity);
+	rx_let_off(c);
 	return rx_done(c, ret);
 }
 
@@ -457,6 +478,7 @@ L3L2Q_API int l3l2q_try_peek_batch(struct l3l2q_consumer *c, struct l3l2q_messag
 	ret = l3l2q_core_peek_batch(c, m, max);
 	if (rx_asked(c, ret))
 		ret = l3l2q_core_peek_batch(c, m, max);
+	rx_let_off(c);
 	/* What poisoned behind a good message is for the next call, but for the peer now. */
 	if (ret > 0 && l3l2q_unlikely(l3l2q_core_status(c->core)))
 		l3l2q_ep_failed(rx_ep(c), 0);

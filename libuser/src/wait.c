@@ -131,19 +131,6 @@ uint32_t l3l2q_ready_for(struct l3l2q_ep *ep, const struct l3l2q_half *half, uin
 	return ready;
 }
 
-/*
- * Arm: set bits, full barrier; the caller looks next. Pairs with the barrier
- * between a counter store and the load of armed, in l3l2q_core_wants_kick().
- */
-void l3l2q_arm_word(struct l3l2q_ep *ep, uint32_t bits)
-{
-	uint32_t *armed = ep->core.armed;
-
-	if ((read_word(armed) & bits) != bits)
-		__atomic_fetch_or(armed, bits, __ATOMIC_RELAXED);
-	l3l2q_full_barrier();
-}
-
 void l3l2q_kick_peer(struct l3l2q_ep *ep, struct l3l2q_half *half)
 {
 	l3l2q_half_count(ep, half, &half->counts.kicks);
@@ -363,6 +350,7 @@ static int wait_events(struct l3l2q_ep *ep, struct l3l2q_half *half, uint32_t ev
 		until = start + s->max_ns < deadline ? start + s->max_ns : deadline;
 		ready = spin(ep, half, s, events, until);
 		if (ready) {
+			l3l2q_fence_let_off(ep, half);
 			l3l2q_half_count(ep, half, &half->counts.spins);
 			return (int)ready;
 		}
@@ -485,17 +473,25 @@ L3L2Q_API int l3l2q_wait(struct l3l2q_ep *ep, uint32_t events, int64_t timeout_n
 L3L2Q_API int l3l2q_arm(struct l3l2q_ep *ep, uint32_t events)
 {
 	uint32_t all = events | L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP;
-	int ret = l3l2q_ep_live(ep);
+	int ret = l3l2q_ep_live(ep), unsure;
+	uint64_t nap_ns = 0;
 
 	if (events & ~(L3L2Q_EVENT_IN | L3L2Q_EVENT_OUT))
 		return ep->ops ? -EINVAL : -EPERM;
 	if (ret)
 		return ready_now(ep, all);
-	ret = ep->ops->arm(ep, all);
-	if (ret)
-		return ret;
+	unsure = ep->ops->arm(ep, all);
+	if (unsure < 0)
+		return unsure;
 	ret = ready_now(ep, all);
-	return !ret && ask_any(ep) ? ready_now(ep, all) : ret;
+	if (!ret && ask_any(ep))
+		ret = ready_now(ep, all);
+	if (ret || !unsure)
+		return ret;
+	/* A poll might sleep for ever: have the caller try again, and not too often. */
+	l3l2q_nap(ep, &nap_ns, UINT64_MAX);
+	ret = ready_now(ep, all);
+	return ret ? ret : (int)events;
 }
 
 L3L2Q_API int l3l2q_fd(struct l3l2q_ep *ep)
