@@ -128,7 +128,7 @@ static uint64_t syscalls(struct l3l2q_ep *ep)
 	return __atomic_load_n(&ep->syscalls, __ATOMIC_RELAXED);
 }
 
-/* Until it has made so many system calls: 1 is in a futex, 4 in an epoll. */
+/* Until it has made so many system calls: 2 is in a futex, 5 in an epoll. */
 static bool start_wait(struct waiter *w, struct l3l2q_ep *ep, pthread_t *t, unsigned int calls)
 {
 	struct timespec nap = { .tv_nsec = 1000000 };
@@ -147,7 +147,7 @@ static bool start_wait(struct waiter *w, struct l3l2q_ep *ep, pthread_t *t, unsi
 /* A peer that takes back what is armed and wakes nobody: seen at the next slice. */
 TEST(a_peer_that_does_not_wake)
 {
-	unsigned int calls[] = { 1, 6 }, i;
+	unsigned int calls[] = { 2, 7 }, i;
 	struct l3l2q_message m;
 	struct l3l2q_ep *ep[2];
 	struct waiter w;
@@ -468,7 +468,7 @@ TEST_F(helper, ends_a_long_sleep)
 	uint64_t start;
 	pthread_t t;
 
-	ASSERT_TRUE(start_wait(&w, self->ep, &t, 6));
+	ASSERT_TRUE(start_wait(&w, self->ep, &t, 7));
 	start = l3l2q_now();
 	end_it(self, variant);
 	pthread_join(t, NULL);
@@ -515,7 +515,7 @@ TEST_F(helper, ends_loops)
 /* One thread sleeps, another ends this side: the peer lives. */
 TEST(own_end_is_not_the_peers)
 {
-	unsigned int calls[] = { 1, 6 }, i;
+	unsigned int calls[] = { 2, 7 }, i;
 	struct l3l2q_ep *ep[2];
 	struct waiter w;
 	pthread_t t;
@@ -580,9 +580,6 @@ TEST(no_spinning_on_one_processor)
 	CPU_ZERO(&one);
 	CPU_SET(i, &one);
 	ASSERT_EQ(0, sched_setaffinity(0, sizeof(one), &one));
-	/* it is found out when a spin was in vain */
-	EXPECT_EQ(-ETIMEDOUT, l3l2q_peek(l3l2q_ep_consumer(ep[0]), &m, 1));
-	EXPECT_EQ(-EAGAIN, l3l2q_try_peek(l3l2q_ep_consumer(ep[0]), &m));
 	for (i = 0; i < TURNS; i++) {
 		ASSERT_EQ(0, l3l2q_enqueue(l3l2q_ep_producer(ep[0]), L3L2Q_OP_DATA, NULL, 0,
 					   LONG_NS));

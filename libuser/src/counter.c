@@ -72,11 +72,11 @@ L3L2Q_API int l3l2q_test(struct l3l2q_ep *ep, uint64_t offset, uint32_t cmp, int
 }
 
 /* Spin for one condition; whether it holds. */
-static int spin_counter(const struct l3l2q_ep *ep, struct l3l2q_condition *cond,
-			uint64_t deadline)
+static int spin_counter(struct l3l2q_ep *ep, struct l3l2q_condition *cond, uint64_t deadline)
 {
 	const int32_t *counter = l3l2q_core_counter(&ep->core, cond->offset);
-	uint64_t until = l3l2q_now() + ep->spin_ns;
+	uint64_t limit = deadline ? l3l2q_spin_limit(ep, &ep->any_half) : 0;
+	uint64_t until = l3l2q_now() + limit;
 	unsigned int turn = 0;
 
 	if (until > deadline)
@@ -85,7 +85,7 @@ static int spin_counter(const struct l3l2q_ep *ep, struct l3l2q_condition *cond,
 		cond->observed = (int32_t)l3l2q_core_load(&ep->core, counter);
 		if (l3l2q_cmp_holds(cond->cmp, cond->observed, cond->value))
 			return 1;
-		if (!ep->spin_ns || (!(++turn % l3l2q_spin_turns(ep)) && l3l2q_now() >= until))
+		if (!limit || (!(++turn % l3l2q_spin_turns(ep)) && l3l2q_now() >= until))
 			return 0;
 		l3l2q_relax();
 	}

@@ -177,8 +177,6 @@ int l3l2q_ep_start(struct l3l2q_ep *ep, enum l3l2q_role role, void *payload, voi
 	ep->interruptible = attr->flags & L3L2Q_ATTR_INTERRUPTIBLE;
 	ep->always_fenced = attr->flags & L3L2Q_ATTR_FENCED;
 	ep->window = attr->window ? attr->window : 1;
-	ep->tx_half.spinner.max_ns = ep->spin_ns;
-	ep->rx_half.spinner.max_ns = ep->spin_ns;
 	ret = start_core(ep, role, payload, counters);
 	if (ret)
 		return l3l2q_why(why, ret, "the region's description was refused: %s",

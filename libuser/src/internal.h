@@ -73,10 +73,16 @@ extern const struct l3l2q_transport l3l2q_driver;
 extern const struct l3l2q_transport l3l2q_memfd;
 extern const struct l3l2q_transport l3l2q_external;
 
-/* How long waits have been lately, hence how long to spin. One thread's. */
+/**
+ * struct l3l2q_spinner - what a half has learned about its waits; accessed atomically
+ * @budget: looks that a spin may take
+ * @cost_ns: processor time that a sleep takes at both ends, 0 until it was measured
+ * @sleeps: sleeps so far
+ */
 struct l3l2q_spinner {
-	uint64_t max_ns;
-	uint64_t budget;		/* looks */
+	uint64_t budget;
+	uint64_t cost_ns;
+	uint64_t sleeps;
 };
 
 /* Counts of one half, written by its thread and read by any. */
@@ -97,8 +103,6 @@ struct l3l2q_asker {
  * struct l3l2q_half - one thread's half of an endpoint, beside the core's
  * @interrupted: the current blocking call, or the next one, returns -EINTR; set by
  *	any thread or a signal handler
- * @solo: only one processor may run this thread, so spinning cannot help
- * @solo_age: sleeps since that was asked
  * @requested: the peer fences the stores that this half reads; by any thread, atomically
  * @slept_at: messages released, or published, when that was requested last; likewise
  */
@@ -107,8 +111,6 @@ struct l3l2q_half {
 	struct l3l2q_counts counts;
 	struct l3l2q_asker asker;
 	uint32_t interrupted;
-	bool solo;
-	uint8_t solo_age;
 	bool requested;
 	uint64_t slept_at;
 } L3L2Q_ALIGNED;
@@ -258,6 +260,7 @@ bool l3l2q_tag_valid(const char *tag);
 uint32_t l3l2q_ready(const struct l3l2q_ep *ep, uint32_t events);
 uint32_t l3l2q_ready_for(struct l3l2q_ep *ep, const struct l3l2q_half *half, uint32_t events);
 uint32_t l3l2q_ready_by(const struct l3l2q_ep *ep, uint32_t events, const uint32_t *counters);
+uint64_t l3l2q_spin_limit(struct l3l2q_ep *ep, struct l3l2q_half *half);
 unsigned int l3l2q_spin_turns(const struct l3l2q_ep *ep);
 void l3l2q_kick_peer(struct l3l2q_ep *ep, struct l3l2q_half *half);
 void l3l2q_count_syscall(struct l3l2q_ep *ep);

@@ -6,10 +6,13 @@
 #include "internal.h"
 
 #define NAP_MIN_NS 20000ull
-#define SPIN_TURNS 1024		/* looks between two readings of the clock */
-#define SPIN_FLOOR 32		/* bounds of the budget */
+#define SPIN_TURNS 32		/* looks between two readings of the clock; smallest budget */
 #define SPIN_CEILING (1u << 20)
-#define SOLO_PERIOD 64		/* waits between two looks at the affinity */
+#define PROBE_PERIOD 32		/* sleeps between two spins that ignore the budget */
+#define COST_PERIOD 16		/* sleeps between two whose cost is measured */
+#define COST_START_NS 4000
+#define COST_MIN_NS 500
+#define SOLO_PERIOD 256		/* waits between two looks at the affinity */
 #define SLOW_LOOK_NS 1000	/* about what it takes to ask a device */
 
 static uint32_t read_flags(const uint32_t *word)
@@ -264,16 +267,76 @@ int l3l2q_nap(struct l3l2q_ep *ep, uint64_t *nap_ns, uint64_t deadline_ns)
 /* ---- spinning ---------------------------------------------------------- */
 
 /*
+ * A spin may cost as much processor time as the sleep that it avoids, at both ends, so
+ * that in the worst case both take twice what sleeping takes. What is learned lowers
+ * this: the budget follows the waits that ended while spinning and shrinks with each that
+ * did not. A sleep tells nothing about how long a spin would have taken, so the
+ * budget never grows by one; a rare spin that ignores the budget finds out.
+ *
  * Budgets are in looks, not in time: that way a short one needs no clock, which
  * is read every SPIN_TURNS looks only.
  */
-static void spinner_learn(struct l3l2q_spinner *s, uint64_t want)
+
+/* The affinity of the calling thread, as it was at most SOLO_PERIOD waits ago. */
+static __thread struct {
+	bool solo;
+	uint32_t age;
+} affinity;
+
+static uint64_t learned(const uint64_t *value)
 {
-	s->budget = (s->budget * 3 + want) / 4;
-	if (s->budget < SPIN_FLOOR)
-		s->budget = SPIN_FLOOR;
-	if (s->budget > SPIN_CEILING)
-		s->budget = SPIN_CEILING;
+	return __atomic_load_n(value, __ATOMIC_RELAXED);
+}
+
+/* Several threads may write to the spinner of any_half: a lost update does no harm. */
+static void learn(uint64_t *value, uint64_t now)
+{
+	__atomic_store_n(value, now, __ATOMIC_RELAXED);
+}
+
+static void learn_success(struct l3l2q_spinner *s, uint64_t turns)
+{
+	uint64_t budget = learned(&s->budget), want = turns * 2;
+
+	if (want < budget)
+		want = budget - (budget - want) / 4;
+	if (want < SPIN_TURNS)
+		want = SPIN_TURNS;
+	learn(&s->budget, want < SPIN_CEILING ? want : SPIN_CEILING);
+}
+
+static void learn_failure(struct l3l2q_spinner *s)
+{
+	uint64_t budget = learned(&s->budget) * 3 / 4;
+
+	learn(&s->budget, budget < SPIN_TURNS ? 0 : budget);
+}
+
+/* True if only one processor may run this thread: the peer waits for it, then. */
+static bool is_solo(struct l3l2q_ep *ep)
+{
+	cpu_set_t set;
+
+	if (affinity.age++ % SOLO_PERIOD == 0) {
+		l3l2q_count_syscall(ep);
+		affinity.solo = !sched_getaffinity(0, sizeof(set), &set) && CPU_COUNT(&set) == 1;
+	}
+	return affinity.solo;
+}
+
+/*
+ * How long a call may spin, by what a sleep costs. Where nobody wakes us a sleep ends
+ * late, so it costs a nap at least.
+ */
+uint64_t l3l2q_spin_limit(struct l3l2q_ep *ep, struct l3l2q_half *half)
+{
+	uint64_t cost = learned(&half->spinner.cost_ns) ?: COST_START_NS;
+
+	if ((ep->silent || ep->ops == &l3l2q_external) && cost < NAP_MIN_NS)
+		cost = NAP_MIN_NS;
+	if (!ep->spin_ns || is_solo(ep))
+		return 0;
+	return cost < ep->spin_ns ? cost : ep->spin_ns;
 }
 
 /* Looks between two readings of the clock: a look by a call takes longer than reading it. */
@@ -282,49 +345,92 @@ unsigned int l3l2q_spin_turns(const struct l3l2q_ep *ep)
 	return l3l2q_ep_is_copied(ep) ? 1 : SPIN_TURNS;
 }
 
-/* A slow look would overrun the time before the clock is first read. */
-static uint64_t spin_budget(const struct l3l2q_ep *ep, const struct l3l2q_spinner *s)
+/* True if this spin ignores the budget: each PROBE_PERIOD sleeps, and more often at first. */
+static bool is_probe(const struct l3l2q_spinner *s)
 {
-	uint64_t most = s->max_ns / SLOW_LOOK_NS + 1;
+	uint64_t sleeps = learned(&s->sleeps);
 
-	return ep->memory == L3L2Q_MEMORY_CACHED || s->budget < most ? s->budget : most;
+	return sleeps < PROBE_PERIOD ? !(sleeps & (sleeps - 1)) : !(sleeps % PROBE_PERIOD);
+}
+
+/* A slow look would overrun the time before the clock is first read. */
+static uint64_t spin_budget(const struct l3l2q_ep *ep, const struct l3l2q_spinner *s,
+			    uint64_t limit_ns)
+{
+	uint64_t budget = is_probe(s) ? SPIN_CEILING : learned(&s->budget);
+	uint64_t most = limit_ns / SLOW_LOOK_NS + 1;
+
+	return ep->memory == L3L2Q_MEMORY_CACHED || budget < most ? budget : most;
 }
 
 /* Look again and again until an event or until the budget or the time is spent. */
-static uint32_t spin(struct l3l2q_ep *ep, const struct l3l2q_half *half, struct l3l2q_spinner *s,
-		     uint32_t events, uint64_t until)
+static uint32_t spin(struct l3l2q_ep *ep, struct l3l2q_half *half, uint32_t events,
+		     uint64_t deadline)
 {
-	uint64_t turn, budget = spin_budget(ep, s);
+	uint64_t limit = l3l2q_spin_limit(ep, half), until = 0, turn, budget, now;
+	struct l3l2q_spinner *s = &half->spinner;
 	uint32_t ready;
 
+	if (!limit)
+		return 0;
+	budget = spin_budget(ep, s, limit);
 	for (turn = 1; turn <= budget; turn++) {
 		ready = l3l2q_ready_for(ep, half, events);
 		if (ready) {
-			spinner_learn(s, turn * 2);
+			learn_success(s, turn);
+			l3l2q_fence_let_off(ep, half);
+			l3l2q_half_count(ep, half, &half->counts.spins);
 			return ready;
 		}
-		if (turn % l3l2q_spin_turns(ep) == 0 && l3l2q_now() >= until)
-			return 0;
+		if (turn % l3l2q_spin_turns(ep) == 0) {
+			now = l3l2q_now();
+			if (!until)
+				until = now + limit < deadline ? now + limit : deadline;
+			if (now >= until)
+				break;
+		}
 		l3l2q_relax();
 	}
+	learn_failure(s);
 	return 0;
 }
 
-/* True if only one processor may run this thread: the peer waits for it, then. */
-static bool is_solo(void)
+static uint64_t processor_ns(void)
 {
-	cpu_set_t set;
+	struct timespec ts;
 
-	return !sched_getaffinity(0, sizeof(set), &set) && CPU_COUNT(&set) == 1;
+	if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts))
+		return 0;
+	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
 }
 
-/* Asked after a spin without success, now and then. */
-static void spinner_check_solo(struct l3l2q_ep *ep, struct l3l2q_half *half)
+/* Follow the median: a sleep that lasts may have done more than to sleep. */
+static void learn_cost(struct l3l2q_spinner *s, uint64_t took)
 {
-	if (half == &ep->any_half || half->solo_age++ % SOLO_PERIOD)
-		return;
+	uint64_t cost = learned(&s->cost_ns) ?: COST_START_NS;
+
+	cost = took > cost ? cost + cost / 8 : cost - cost / 8;
+	learn(&s->cost_ns, cost > COST_MIN_NS ? cost : COST_MIN_NS);
+}
+
+/* Sleep, and sometimes measure what it costs: about as much here as at the end that wakes. */
+static int sleep_and_learn(struct l3l2q_ep *ep, struct l3l2q_half *half, uint32_t events,
+			   uint64_t deadline)
+{
+	struct l3l2q_spinner *s = &half->spinner;
+	uint64_t sleeps = learned(&s->sleeps), before;
+	int ret;
+
+	l3l2q_half_count(ep, half, &half->counts.sleeps);
+	learn(&s->sleeps, sleeps + 1);
+	if (!ep->spin_ns || sleeps % COST_PERIOD)
+		return ep->ops->sleep(ep, half, events, deadline);
+	before = processor_ns();
+	ret = ep->ops->sleep(ep, half, events, deadline);
+	learn_cost(s, 2 * (processor_ns() - before));
 	l3l2q_count_syscall(ep);
-	half->solo = is_solo();
+	l3l2q_count_syscall(ep);
+	return ret;
 }
 
 /*
@@ -334,34 +440,11 @@ static void spinner_check_solo(struct l3l2q_ep *ep, struct l3l2q_half *half)
 static int wait_events(struct l3l2q_ep *ep, struct l3l2q_half *half, uint32_t events,
 		       uint64_t deadline)
 {
-	struct l3l2q_spinner any = { .max_ns = ep->spin_ns };
-	struct l3l2q_spinner *s = half == &ep->any_half ? &any : &half->spinner;
-	uint64_t start = 0, until;
 	uint32_t ready;
-	int ret;
 
 	events |= L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP;
-	if (half->solo)
-		spinner_check_solo(ep, half);
-	if (s->max_ns && !half->solo) {
-		if (!s->budget)
-			s->budget = SPIN_TURNS;
-		start = l3l2q_now();
-		until = start + s->max_ns < deadline ? start + s->max_ns : deadline;
-		ready = spin(ep, half, s, events, until);
-		if (ready) {
-			l3l2q_fence_let_off(ep, half);
-			l3l2q_half_count(ep, half, &half->counts.spins);
-			return (int)ready;
-		}
-		spinner_check_solo(ep, half);
-	}
-	l3l2q_half_count(ep, half, &half->counts.sleeps);
-	ret = ep->ops->sleep(ep, half, events, deadline);
-	/* A longer spin would have avoided a short sleep. */
-	if (s->max_ns && start)
-		spinner_learn(s, l3l2q_now() - start < s->max_ns ? s->budget * 4 : 0);
-	return ret;
+	ready = spin(ep, half, events, deadline);
+	return ready ? (int)ready : sleep_and_learn(ep, half, events, deadline);
 }
 
 /* ---- blocking forms ---------------------------------------------------- */
