@@ -93,6 +93,7 @@ void pair_stop(void);
 int pair_cpu(int side);
 /* Pin the calling side. */
 void pair_pin(int cpu);
+void pair_unpin(void);
 uint64_t now_ns(void);
 /* Both sides at once; how long until both were done. */
 uint64_t pair_run(struct contestant *c, uint64_t n);

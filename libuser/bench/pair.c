@@ -102,6 +102,18 @@ void pair_pin(int cpu)
 		abort();
 }
 
+/* Let the calling side run on either processor. */
+void pair_unpin(void)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(pair.cpu[0], &set);
+	CPU_SET(pair.cpu[1], &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		abort();
+}
+
 int pair_cpu(int side)
 {
 	return pair.cpu[side];
