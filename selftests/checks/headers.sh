@@ -47,7 +47,7 @@ try() {
 }
 
 echo 'TAP version 13'
-echo "1..$((${#uapi[@]} * 3 + 2 + ${#lib[@]} * 2 + ${#levels[@]} * 2 + 3 + 3 + 1 + 4 + 1))"
+echo "1..$((${#uapi[@]} * 3 + 2 + ${#lib[@]} * 2 + ${#levels[@]} * 2 + 3 + 3 + 3 + 1 + 4 + 1))"
 
 # -m32 without the 32-bit libc: the uapi needs the kernel's headers alone, and
 # those are the same files
@@ -155,6 +155,70 @@ inlined() {
 inlined 'C11, gcc' gcc -std=gnu11 "$tmp/user.c"
 inlined 'C11, clang' clang -std=gnu11 "$tmp/user.c"
 inlined 'C++17, clang' clang++ -std=c++17 "$tmp/user.cc"
+
+# The busy path: each inline call, with what it calls for the uncommon case elsewhere.
+cat >"$tmp/busy.c" <<'EOF'
+#include <l3l2q.h>
+
+int busy_send(struct l3l2q_producer *p, const void *body, size_t n);
+int busy_send(struct l3l2q_producer *p, const void *body, size_t n)
+{
+	return l3l2q_try_enqueue(p, L3L2Q_OP_DATA, body, n);
+}
+
+int busy_send_in_place(struct l3l2q_producer *p, size_t n);
+int busy_send_in_place(struct l3l2q_producer *p, size_t n)
+{
+	struct l3l2q_reservation span;
+	int ret = l3l2q_try_reserve(p, n, &span);
+
+	return ret ? ret : l3l2q_commit(p, &span, L3L2Q_OP_DATA);
+}
+
+int busy_take(struct l3l2q_consumer *c, void *body, size_t n);
+int busy_take(struct l3l2q_consumer *c, void *body, size_t n)
+{
+	struct l3l2q_message m;
+
+	return l3l2q_try_dequeue(c, &m, body, n);
+}
+
+int busy_take_in_place(struct l3l2q_consumer *c);
+int busy_take_in_place(struct l3l2q_consumer *c)
+{
+	struct l3l2q_message m;
+	int ret = l3l2q_try_peek(c, &m);
+
+	return ret ? ret : l3l2q_release(c, &m);
+}
+EOF
+
+# unfenced NAME OBJDUMP COMPILER FLAGS...: no fence and no locked instruction in these. What
+# is fenced only on request is in functions of its own, which have some: else it finds none.
+unfenced() {
+	local name="no fence on the busy path: $1" objdump=$2
+	shift 2
+
+	lacks "$name" "$1" && return
+	lacks "$name" "$objdump" && return
+	{
+		"$@" -O2 -Iuapi -Ilibuser/include -c -o "$tmp/busy.o" "$tmp/busy.c" &&
+			"$objdump" -d --no-show-raw-insn "$tmp/busy.o" | awk '
+			/^[0-9a-f]+ <.*>:$/ { busy = $2 ~ /^<busy_/; functions += busy }
+			/\t(lock|xchg .*\(|[msl]fence|dmb|dsb|ldax?r|stlx?r[bh]? *w|swp|ldadd|cas)/ {
+				if ($0 !~ /\t(ldar|stlr)/) {
+					fences++
+					if (busy) { print; bad = 1 }
+				}
+			}
+			END { exit bad || functions < 4 || !fences }'
+	} >"$tmp/err" 2>&1
+	verdict $? "$name"
+}
+unfenced "gcc, $(gcc -dumpmachine)" objdump gcc -std=gnu11
+unfenced "clang" objdump clang -std=gnu11
+unfenced "gcc, aarch64" aarch64-linux-gnu-objdump aarch64-linux-gnu-gcc -std=gnu11 -mno-outline-atomics \
+	-ffreestanding
 
 # sanitized NAME COMPILER FLAGS...: compiled, and run over memfd
 sanitized() {

@@ -559,28 +559,36 @@ L3L2Q_COLD void l3l2q_core_unfence(const struct l3l2q_core *core, __u8 *fence, _
 }
 
 /*
- * After a counter store: the event bits of @see that the peer has armed. The barrier
- * pairs with the barrier between arming and the last look. Where it is left out, the
- * sleeper has one executed here, by membarrier(), between its request and its last look.
+ * The event bits of @see that the peer has armed, behind a full barrier, which pairs with
+ * the one between arming and the last look.
  */
-static inline __u32 l3l2q_core_wants_kick(const struct l3l2q_core *core, __u8 *fence, __u32 see)
+L3L2Q_COLD __u32 l3l2q_core_wants_kick_fenced(const struct l3l2q_core *core, __u8 *fence, __u32 see)
 {
 	const __u32 *armed = __atomic_load_n(&core->peer_armed, __ATOMIC_RELAXED);
 	__u32 bits;
 
-	if (l3l2q_likely(*fence == L3L2Q_FENCE_ON_REQUEST)) {
-		/* The load is not compiled before the store. */
-		__asm__ volatile("" ::: "memory");
-		if (l3l2q_likely(!(__atomic_load_n(armed, __ATOMIC_RELAXED) & see)))
-			return 0;
-	} else if (!armed) { /* polled memory: nobody sleeps */
-		return 0;
-	}
 	l3l2q_full_barrier();
 	bits = __atomic_load_n(armed, __ATOMIC_RELAXED);
 	if (l3l2q_unlikely(*fence == L3L2Q_FENCE_YET && bits & L3L2Q_ARM_ASKS))
 		l3l2q_core_unfence(core, fence, see);
 	return bits & see & L3L2Q_ARM_EVENTS;
+}
+
+/*
+ * After a counter store: the event bits of @see that the peer has armed. A sleeper that
+ * requests a fence has one executed here, by membarrier(), before its last look.
+ */
+static inline __u32 l3l2q_core_wants_kick(const struct l3l2q_core *core, __u8 *fence, __u32 see)
+{
+	if (l3l2q_likely(*fence == L3L2Q_FENCE_ON_REQUEST)) {
+		/* The load is not compiled before the store. */
+		__asm__ volatile("" ::: "memory");
+		if (l3l2q_likely(!(__atomic_load_n(core->peer_armed, __ATOMIC_RELAXED) & see)))
+			return 0;
+	} else if (!__atomic_load_n(&core->peer_armed, __ATOMIC_RELAXED)) {
+		return 0; /* polled memory: nobody sleeps */
+	}
+	return l3l2q_core_wants_kick_fenced(core, fence, see);
 }
 
 /*
@@ -2354,6 +2362,14 @@ static inline int l3l2q_core_complete(struct l3l2q_consumer *c, const struct l3l
 	return 0;
 }
 
+/* A window that was full is not: other threads of this side may sleep for that. */
+L3L2Q_COLD void l3l2q_consumer_kick_self(struct l3l2q_consumer *c)
+{
+	if (c->fence == L3L2Q_FENCE_ON_REQUEST) /* else one was executed with the head */
+		l3l2q_full_barrier();
+	c->self_kick |= l3l2q_core_wants_self_kick(c->core, L3L2Q_EVENT_IN);
+}
+
 /* Publish the head, and wake threads of this side that a full window kept waiting. */
 static inline void l3l2q_consumer_publish_head(struct l3l2q_consumer *c)
 {
@@ -2362,11 +2378,8 @@ static inline void l3l2q_consumer_publish_head(struct l3l2q_consumer *c)
 	if (was_full)
 		l3l2q_consumer_update_readiness(c);
 	l3l2q_consumer_publish(c);
-	if (!was_full || c->window_full)
-		return;
-	if (c->fence == L3L2Q_FENCE_ON_REQUEST) /* else one was executed with the head */
-		l3l2q_full_barrier();
-	c->self_kick |= l3l2q_core_wants_self_kick(c->core, L3L2Q_EVENT_IN);
+	if (was_full && !c->window_full)
+		l3l2q_consumer_kick_self(c);
 }
 
 /* Release the completed prefix: one counter store, however long it is. */
