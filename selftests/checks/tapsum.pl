@@ -67,7 +67,7 @@ sub finish {
 
 	if (defined $status) {
 		if ($secs >= $limit) {
-			fail("timed out after $limit s");
+			fail("timed out after $limit s", map { "  $_" } @recent);
 		} elsif ($status > 128) {
 			fail('killed by signal ' . ($status - 128), last_lines());
 		} elsif ($whole_skip) {
@@ -159,7 +159,7 @@ while (my $line = <STDIN>) {
 	next if !defined $name;
 	next if $line eq '';
 	push @recent, $line;
-	shift @recent if @recent > 60;
+	shift @recent if @recent > 200;
 
 	if ($line =~ $sanitizer) {
 		fail("sanitizer report: $line");

@@ -439,17 +439,19 @@ finish() {
 	return $st
 }
 
-# From the first sign of trouble on, or just the end.
+# From the first sign of trouble on, or just the end; without registers and guesses, so
+# that what counts is seen where a log is cut.
 console_tail() {
 	local at
 
 	echo "  the console ($log/console.log):"
-	at=$(grep -nE 'BUG:|WARNING:|Oops|Kernel panic|general protection' "$log/console.log" | head -n 1 | cut -d: -f1)
+	at=$(grep -nE 'BUG:|WARNING:|Oops|Kernel panic|general protection|rcu: INFO|INFO: task|invoked oom-killer' \
+		"$log/console.log" | head -n 1 | cut -d: -f1)
 	if [ -n "$at" ]; then
-		tail -n "+$at" "$log/console.log" | head -n 60
+		tail -n "+$at" "$log/console.log"
 	else
-		tail -n 30 "$log/console.log"
-	fi | tr -d '\r' | sed 's/^/       | /'
+		tail -n 60 "$log/console.log"
+	fi | tr -d '\r' | grep -vE '\]  \? |(R[A-Z0-9]{2}|CR[0-9]|FS|CS|Code|DR[0-9]|PKRU): ' | head -n 80 | sed 's/^/       | /'
 }
 
 # QEMU 7.2 has handlers of files that an unplugged ivshmem has closed, and races
