@@ -19,6 +19,9 @@ KRELEASE := $(shell sed -n 's/^.define UTS_RELEASE "\(.*\)"/\1/p' $(KDIR)/includ
 ifneq ($(filter default undefined,$(origin CC)),)
 CC := $(CROSS_COMPILE)gcc
 endif
+ifneq ($(filter default undefined,$(origin CXX)),)
+CXX := $(CROSS_COMPILE)g++
+endif
 ifneq ($(filter default undefined,$(origin AR)),)
 AR := $(CROSS_COMPILE)ar
 endif
@@ -203,31 +206,44 @@ $(AICPU_EXAMPLE): libuser/examples/aicpu.c $(BUILD)/flags
 
 -include $(EXAMPLES:=.d) $(AICPU_EXAMPLE).d
 
-# Benchmarks: with DPDK where it is, and a static one for guests
+# Benchmarks: with those peers whose packages are there, and a static one for guests
 
 BENCH_SRCS := $(sort $(wildcard libuser/bench/*.c))
 BENCH := $(BUILD)/bench/l3l2q-bench
 BENCH_STATIC := $(BUILD)/bench-static/l3l2q-bench
 HAVE_DPDK := $(shell pkg-config --exists libdpdk 2>/dev/null && echo 1)
-DPDK_CFLAGS := $(if $(HAVE_DPDK),-DL3L2Q_BENCH_DPDK)
-$(BUILD)/bench/link_rte.o: DPDK_CFLAGS += $(if $(HAVE_DPDK),$(patsubst -I%,-isystem %,$(shell pkg-config --cflags libdpdk)))
-DPDK_LIBS := $(if $(HAVE_DPDK),-Wl$(comma)--as-needed -lrte_ring -lrte_eal)
+HAVE_URING := $(shell pkg-config --exists liburing 2>/dev/null && echo 1)
+HAVE_BOOST := $(if $(wildcard /usr/include/boost/lockfree/spsc_queue.hpp),$(shell command -v $(CXX) >/dev/null && echo 1))
+PEER_CFLAGS := $(if $(HAVE_DPDK),-DL3L2Q_BENCH_DPDK) $(if $(HAVE_URING),-DL3L2Q_BENCH_URING) \
+	$(if $(HAVE_BOOST),-DL3L2Q_BENCH_BOOST)
+$(BUILD)/bench/link_rte.o: PEER_CFLAGS += $(if $(HAVE_DPDK),$(patsubst -I%,-isystem %,$(shell pkg-config --cflags libdpdk)))
+PEER_LIBS := $(if $(HAVE_BOOST),$(BUILD)/bench/link_boost.o) \
+	$(if $(HAVE_DPDK),-Wl$(comma)--as-needed -lrte_ring -lrte_eal) $(if $(HAVE_URING),-luring)
 
-# bench DIRECTORY DPDK_CFLAGS LINK
+# bench DIRECTORY PEER_CFLAGS LINK
 define bench
-$(BUILD)/$(1)/%.o: libuser/bench/%.c $(BUILD)/flags $(BUILD)/bench/dpdk
+$(BUILD)/$(1)/%.o: libuser/bench/%.c $(BUILD)/flags $(BUILD)/bench/peers
 	$$(say) CC '$$< ($(1))'
 	$$(Q)mkdir -p $$(@D)
 	$$(Q)$$(CC) $$(CFLAGS) $$(TOOL_CFLAGS) $$(CPPFLAGS) $(2) -MMD -MP -c -o $$@ $$<
 
 $(BUILD)/$(1)/l3l2q-bench: $$(BENCH_SRCS:libuser/bench/%.c=$(BUILD)/$(1)/%.o) $(LIB_A)
 	$$(say) CCLD $$@
-	$$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) -pthread -o $$@ $$^ $(3)
+	$$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) -pthread -o $$@ $$(filter-out %/link_boost.o,$$^) $(3)
 
 -include $$(BENCH_SRCS:libuser/bench/%.c=$(BUILD)/$(1)/%.d)
 endef
-$(eval $(call bench,bench,$$(DPDK_CFLAGS),$$(DPDK_LIBS)))
+$(eval $(call bench,bench,$$(PEER_CFLAGS),$$(PEER_LIBS)))
 $(eval $(call bench,bench-static,,-static))
+
+$(BENCH): $(if $(HAVE_BOOST),$(BUILD)/bench/link_boost.o)
+$(BUILD)/bench/link_boost.o: libuser/bench/link_boost.cc $(BUILD)/flags $(BUILD)/bench/peers
+	$(say) CXX $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CXX) $(CFLAGS) -std=gnu++20 -fno-exceptions -fno-rtti -D_GNU_SOURCE -Wall -Wextra $(WERROR) -pthread \
+		-Ilibuser/include -Iuapi $(CPPFLAGS) $(PEER_CFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(BUILD)/bench/link_boost.d
 
 # Instruction counts: flags of their own, for they have to be the table's
 
@@ -258,10 +274,10 @@ bench-insn:
 
 # Changes when the compiler, its flags or the place to install do.
 $(BUILD)/flags: FLAGS = $(CC) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) $(LIB_CFLAGS) $(PREFIX) $(LIBDIR) $(INCLUDEDIR)
-# Changes when DPDK is installed or removed.
-$(BUILD)/bench/dpdk: FLAGS = $(HAVE_DPDK)
+# Changes when one of the benchmarks' peers is installed or removed.
+$(BUILD)/bench/peers: FLAGS = $(PEER_CFLAGS)
 
-$(BUILD)/flags $(BUILD)/bench/dpdk: FORCE
+$(BUILD)/flags $(BUILD)/bench/peers: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(FLAGS)' >$@.$$$$; \
 		if cmp -s $@.$$$$ $@; then rm -f $@.$$$$; else mv $@.$$$$ $@; fi

@@ -63,6 +63,8 @@ done
 # what can be measured here: nothing that depends on DPDK, or on how many files may be open
 rows='two-line hand-over:to the naive protocol:to memcpy:1 MiB to 4 KiB:over memfd, to a futex pair'
 rows="$rows:create . destroy:system calls:timer ticks:wake-ups:microseconds of CPU"
+rows="$rows:depth 1024 to depth 65536:depth 16384 to:on one processor, spinning to not"
+rows="$rows:at 1 k messages:at 10 k messages:at 100 k messages"
 if [ "$T" = driver ]; then
 	for group in abort silent polling; do
 		ok "contest: $group" grep -q "^$group/[0-9]*: " all
@@ -77,6 +79,12 @@ for row in $rows; do
 	ok "target: $row" grep -qE "^\\| [^|]*${row}[^|]*\\| +[0-9.]+x? +\\|.*\\| at .*\\| (met|missed) +\\|$" all
 done
 unset IFS
+
+for peer in 'rte_ring zc burst of 32 B:rte_ring' 'boost spsc_queue:boost::lockfree::spsc_queue' \
+	'io_uring NOP:io_uring'; do
+	ok "peer, or why it is not there: ${peer%%:*}" \
+		grep -qE "^  ${peer%%:*} +([0-9]|not here)|^left out: ${peer#*:} \(.* was not there\)" all
+done
 
 ok 'JSON: each contest' [ "$(grep -c '"what": .*"contestants": ' json)" = "$(grep -c '^[a-z]*/[0-9]*: ' all)" ]
 ok 'JSON: each target' [ "$(grep -c '"met": ' json)" = "$(grep -cE '\| (met|missed) +\|$' all)" ]

@@ -15,6 +15,10 @@
 
 #include <l3l2q.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define KIB 1024ull
 #define MIB (1024 * KIB)
 #define NSEC 1000000000ull
@@ -131,5 +135,9 @@ int bench_rate(void);
 int bench_nap(void);
 int bench_copied(void);
 int bench_idle(void);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif /* L3L2Q_BENCH_H */

@@ -257,13 +257,17 @@ static void add_all(struct contest *contest, bool one_cpu)
 static int two_cpus(void)
 {
 	struct contest *contest = contest_new("sleeping", 0, "there and back, both asleep");
-	struct contestant *c;
+	struct contestant *c, *spinning[2];
 
 	if (!contest)
 		return 0;
 	add_all(contest, false);
-	add_ours(contest, "l3l2q memfd, spinning", "memfd", 0, false);
-	add_ours(contest, "l3l2q driver, spinning", ends_driver(), 0, false);
+	/* not pinned: a thread that has one processor only does not spin */
+	spinning[0] = add_ours(contest, "l3l2q memfd, spinning", "memfd", 0, false);
+	spinning[1] = add_ours(contest, "l3l2q driver, spinning", ends_driver(), 0, false);
+	((struct job *)spinning[0]->arg)->unpinned = true;
+	((struct job *)spinning[1]->arg)->unpinned = true;
+	WITH_URING(add(contest, link_uring.name, &link_uring, false)->floor = true;)
 	add_ours(contest, "empty ioctl, driver", ends_driver(), 0, false);
 	add_ours(contest, "empty ioctl, epoll", "memfd", 0, false);
 	for (c = &contest->contestants[contest->count - 2];
@@ -283,6 +287,7 @@ static int one_cpu(void)
 	if (!contest)
 		return 0;
 	add_all(contest, true);
+	add_ours(contest, "l3l2q memfd, spinning", "memfd", 0, true);
 	return contest_run(contest);
 }
 

@@ -57,9 +57,11 @@ static int ping_pong(uint64_t size)
 	contest->bytes = 2 * size;
 	for (i = 0; i < LENGTH(links); i++)
 		job_add(contest, links[i]->name, links[i], false, size);
+	WITH_BOOST(if (size == 64) job_add(contest, link_boost.name, &link_boost, false, size);)
 	if (size) {
 		job_add(contest, link_memcpy.name, &link_memcpy, false, size);
 	} else {
+		WITH_URING(job_add(contest, link_uring.name, &link_uring, false, size);)
 		job_add(contest, link_one_line.name, &link_one_line, false, size);
 		job_add(contest, link_two_lines.name, &link_two_lines, false, size);
 	}
@@ -104,7 +106,7 @@ static int batch(uint64_t n)
 {
 	static const struct link *const links[] = {
 		&link_l3l2q_in_place, &link_l3l2q, WITH_DPDK(&link_rte_burst, &link_rte_desc,
-		&link_rte,)
+		&link_rte_zc, &link_rte_zc_desc, &link_rte,) WITH_BOOST(&link_boost,)
 		&link_naive,
 	};
 	struct contest *contest = contest_new("batch", n, "a message of 64 B, sent in batches");
@@ -150,7 +152,7 @@ static int depths(void)
 {
 	static const char *const names[] = {
 		"depth 2", "depth 8", "depth 32", "depth 128", "depth 1024", "depth 8192",
-		"depth 65536",
+		"depth 16384", "depth 65536",
 	};
 	struct contest *contest = contest_new("depth", 64, "a message of 64 B");
 	unsigned int i;

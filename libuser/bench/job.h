@@ -19,6 +19,10 @@
 
 #include "bench.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /**
  * struct job - one contestant's work
  * @size: of each message
@@ -30,6 +34,7 @@
  * @touch: the receiver reads a word of each line instead of copying
  * @untouched: nobody touches bodies
  * @one_cpu: both sides on the first one's processor
+ * @unpinned: both sides on either processor
  * @think_ns: a side that takes a message does something else before it answers, so
  *	that the other is asleep by then; this is not counted
  * @thought_ns: what that came to, by side
@@ -45,6 +50,7 @@ struct job {
 	bool touch;
 	bool untouched;
 	bool one_cpu;
+	bool unpinned;
 	uint64_t think_ns;
 	uint64_t thought_ns[2];
 	void *link;
@@ -52,7 +58,7 @@ struct job {
 
 static inline void job_touch(const void *body, uint64_t size)
 {
-	const volatile uint64_t *at = body;
+	const volatile uint64_t *at = (const volatile uint64_t *)body;
 	uint64_t i;
 
 	for (i = 0; i < size / 8; i += LINE / 8)
@@ -81,7 +87,7 @@ static inline void job_fill(const struct job *job, void *body)
 #define PING_PONG(name)								\
 	static void name##_ping(struct contestant *c, uint64_t n)		\
 	{									\
-		struct job *job = c->arg;					\
+		struct job *job = (struct job *)c->arg;				\
 										\
 		while (n--) {							\
 			name##_send(job, 0, 1);					\
@@ -91,7 +97,7 @@ static inline void job_fill(const struct job *job, void *body)
 										\
 	static void name##_pong(struct contestant *c, uint64_t n)		\
 	{									\
-		struct job *job = c->arg;					\
+		struct job *job = (struct job *)c->arg;				\
 										\
 		while (n--) {							\
 			name##_recv(job, 0, 1);					\
@@ -117,9 +123,12 @@ static inline void job_think(struct job *job, int side)
 #define PING_PONG_ASLEEP(name)							\
 	static void name##_ping(struct contestant *c, uint64_t n)		\
 	{									\
-		struct job *job = c->arg;					\
-		uint64_t start = now_ns();					\
+		struct job *job = (struct job *)c->arg;				\
+		uint64_t start;							\
 										\
+		if (job->unpinned)						\
+			pair_unpin();						\
+		start = now_ns();						\
 		job->thought_ns[0] = job->thought_ns[1] = 0;			\
 		while (n--) {							\
 			job_think(job, 0);					\
@@ -128,20 +137,24 @@ static inline void job_think(struct job *job, int side)
 		}								\
 		c->took_ns = now_ns() - start - job->thought_ns[0] -		\
 			     job->thought_ns[1];				\
+		if (job->unpinned)						\
+			pair_pin(pair_cpu(0));					\
 	}									\
 										\
 	static void name##_pong(struct contestant *c, uint64_t n)		\
 	{									\
-		struct job *job = c->arg;					\
+		struct job *job = (struct job *)c->arg;				\
 										\
 		if (job->one_cpu)						\
 			pair_pin(pair_cpu(0));					\
+		else if (job->unpinned)						\
+			pair_unpin();						\
 		while (n--) {							\
 			name##_recv(job, 0, 1);					\
 			job_think(job, 1);					\
 			name##_send(job, 1, 1);					\
 		}								\
-		if (job->one_cpu)						\
+		if (job->one_cpu || job->unpinned)				\
 			pair_pin(pair_cpu(1));					\
 	}
 
@@ -149,7 +162,7 @@ static inline void job_think(struct job *job, int side)
 #define ONE_WAY(name)								\
 	static void name##_from(struct contestant *c, uint64_t n)		\
 	{									\
-		struct job *job = c->arg;					\
+		struct job *job = (struct job *)c->arg;				\
 		uint64_t i, k;							\
 										\
 		for (i = 0; i < n; i += k) {					\
@@ -160,7 +173,7 @@ static inline void job_think(struct job *job, int side)
 										\
 	static void name##_to(struct contestant *c, uint64_t n)			\
 	{									\
-		struct job *job = c->arg;					\
+		struct job *job = (struct job *)c->arg;				\
 		uint64_t i, k;							\
 										\
 		for (i = 0; i < n; i += k) {					\
@@ -204,18 +217,40 @@ extern const struct link link_naive;		/* the protocol as the reference does it *
 extern const struct link link_rte;		/* DPDK, one by one */
 extern const struct link link_rte_burst;
 extern const struct link link_rte_desc;		/* bursts of as much as a descriptor of ours */
+extern const struct link link_rte_zc;		/* both, written and read in the ring */
+extern const struct link link_rte_zc_desc;
+extern const struct link link_boost;		/* boost::lockfree::spsc_queue */
 extern const struct link link_memcpy;		/* a bare ring of bodies */
 extern const struct link link_one_line;
 extern const struct link link_two_lines;
 extern const struct link link_pipe;
 extern const struct link link_seqpacket;
 extern const struct link link_mq;		/* POSIX message queue */
+extern const struct link link_uring;		/* io_uring, nothing but round trips */
 
-/* Where DPDK is not to be had it does not take part. */
+/* What is not to be had does not take part. */
 #ifdef L3L2Q_BENCH_DPDK
 #define WITH_DPDK(...) __VA_ARGS__
+#define WITHOUT_DPDK(...)
 #else
 #define WITH_DPDK(...)
+#define WITHOUT_DPDK(...) __VA_ARGS__
+#endif
+
+#ifdef L3L2Q_BENCH_BOOST
+#define WITH_BOOST(...) __VA_ARGS__
+#define WITHOUT_BOOST(...)
+#else
+#define WITH_BOOST(...)
+#define WITHOUT_BOOST(...) __VA_ARGS__
+#endif
+
+#ifdef L3L2Q_BENCH_URING
+#define WITH_URING(...) __VA_ARGS__
+#define WITHOUT_URING(...)
+#else
+#define WITH_URING(...)
+#define WITHOUT_URING(...) __VA_ARGS__
 #endif
 
 /* Memory on lines of its own, zeroed and touched. */
@@ -227,5 +262,9 @@ static inline void *job_memory(size_t bytes)
 		memset(memory, 0, (bytes + 4095) / 4096 * 4096);
 	return memory;
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif /* L3L2Q_BENCH_JOB_H */

@@ -8,6 +8,7 @@
 #ifdef L3L2Q_BENCH_DPDK
 #include <errno.h>
 #include <rte_ring.h>
+#include <rte_ring_peek_zc.h>
 
 /* What one direction has. A buffer is free again once depth + a batch came after it. */
 struct rte_way {
@@ -234,5 +235,111 @@ static inline void rte_desc_recv(struct job *job, int dir, uint64_t n)
 PING_PONG(rte_desc)
 ONE_WAY(rte_desc)
 const struct link link_rte_desc = LINK("rte_ring burst of 32 B", rte_desc, false);
+
+/* ---- bursts written and read in the ring --------------------------------- */
+
+/* The slot of the ith element of a burst, which may wrap. */
+static inline void *zc_slot(const struct rte_ring_zc_data *zc, unsigned int i, size_t size)
+{
+	return i < zc->n1 ? (char *)zc->ptr1 + i * size : (char *)zc->ptr2 + (i - zc->n1) * size;
+}
+
+static inline void rte_zc_send(struct job *job, int dir, uint64_t n)
+{
+	struct rte_way *way = &((struct rte_link *)job->link)->way[dir];
+	struct rte_ring_zc_data zc;
+	unsigned int i, sent;
+
+	for (; n; n -= sent) {
+		sent = rte_ring_enqueue_zc_burst_start(way->ring, (unsigned int)n, &zc, NULL);
+		if (!sent) {
+			l3l2q_relax();
+			continue;
+		}
+		for (i = 0; i < sent; i++)
+			*(void **)zc_slot(&zc, i, sizeof(void *)) = rte_filled(way, job);
+		rte_ring_enqueue_zc_finish(way->ring, sent);
+	}
+}
+
+static inline void rte_zc_recv(struct job *job, int dir, uint64_t n)
+{
+	struct rte_way *way = &((struct rte_link *)job->link)->way[dir];
+	struct rte_ring_zc_data zc;
+	unsigned int i, got;
+
+	for (; n; n -= got) {
+		got = rte_ring_dequeue_zc_burst_start(way->ring, (unsigned int)n, &zc, NULL);
+		if (!got) {
+			l3l2q_relax();
+			continue;
+		}
+		for (i = 0; i < got; i++)
+			job_take(job, dir, *(void **)zc_slot(&zc, i, sizeof(void *)));
+		rte_ring_dequeue_zc_finish(way->ring, got);
+	}
+}
+
+#define rte_zc_open rte_open
+#define rte_zc_close rte_close
+PING_PONG(rte_zc)
+ONE_WAY(rte_zc)
+const struct link link_rte_zc = LINK("rte_ring zc burst", rte_zc, false);
+
+/* The same of descriptors. */
+static inline void rte_zc_desc_send(struct job *job, int dir, uint64_t n)
+{
+	struct rte_way *way = &((struct rte_link *)job->link)->way[dir];
+	struct rte_ring_zc_data zc;
+	struct l3l2q_desc *desc;
+	unsigned int i, sent;
+
+	for (; n; n -= sent) {
+		sent = rte_ring_enqueue_zc_burst_elem_start(way->ring, sizeof(*desc),
+							    (unsigned int)n, &zc, NULL);
+		if (!sent) {
+			l3l2q_relax();
+			continue;
+		}
+		for (i = 0; i < sent; i++) {
+			const unsigned char *body = rte_filled(way, job);
+
+			desc = zc_slot(&zc, i, sizeof(*desc));
+			desc->seq = way->next;
+			desc->opcode = L3L2Q_OP_DATA;
+			desc->payload_offset = (uint64_t)(body - way->buffers);
+			desc->payload_nbytes = job->size;
+		}
+		rte_ring_enqueue_zc_elem_finish(way->ring, sent);
+	}
+}
+
+static inline void rte_zc_desc_recv(struct job *job, int dir, uint64_t n)
+{
+	struct rte_way *way = &((struct rte_link *)job->link)->way[dir];
+	const struct l3l2q_desc *desc;
+	struct rte_ring_zc_data zc;
+	unsigned int i, got;
+
+	for (; n; n -= got) {
+		got = rte_ring_dequeue_zc_burst_elem_start(way->ring, sizeof(*desc),
+							   (unsigned int)n, &zc, NULL);
+		if (!got) {
+			l3l2q_relax();
+			continue;
+		}
+		for (i = 0; i < got; i++) {
+			desc = zc_slot(&zc, i, sizeof(*desc));
+			job_take(job, dir, way->buffers + desc->payload_offset);
+		}
+		rte_ring_dequeue_zc_elem_finish(way->ring, got);
+	}
+}
+
+#define rte_zc_desc_open rte_desc_open
+#define rte_zc_desc_close rte_close
+PING_PONG(rte_zc_desc)
+ONE_WAY(rte_zc_desc)
+const struct link link_rte_zc_desc = LINK("rte_ring zc burst of 32 B", rte_zc_desc, false);
 
 #endif /* L3L2Q_BENCH_DPDK */

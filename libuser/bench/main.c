@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bench.h"
+#include "job.h"
 
 #define LONGEST_S 540
 
@@ -90,6 +90,14 @@ static void parse(int argc, char **argv)
 	}
 }
 
+/* The guest's program has none of them. */
+static void say_left_out(void)
+{
+	WITHOUT_DPDK(puts("left out: rte_ring (libdpdk-dev was not there)");)
+	WITHOUT_URING(puts("left out: io_uring (liburing-dev was not there)");)
+	WITHOUT_BOOST(puts("left out: boost::lockfree::spsc_queue (libboost-dev or g++ was not there)");)
+}
+
 int main(int argc, char **argv)
 {
 	int (*const benches[])(void) = {
@@ -110,6 +118,7 @@ int main(int argc, char **argv)
 	parse(argc, argv);
 	/* Those who spin for a message that does not come end here. */
 	alarm(LONGEST_S);
+	say_left_out();
 	ret = pair_start();
 	if (ret)
 		return 1;

@@ -37,7 +37,7 @@ for my $run (qw(native vm)) {
 		$row{$what}{target} .= $unit;
 		next unless defined $t->{measured};
 		$row{$what}{$run} = sprintf("%.2f$unit", $t->{measured});
-		$row{$what}{$run} .= sprintf(" (%.2f$unit)", $t->{typical}) if $unit;
+		$row{$what}{$run} .= sprintf(" (%.2f$unit)", $t->{best}) if $unit;
 		$row{$what}{$run} .= $t->{met} ? ', met' : ', **missed**';
 	}
 }

@@ -31,18 +31,36 @@ struct target {
 
 static const struct target targets[] = {
 	{ "spinning ping-pong, 0 B, to the two-line hand-over", "pingpong/0", "l3l2q",
-	  "two lines", false, 1.6 },
+	  "two lines", false, 1.3 },
 	{ "spinning ping-pong, 0 B, to rte_ring", "pingpong/0", "l3l2q", "rte_ring", false, 1.0 },
-	{ "one-way 64 B, batch 32, in place, to rte_ring burst", "batch/32", "l3l2q in place",
-	  "rte_ring burst", true, 1.0 },
+	{ "one-way 64 B, single, to rte_ring of 32 B", "batch/1", "l3l2q", "rte_ring burst of 32 B",
+	  true, 1.0 },
+	{ "one-way 64 B, runs of 32 in place, to rte_ring burst of 32 B", "batch/32", "l3l2q runs",
+	  "rte_ring burst of 32 B", true, 1.0 },
+	{ "one-way 64 B, runs of 32 in place, to rte_ring burst", "batch/32", "l3l2q runs",
+	  "rte_ring burst", true, 0.75 },
+	{ "one-way 64 B, batch 32, in place, to rte_ring burst of 32 B", "batch/32",
+	  "l3l2q in place", "rte_ring burst of 32 B", true, 1.0 },
 	{ "one-way 64 B, batch 32, in place, to the naive protocol", "batch/32", "l3l2q in place",
 	  "naive", true, 3.0 },
 	{ "one-way 64 KiB, copying in, to memcpy", "copying/65536", "l3l2q", "memcpy", true, 0.9 },
+	{ "one-way 64 B, single, depth 1024 to depth 65536", "depth/64", "depth 1024",
+	  "depth 65536", false, 1.3 },
+	{ "one-way 64 B, single, depth 16384 to depth 65536", "depth/64", "depth 16384",
+	  "depth 65536", false, 1.3 },
 	{ "in place, 1 MiB to 4 KiB", "inplace/0", "1 MiB", "4 KiB", false, 1.1 },
 	{ "sleeping ping-pong over memfd, to a futex pair", "sleeping/0", "l3l2q memfd",
 	  "futex pair", false, 1.0 },
 	{ "sleeping ping-pong over the driver, to an eventfd pair", "sleeping/0", "l3l2q driver",
 	  "eventfd pair", false, 1.0 },
+	{ "ping-pong on one processor, spinning to not", "onecpu/0", "l3l2q memfd, spinning",
+	  "l3l2q memfd", false, 1.2 },
+	{ "CPU time at 1 k messages a second, spinning to not", NULL, "rate/1000/l3l2q to not",
+	  NULL, false, 1.15 },
+	{ "CPU time at 10 k messages a second, spinning to not", NULL, "rate/10000/l3l2q to not",
+	  NULL, false, 1.15 },
+	{ "CPU time at 100 k messages a second, spinning to not", NULL, "rate/100000/l3l2q to not",
+	  NULL, false, 1.15 },
 	{ "system calls a message, both busy", NULL, "busy/syscalls", NULL, false, 0 },
 	{ "4096 regions in one epoll, one active, to one region", "epoll/0", "4096 regions",
 	  "1 region", false, 1.2 },
@@ -131,8 +149,8 @@ void report_contest_print(const struct contest *contest)
 
 /**
  * struct reached - what became of a target
- * @best: ratio of the best times, or a metric
- * @typical: median of the ratios in the same round; a metric again
+ * @typical: median of the ratios in the same round, or a metric: this decides
+ * @best: ratio of the best times; a metric again
  */
 struct reached {
 	double best;
@@ -164,7 +182,7 @@ static bool reached(const struct target *t, struct reached *r)
 
 static bool met(const struct target *t, const struct reached *r)
 {
-	return t->faster ? r->best >= t->limit : r->best <= t->limit;
+	return t->faster ? r->typical >= t->limit : r->typical <= t->limit;
 }
 
 void report_targets(void)
@@ -172,9 +190,9 @@ void report_targets(void)
 	struct reached r;
 	unsigned int i;
 
-	printf("\n| %-58s | %9s | %9s | %-14s | %-6s |\n", "what", "best", "typical", "target", "");
-	printf("| %.58s | --------: | --------: | -------------- | ------ |\n",
-	       "------------------------------------------------------------");
+	printf("\n| %-64s | %9s | %9s | %-14s | %-6s |\n", "what", "median", "best", "target", "");
+	printf("| %.64s | --------: | --------: | -------------- | ------ |\n",
+	       "----------------------------------------------------------------");
 	for (i = 0; i < LENGTH(targets); i++) {
 		const struct target *t = &targets[i];
 
@@ -182,8 +200,8 @@ void report_targets(void)
 
 		if (!reached(t, &r))
 			continue;
-		printf("| %-58s | %8.2f%s | %8.2f%s | at %-5s %4.3g%s | %-6s |\n", t->what, r.best,
-		       unit, r.typical, unit, t->faster ? "least" : "most", t->limit, unit,
+		printf("| %-64s | %8.2f%s | %8.2f%s | at %-5s %4.3g%s | %-6s |\n", t->what, r.typical,
+		       unit, r.best, unit, t->faster ? "least" : "most", t->limit, unit,
 		       met(t, &r) ? "met" : "missed");
 	}
 	fflush(stdout);
@@ -224,8 +242,8 @@ static void json_targets(FILE *f)
 			i ? ",\n" : "", t->what, t->contest ? "x" : "", t->faster ? "least" : "most",
 			t->limit);
 		if (reached(t, &r))
-			fprintf(f, ", \"measured\": %.3f, \"typical\": %.3f, \"met\": %s", r.best,
-				r.typical, met(t, &r) ? "true" : "false");
+			fprintf(f, ", \"measured\": %.3f, \"best\": %.3f, \"met\": %s", r.typical,
+				r.best, met(t, &r) ? "true" : "false");
 		fprintf(f, "}");
 	}
 }

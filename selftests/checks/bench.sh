@@ -28,12 +28,15 @@ compiler() { echo "${CC:-gcc} $("${CC:-gcc}" -dumpfullversion)"; }
 plot() { rm -f "$out/$1.svg"; libuser/bench/plot.pl "$out/$1.json" "$out/$1.svg" "$2"; }
 
 native() {
-	local dpdk
+	local peers
 
 	"${make[@]}" $out/l3l2q-bench
-	dpdk=$(pkg-config --modversion libdpdk 2>/dev/null) || dpdk=none
+	peers="DPDK $(pkg-config --modversion libdpdk 2>/dev/null || echo none)"
+	peers+=", liburing $(pkg-config --modversion liburing 2>/dev/null || echo none)"
+	peers+=", Boost $(sed -n 's/^#define BOOST_LIB_VERSION "\(.*\)"/\1/p' /usr/include/boost/version.hpp \
+		2>/dev/null | tr _ . | grep . || echo none)"
 	{
-		echo "$(processor); Linux $(uname -r); $(compiler); DPDK $dpdk; $(date -u +%F)"
+		echo "$(processor); Linux $(uname -r); $(compiler); $peers; $(date -u +%F)"
 		echo
 		# shellcheck disable=SC2086
 		$out/l3l2q-bench --rounds 31 --json $out/native.json ${ARGS-}

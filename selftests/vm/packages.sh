@@ -44,7 +44,10 @@ for group in "$@"; do
 			pkg-config groff-base spin)
 		may+=("${cross[@]}" "${more[@]}")
 		;;
-	bench) want+=(libdpdk-dev pkg-config gnuplot-nox perl) ;;
+	bench)
+		want+=(pkg-config gnuplot-nox perl)
+		may+=(libdpdk-dev liburing-dev libboost-dev g++)
+		;;
 	plot) want+=(gnuplot-nox perl) ;;
 	fuzz) want+=(clang libclang-rt-14-dev llvm) ;;
 	insn) want+=(valgrind perl-base) ;;
