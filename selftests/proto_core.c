@@ -1072,6 +1072,624 @@ TEST_F(queue, s4_7_batch_ends_with_stop)
 	EXPECT_SOUND(self->rx);
 }
 
+/* ---- section 8: runs ------------------------------------------------------ */
+
+/* Send a run of DATA of so many bytes each, the seeds counting from 0. */
+static int send_run(struct side *s, uint64_t nbytes, int n)
+{
+	struct l3l2q_reservation r;
+	int i, got = l3l2q_core_try_reserve_run(&s->p, nbytes, n, &r);
+
+	for (i = 0; i < got && nbytes; i++)
+		body_fill((char *)r.data + (uint64_t)i * nbytes, nbytes, (uint64_t)i);
+	return got < 0 ? got : l3l2q_core_commit_run(&s->p, &r, L3L2Q_OP_DATA, got) ?: got;
+}
+
+/* True if a run is of DATA with such numbers, sizes and bodies. */
+static bool run_is(struct side *s, const struct l3l2q_message *run, int n, uint64_t seq,
+		   uint64_t nbytes, uint64_t seed)
+{
+	int i;
+
+	for (i = 0; i < n; i++, seq++, seed++) {
+		if (run[i].seq != seq || run[i].nbytes != nbytes || run[i].opcode != L3L2Q_OP_DATA)
+			return false;
+		if (nbytes ? run[i].data != s->core.payload + run[i].payload_offset ||
+			     !body_is(run[i].data, nbytes, seed)
+			   : run[i].data || run[i].payload_offset)
+			return false;
+	}
+	return true;
+}
+
+TEST_F(queue, s8_run_is_placed_as_messages_one_by_one)
+{
+	uint64_t i, size;
+
+	for (size = 0; size <= 16; size += 8) {
+		ASSERT_TRUE(start_over(self, variant));
+		ASSERT_EQ(0, pass(self, 24));
+		ASSERT_EQ(3, l3l2q_core_try_reserve_run(&self->tx->p, size, 3, &self->r));
+		EXPECT_EQ(2, self->r.seq);
+		EXPECT_EQ(size, self->r.nbytes);
+		EXPECT_EQ(size ? self->offset + 24 : 0, self->r.payload_offset);
+		EXPECT_EQ(size ? self->tx->core.payload + self->offset + 24 : NULL, self->r.data);
+		for (i = 0; i < 3 && size; i++)
+			body_fill((char *)self->r.data + i * size, size, i);
+		EXPECT_EQ(1, tail(&self->w, self->role));
+		ASSERT_EQ(0, l3l2q_core_commit_run(&self->tx->p, &self->r, L3L2Q_OP_DATA, 2));
+		EXPECT_EQ(3, tail(&self->w, self->role));
+		for (i = 0; i < 2; i++) {
+			const struct l3l2q_desc *slot = slot_of(&self->w, self->role, i + 1);
+
+			EXPECT_EQ(i + 2, slot->seq);
+			EXPECT_EQ(L3L2Q_OP_DATA, slot->opcode);
+			EXPECT_EQ(size ? self->offset + 24 + i * size : 0, slot->payload_offset);
+			EXPECT_EQ(size, slot->payload_nbytes);
+		}
+		/* The third was given back. */
+		EXPECT_EQ(24 + 2 * size, self->tx->p.cursor);
+		EXPECT_EQ(24 + 2 * size, self->tx->p.bytes);
+		ASSERT_EQ(0, send_data(self->tx, 8, 7));
+		EXPECT_EQ(self->offset + 24 + 2 * size,
+			  slot_of(&self->w, self->role, 3)->payload_offset);
+		EXPECT_EQ(0, take(self->rx, size, 0));
+		EXPECT_EQ(0, take(self->rx, size, 1));
+		EXPECT_EQ(0, take(self->rx, 8, 7));
+		EXPECT_SOUND(self->tx);
+		EXPECT_SOUND(self->rx);
+	}
+}
+
+TEST_F(queue, s8_run_takes_what_fits)
+{
+	uint64_t i, fits = self->arena / 100, at = self->arena - 40;
+
+	/* the ring */
+	EXPECT_EQ(DEPTH, send_run(self->tx, 8, 100));
+	EXPECT_EQ(-EAGAIN, send_run(self->tx, 8, 100));
+	EXPECT_EQ(-EAGAIN, send_run(self->tx, 0, 1));
+	EXPECT_EQ(DEPTH * 8, self->tx->p.cursor);
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, take(self->rx, 8, i));
+	/* what was released meanwhile counts, though one would fit without */
+	EXPECT_EQ(2, send_run(self->tx, 8, 3));
+	/* the arena */
+	ASSERT_TRUE(start_over(self, variant));
+	EXPECT_EQ(fits, send_run(self->tx, 100, 4));
+	EXPECT_EQ(-EAGAIN, send_run(self->tx, 100, 4));
+	EXPECT_EQ(-EMSGSIZE, send_run(self->tx, self->arena + 1, 1));
+	EXPECT_EQ(-EMSGSIZE, send_run(self->tx, 1ull << 62, 4));
+	EXPECT_EQ(-EMSGSIZE, send_run(self->tx, ~0ull, 4));
+	EXPECT_EQ(fits, tail(&self->w, self->role));
+	for (i = 0; i < fits; i++)
+		ASSERT_EQ(0, take(self->rx, 100, i));
+	/* the arena's end: a run does not wrap, the next one does as a whole */
+	ASSERT_TRUE(start_over(self, variant));
+	ASSERT_EQ(0, pass(self, at));
+	EXPECT_EQ(2, send_run(self->tx, 16, 3));
+	EXPECT_EQ(2, send_run(self->tx, 16, 4));
+	EXPECT_EQ(self->offset, slot_of(&self->w, self->role, 3)->payload_offset);
+	EXPECT_EQ(self->arena + 32, self->tx->p.cursor);
+	for (i = 0; i < 4; i++)
+		ASSERT_EQ(0, take(self->rx, 16, i & 1));
+	EXPECT_EQ(self->tx->p.bytes, self->rx->c.bytes);
+	/* what is still held there */
+	ASSERT_TRUE(start_over(self, variant));
+	ASSERT_EQ(0, pass(self, 64));
+	ASSERT_EQ(0, send_data(self->tx, self->arena - 64, 1));
+	EXPECT_EQ(2, send_run(self->tx, 30, 3));
+	EXPECT_EQ(-EAGAIN, send_run(self->tx, 30, 1));
+	EXPECT_SOUND(self->tx);
+	EXPECT_SOUND(self->rx);
+}
+
+TEST_F(queue, s8_run_is_one_reservation)
+{
+	int i;
+
+	ASSERT_EQ(0, pass(self, self->arena - 10));
+	ASSERT_EQ(3, l3l2q_core_try_reserve_run(&self->tx->p, 16, 3, &self->r));
+	EXPECT_EQ(-EINVAL, l3l2q_core_commit_run(&self->tx->p, &self->r, L3L2Q_OP_DATA, 0));
+	EXPECT_EQ(-EINVAL, l3l2q_core_commit_run(&self->tx->p, &self->r, L3L2Q_OP_DATA, 4));
+	EXPECT_EQ(-EINVAL, l3l2q_core_commit_run(&self->tx->p, &self->r, L3L2Q_OP_DATA, -1));
+	ASSERT_EQ(0, l3l2q_core_cancel(&self->tx->p, &self->r));
+	EXPECT_EQ(self->arena - 10, self->tx->p.cursor);
+	/* commit sends the first one */
+	ASSERT_EQ(3, l3l2q_core_try_reserve_run(&self->tx->p, 16, 3, &self->r));
+	body_fill(self->r.data, 16, 5);
+	ASSERT_EQ(0, l3l2q_core_commit(&self->tx->p, &self->r, error_op(&self->w, self->role)));
+	EXPECT_EQ(2, tail(&self->w, self->role));
+	EXPECT_EQ(0, take(self->rx, 16, 5));
+	/* one span is a run of one */
+	ASSERT_EQ(0, l3l2q_core_try_reserve(&self->tx->p, 16, &self->r));
+	EXPECT_EQ(-EINVAL, l3l2q_core_commit_run(&self->tx->p, &self->r, L3L2Q_OP_DATA, 2));
+	ASSERT_EQ(0, l3l2q_core_commit_run(&self->tx->p, &self->r, L3L2Q_OP_DATA, 1));
+	EXPECT_SOUND(self->tx);
+
+	for (i = 0; i < 9; i++) {
+		struct l3l2q_reservation span;
+		int ret;
+
+		ASSERT_TRUE(start_over(self, variant));
+		if (i < 8)
+			ASSERT_EQ(2, l3l2q_core_try_reserve_run(&self->tx->p, 16, 2, &self->r));
+		span = self->r;
+		switch (i) {
+		case 0: span.seq++; break;
+		case 1: span.payload_offset += 16; break;
+		case 2: span.nbytes *= 2; break;
+		case 3: span.data = (char *)span.data + 16; break;
+		}
+		if (i == 4)
+			ret = l3l2q_core_try_reserve_run(&self->tx->p, 16, 1, &self->r2);
+		else if (i == 5)
+			ret = send_run(self->tx, 0, 1);
+		else if (i == 6)
+			ret = l3l2q_core_try_enqueue_run(&self->tx->p, L3L2Q_OP_DATA,
+							 &(struct l3l2q_body){ 0 }, 1);
+		else if (i == 7)
+			ret = l3l2q_core_commit_run(&self->tx->p, &span, L3L2Q_OP_DATA, 2) ?:
+			      l3l2q_core_commit_run(&self->tx->p, &span, L3L2Q_OP_DATA, 2);
+		else
+			ret = l3l2q_core_commit_run(&self->tx->p, &span, L3L2Q_OP_DATA, 2);
+		EXPECT_EQ(-ESTALE, ret) {
+			TH_LOG("case %d", i);
+		}
+		EXPECT_POISONED(self->tx, L3L2Q_ERR_OWNERSHIP);
+		EXPECT_EQ(i == 7 ? 2 : 0, tail(&self->w, self->role));
+	}
+}
+
+/* Bodies from an array: their sizes differ. */
+TEST_F(queue, s8_run_of_bodies)
+{
+	uint32_t ops[] = { L3L2Q_OP_DATA, error_op(&self->w, self->role) };
+	struct l3l2q_body bodies[6] = { { 0 } };
+	struct l3l2q_producer *p;
+	unsigned char from[320];
+	size_t i, k;
+	int n, j;
+
+	body_fill(from, sizeof(from), 3);
+	for (k = 0; k < 2; k++) {
+		ASSERT_TRUE(start_over(self, variant));
+		p = &self->tx->p;
+		for (i = 0; i < 6; i++)
+			bodies[i] = (struct l3l2q_body){ i == 1 ? NULL : from + i, i == 1 ? 0 : 8 + i };
+		p->batching = 1;
+		ASSERT_EQ(2, l3l2q_core_try_enqueue_run(p, ops[k], bodies, 2));
+		EXPECT_EQ(0, tail(&self->w, self->role));
+		p->batching = 0;
+		/* the ring ends it */
+		ASSERT_EQ(2, l3l2q_core_try_enqueue_run(p, ops[k], bodies + 2, 4));
+		EXPECT_EQ(4, tail(&self->w, self->role));
+		EXPECT_EQ(-EAGAIN, l3l2q_core_try_enqueue_run(p, ops[k], bodies + 4, 2));
+		EXPECT_EQ(8 + 10 + 11, p->cursor);
+		for (i = 0; i < 4; i++) {
+			ASSERT_EQ(0, l3l2q_core_try_peek(&self->rx->c, &self->m));
+			EXPECT_EQ(i + 1, self->m.seq);
+			EXPECT_EQ(ops[k], self->m.opcode);
+			ASSERT_EQ(bodies[i].nbytes, self->m.nbytes);
+			EXPECT_EQ(!self->m.nbytes, !self->m.data);
+			EXPECT_TRUE(!self->m.nbytes ||
+				    !memcmp(bodies[i].data, self->m.data, self->m.nbytes));
+			ASSERT_EQ(0, l3l2q_core_release(&self->rx->c, &self->m));
+		}
+		/* the arena ends it, and goes round */
+		for (i = 0; i < 6; i++)
+			bodies[i] = (struct l3l2q_body){ from, self->arena / 4 + 20 };
+		for (i = 0; i < 9 * 2; i += (size_t)n) {
+			n = l3l2q_core_try_enqueue_run(p, ops[k], bodies, 6);
+			ASSERT_TRUE(n == 2 || n == 3);
+			EXPECT_EQ(-EAGAIN, l3l2q_core_try_enqueue_run(p, ops[k], bodies, 1));
+			EXPECT_EQ((int)i + 4 + n, tail(&self->w, self->role));
+			for (j = 0; j < n; j++) {
+				ASSERT_EQ(0, l3l2q_core_try_peek(&self->rx->c, &self->m));
+				ASSERT_EQ(bodies[j].nbytes, self->m.nbytes);
+				EXPECT_EQ(0, memcmp(from, self->m.data, self->m.nbytes));
+				ASSERT_EQ(0, l3l2q_core_release(&self->rx->c, &self->m));
+			}
+		}
+		EXPECT_EQ(p->bytes, self->rx->c.bytes);
+		EXPECT_SOUND(self->tx);
+		EXPECT_SOUND(self->rx);
+	}
+}
+
+/* What no call would send ends a run, and is an error of the call that begins with it. */
+TEST_F(queue, s8_run_of_bodies_ends_before_a_bad_one)
+{
+	static const struct l3l2q_body bad[] = {
+		{ "x", 0 }, { NULL, 1 }, { "x", IN_ARENA + OUT_ARENA }, { "x", ~0ull },
+	};
+	struct l3l2q_body bodies[2] = { { "good", 4 } };
+	struct l3l2q_producer *p;
+	size_t i;
+
+	for (i = 0; i < 4; i++) {
+		ASSERT_TRUE(start_over(self, variant));
+		p = &self->tx->p;
+		bodies[1] = bad[i];
+		ASSERT_EQ(0, send_data(self->tx, 8, 1));
+		EXPECT_EQ(1, l3l2q_core_try_enqueue_run(p, L3L2Q_OP_DATA, bodies, 2));
+		EXPECT_EQ(2, tail(&self->w, self->role));
+		EXPECT_EQ(i < 2 ? -EINVAL : -EMSGSIZE,
+			  l3l2q_core_try_enqueue_run(p, L3L2Q_OP_DATA, bodies + 1, 1));
+		EXPECT_EQ(2, tail(&self->w, self->role));
+		EXPECT_EQ(12, p->cursor);
+		EXPECT_SOUND(self->tx);
+	}
+	/* STOP is sent alone; on output it is no opcode. */
+	ASSERT_TRUE(start_over(self, variant));
+	p = &self->tx->p;
+	EXPECT_EQ(self->role == L3L2Q_ROLE_L3 ? -EINVAL : -EBADMSG,
+		  l3l2q_core_try_enqueue_run(p, L3L2Q_OP_STOP, &(struct l3l2q_body){ 0 }, 1));
+	EXPECT_EQ(0, tail(&self->w, self->role));
+	if (self->role == L3L2Q_ROLE_L2)
+		return;
+	EXPECT_SOUND(self->tx);
+	ASSERT_EQ(0, send_stop(self->tx));
+	EXPECT_EQ(-ESHUTDOWN, l3l2q_core_try_enqueue_run(p, L3L2Q_OP_DATA, bodies, 1));
+	EXPECT_EQ(-ESHUTDOWN, send_run(self->tx, 8, 1));
+}
+
+/* A head that is impossible is found in mid-run: what went before it is sent. */
+TEST_F(queue, s8_run_of_bodies_and_a_broken_peer)
+{
+	struct l3l2q_body bodies[DEPTH + 1];
+	size_t i;
+
+	for (i = 0; i <= DEPTH; i++)
+		bodies[i] = (struct l3l2q_body){ "body", 4 };
+	*ctr(&self->w, l3l2q_ctr_head(self->role)) = -1;
+	EXPECT_EQ(DEPTH, l3l2q_core_try_enqueue_run(&self->tx->p, L3L2Q_OP_DATA, bodies, DEPTH + 1));
+	EXPECT_EQ(DEPTH, tail(&self->w, self->role));
+	EXPECT_EQ(-EBADMSG, l3l2q_core_try_enqueue_run(&self->tx->p, L3L2Q_OP_DATA, bodies, 1));
+	EXPECT_POISONED(self->tx, L3L2Q_ERR_INVALID_DESCRIPTOR);
+
+	ASSERT_TRUE(start_over(self, variant));
+	ASSERT_EQ(0, send_data(self->tx, 8, 1));
+	*ctr(&self->w, l3l2q_ctr_head(self->role)) = -1;
+	EXPECT_EQ(-EBADMSG, send_run(self->tx, 8, DEPTH));
+	EXPECT_POISONED(self->tx, L3L2Q_ERR_INVALID_DESCRIPTOR);
+	EXPECT_EQ(1, tail(&self->w, self->role));
+}
+
+TEST_F(queue, s8_peek_run)
+{
+	const struct l3l2q_message *run = NULL, *next;
+	int n = variant->window == 3 ? 3 : 1, i, round;
+	uint64_t seq = 1;
+
+	EXPECT_EQ(-EAGAIN, l3l2q_core_try_peek_run(&self->rx->c, &run, 4));
+	EXPECT_EQ(NULL, run);
+	/* Where the ring, the arena and the handles end, wherever the run begins. */
+	for (round = 0; round < 40; round++) {
+		uint64_t size = (uint64_t)round % 3 * 8, seed = 0;
+
+		ASSERT_EQ(1, send_run(self->tx, size, 1));
+		if (n == 3)
+			EXPECT_LE(1, send_run(self->tx, size, 2));
+		while (self->rx->c.head != self->tx->p.tail) {
+			i = l3l2q_core_try_peek_run(&self->rx->c, &run, 4);
+			ASSERT_LE(1, i);
+			ASSERT_GE(n, i);
+			EXPECT_TRUE(run_is(self->rx, run, 1, seq, size, seed ? seed - 1 : 0));
+			EXPECT_EQ(seq - 1, (uint32_t)head(&self->w, self->role));
+			ASSERT_EQ(0, l3l2q_core_release_upto(&self->rx->c, &run[i - 1]));
+			seq += (uint64_t)i;
+			seed += (uint64_t)i;
+			EXPECT_EQ(seq - 1, (uint32_t)head(&self->w, self->role));
+		}
+		EXPECT_EQ(self->tx->p.bytes, self->rx->c.bytes);
+	}
+	/* The array of handles ends behind the fourth. */
+	ASSERT_TRUE(start_over(self, variant));
+	ASSERT_EQ(3, send_run(self->tx, 8, 3));
+	run = NULL;
+	ASSERT_EQ(n, l3l2q_core_try_peek_run(&self->rx->c, &run, 4));
+	EXPECT_TRUE(run_is(self->rx, run, n, 1, 8, 0));
+	if (one_handle(self, variant)) {
+		next = NULL;
+		if (self->peer == L3L2Q_ROLE_L3) {
+			EXPECT_EQ(1, l3l2q_core_try_peek_run(&self->rx->c, &next, 4));
+			EXPECT_EQ(run, next);
+		} else {
+			EXPECT_EQ(-ESTALE, l3l2q_core_try_peek_run(&self->rx->c, &next, 4));
+			EXPECT_POISONED(self->rx, L3L2Q_ERR_OWNERSHIP);
+		}
+		return;
+	}
+	EXPECT_EQ(-EAGAIN, l3l2q_core_try_peek_run(&self->rx->c, &next, 4));
+	if (n == 1)
+		return;
+	/* up to the middle; the rest as it was */
+	ASSERT_EQ(0, l3l2q_core_release_upto(&self->rx->c, &run[1]));
+	EXPECT_EQ(2, head(&self->w, self->role));
+	EXPECT_TRUE(run_is(self->rx, run + 2, 1, 3, 8, 2));
+	ASSERT_EQ(2, send_run(self->tx, 8, 2));
+	ASSERT_EQ(1, l3l2q_core_try_peek_run(&self->rx->c, &next, 4));
+	EXPECT_EQ(run + 3, next);
+	ASSERT_EQ(1, l3l2q_core_try_peek_run(&self->rx->c, &next, 4));
+	EXPECT_EQ(run, next);
+	EXPECT_EQ(5, next->seq);
+	self->m = *next;
+	ASSERT_EQ(0, l3l2q_core_release_upto(&self->rx->c, &self->m));
+	EXPECT_EQ(5, head(&self->w, self->role));
+	EXPECT_SOUND(self->rx);
+}
+
+/* Release up to a handle, where others were released before it. */
+TEST_F(queue, s8_release_upto_and_out_of_order)
+{
+	const struct l3l2q_message *run = NULL;
+	struct l3l2q_message held[3];
+	int i;
+
+	if (variant->window != 3)
+		return; /* W = 3 */
+	for (i = 0; i < 4; i++) {
+		ASSERT_TRUE(start_over(self, variant));
+		ASSERT_EQ(3, send_run(self->tx, 8, 3));
+		ASSERT_EQ(3, l3l2q_core_try_peek_run(&self->rx->c, &run, 3));
+		memcpy(held, run, sizeof(held));
+		ASSERT_EQ(0, l3l2q_core_release(&self->rx->c, &run[1]));
+		EXPECT_EQ(0, head(&self->w, self->role));
+		EXPECT_EQ(8, self->rx->c.bytes);
+		switch (i) {
+		case 0:
+			ASSERT_EQ(0, l3l2q_core_release_upto(&self->rx->c, &run[2]));
+			EXPECT_EQ(3, head(&self->w, self->role));
+			EXPECT_EQ(24, self->rx->c.bytes);
+			break;
+		case 1:
+			ASSERT_EQ(0, l3l2q_core_release_upto(&self->rx->c, &run[0]));
+			EXPECT_EQ(2, head(&self->w, self->role));
+			ASSERT_EQ(0, l3l2q_core_release_upto(&self->rx->c, &run[2]));
+			EXPECT_EQ(3, head(&self->w, self->role));
+			EXPECT_EQ(24, self->rx->c.bytes);
+			break;
+		case 2:	/* twice, by the copy and by the array */
+		case 3:
+			EXPECT_EQ(-ESTALE, l3l2q_core_release_upto(&self->rx->c, i == 2 ? &held[1]
+											: &run[1]));
+			EXPECT_POISONED(self->rx, L3L2Q_ERR_OWNERSHIP);
+			EXPECT_EQ(0, head(&self->w, self->role));
+			continue;
+		}
+		EXPECT_SOUND(self->rx);
+		EXPECT_EQ(-ESTALE, l3l2q_core_release_upto(&self->rx->c, &held[2]));
+		EXPECT_POISONED(self->rx, L3L2Q_ERR_OWNERSHIP);
+	}
+}
+
+TEST_F(queue, s8_release_upto_compares_with_the_cached_copy)
+{
+	const struct l3l2q_message *run = NULL;
+	int i;
+
+	for (i = 0; i < 8; i++) {
+		ASSERT_TRUE(start_over(self, variant));
+		ASSERT_EQ(2, send_run(self->tx, 8, 2));
+		ASSERT_EQ(variant->window == 3 ? 2 : 1,
+			  l3l2q_core_try_peek_run(&self->rx->c, &run, 2));
+		self->m = run[0];
+		switch (i) {
+		case 0: self->m.seq += DEPTH; break;
+		case 1: self->m.seq = 0; break;
+		case 2: self->m.payload_offset += 8; break;
+		case 3: self->m.nbytes--; break;
+		case 4: self->m.data = NULL; break;
+		case 5: self->m.opcode = L3L2Q_OP_ERROR; break;
+		case 6: self->m.seq = 3; break;
+		case 7: self->m.seq += 1ull << 32; break;
+		}
+		EXPECT_EQ(-ESTALE, l3l2q_core_release_upto(&self->rx->c, &self->m)) {
+			TH_LOG("case %d", i);
+		}
+		EXPECT_POISONED(self->rx, L3L2Q_ERR_OWNERSHIP);
+		EXPECT_EQ(0, head(&self->w, self->role));
+	}
+}
+
+/* Nothing that a peer stores later changes what was acquired. */
+TEST_F(queue, s8_run_is_copied_once)
+{
+	const struct l3l2q_message *run = NULL;
+	int n = variant->window == 3 ? 3 : 1;
+
+	ASSERT_EQ(3, send_run(self->tx, 8, 3));
+	ASSERT_EQ(n, l3l2q_core_try_peek_run(&self->rx->c, &run, 3));
+	memset(slot_of(&self->w, self->role, 0), 0xff, 3 * sizeof(struct l3l2q_desc));
+	EXPECT_TRUE(run_is(self->rx, run, n, 1, 8, 0));
+	ASSERT_EQ(0, l3l2q_core_release_upto(&self->rx->c, &run[n - 1]));
+	EXPECT_EQ(n, head(&self->w, self->role));
+	EXPECT_EQ((uint64_t)n * 8, self->rx->c.bytes);
+	EXPECT_SOUND(self->rx);
+}
+
+/* Each field of each descriptor of a run is checked; those before it are delivered. */
+TEST_F(queue, s8_run_rejects)
+{
+	const struct l3l2q_message *run;
+	struct l3l2q_desc *slot;
+	int at, i, want;
+
+	for (at = 0; at < 3; at++) {
+		for (i = 0; i < 14; i++) {
+			ASSERT_TRUE(start_over(self, variant));
+			ASSERT_EQ(3, send_run(self->tx, 8, 3));
+			slot = slot_of(&self->w, self->role, (uint64_t)at);
+			switch (i) {
+			case 0: slot->seq++; break;
+			case 1: slot->seq = 0; break;
+			case 2: slot->seq += 1ull << 32; break;
+			case 3: slot->opcode = 0; break;
+			case 4: slot->opcode = 4; break;
+			case 5: slot->opcode += 1ull << 32; break;
+			case 6: slot->payload_offset++; break;
+			case 7: slot->payload_offset = 0; break;
+			case 8: slot->payload_offset += 1ull << 32; break;
+			case 9: slot->payload_nbytes = 0; break;
+			case 10: slot->payload_nbytes = self->arena; break;
+			case 11: slot->payload_nbytes += 1ull << 32; break;
+			case 12: slot->payload_nbytes = -(__u64)8; break;
+			case 13: slot->payload_nbytes = ~0ull; break;
+			}
+			/* with this one's size the arena is not left */
+			if (i == 10 && !at)
+				continue;
+			world_refetch(&self->w);
+			run = NULL;
+			want = !at ? -EBADMSG : variant->window == 3 ? at : 1;
+			ASSERT_EQ(want, l3l2q_core_try_peek_run(&self->rx->c, &run, 3)) {
+				TH_LOG("case %d at %d", i, at);
+			}
+			EXPECT_EQ(!at, !run);
+			EXPECT_TRUE(!at || run_is(self->rx, run, want, 1, 8, 0));
+			if (want >= 0 && want < at)
+				continue; /* the next message is good */
+			/* With a window of 1 it was not looked at yet. */
+			if (at && variant->window == 1)
+				ASSERT_EQ(0, l3l2q_core_release_upto(&self->rx->c, run));
+			EXPECT_EQ(-EBADMSG, l3l2q_core_try_peek_run(&self->rx->c, &run, 3));
+			EXPECT_POISONED(self->rx, L3L2Q_ERR_INVALID_DESCRIPTOR);
+			EXPECT_EQ(variant->window == 1 && at, head(&self->w, self->role));
+		}
+	}
+}
+
+/* Sizes that add up to a small number, modulo 2^64 and modulo 2^32. */
+TEST_F(queue, s8_run_of_sizes_that_overflow)
+{
+	const struct l3l2q_message *run;
+	uint64_t huge[] = { -(__u64)16, 1ull << 63, 1ull << 32, 0xfffffff0u };
+	size_t i;
+
+	for (i = 0; i < 4; i++) {
+		ASSERT_TRUE(start_over(self, variant));
+		raw_publish(&self->w, self->role, 0, L3L2Q_OP_DATA, self->offset, 8);
+		raw_publish(&self->w, self->role, 1, L3L2Q_OP_DATA, self->offset + 8, huge[i]);
+		raw_publish(&self->w, self->role, 2, L3L2Q_OP_DATA, self->offset + 8 + huge[i],
+			    -huge[i]);
+		world_refetch(&self->w);
+		ASSERT_EQ(1, l3l2q_core_try_peek_run(&self->rx->c, &run, 3));
+		if (variant->window == 1)
+			ASSERT_EQ(0, l3l2q_core_release_upto(&self->rx->c, run));
+		EXPECT_EQ(-EBADMSG, l3l2q_core_try_peek_run(&self->rx->c, &run, 3));
+		EXPECT_POISONED(self->rx, L3L2Q_ERR_INVALID_DESCRIPTOR);
+	}
+}
+
+/* ERROR and messages without a body are messages like any other. */
+TEST_F(queue, s8_run_of_all_kinds)
+{
+	const struct l3l2q_message *run = NULL;
+	uint32_t op = error_op(&self->w, self->role);
+	int n = variant->window == 3 ? 3 : 1;
+
+	ASSERT_EQ(0, send_data(self->tx, 8, 1));
+	ASSERT_EQ(0, send_op(self->tx, op, 8, 2));
+	ASSERT_EQ(0, send_data(self->tx, 0, 3));
+	ASSERT_EQ(n, l3l2q_core_try_peek_run(&self->rx->c, &run, 3));
+	EXPECT_TRUE(run_is(self->rx, run, 1, 1, 8, 1));
+	if (n == 1)
+		return;
+	EXPECT_EQ(op, run[1].opcode);
+	EXPECT_TRUE(body_is(run[1].data, 8, 2));
+	EXPECT_EQ(0, run[2].nbytes);
+	EXPECT_EQ(NULL, run[2].data);
+	EXPECT_EQ(3, run[2].seq);
+	ASSERT_EQ(0, l3l2q_core_release_upto(&self->rx->c, &run[2]));
+	EXPECT_EQ(16, self->rx->c.bytes);
+	EXPECT_SOUND(self->rx);
+}
+
+TEST_F(queue, s8_stop_ends_a_run)
+{
+	const struct l3l2q_message *run = NULL;
+	int n = variant->window == 3 ? 3 : 1;
+
+	if (self->role != L3L2Q_ROLE_L3)
+		return; /* STOP is for input */
+	ASSERT_EQ(2, send_run(self->tx, 8, 2));
+	ASSERT_EQ(0, send_stop(self->tx));
+	ASSERT_EQ(n, l3l2q_core_try_peek_run(&self->rx->c, &run, 4));
+	EXPECT_TRUE(run_is(self->rx, run, n == 3 ? 2 : 1, 1, 8, 0));
+	if (n == 3) {
+		EXPECT_EQ(L3L2Q_OP_STOP, run[2].opcode);
+		EXPECT_EQ(NULL, run[2].data);
+		EXPECT_EQ(-EAGAIN, l3l2q_core_try_peek_run(&self->rx->c, &run, 4));
+		ASSERT_EQ(0, l3l2q_core_release_upto(&self->rx->c, &run[1]));
+		EXPECT_FALSE(self->rx->c.drained);
+		ASSERT_EQ(0, l3l2q_core_release_upto(&self->rx->c, &run[2]));
+		EXPECT_TRUE(self->rx->c.drained);
+		EXPECT_EQ(3, head(&self->w, self->role));
+	}
+	EXPECT_SOUND(self->rx);
+
+	/* What follows it is for the call that meets STOP. */
+	ASSERT_TRUE(start_over(self, variant));
+	ASSERT_EQ(1, send_run(self->tx, 8, 1));
+	ASSERT_EQ(0, send_stop(self->tx));
+	raw_publish(&self->w, self->role, 2, L3L2Q_OP_DATA, self->offset + 8, 8);
+	world_refetch(&self->w);
+	ASSERT_EQ(1, l3l2q_core_try_peek_run(&self->rx->c, &run, 4));
+	if (n == 1)
+		ASSERT_EQ(0, l3l2q_core_release_upto(&self->rx->c, run));
+	EXPECT_EQ(-EBADMSG, l3l2q_core_try_peek_run(&self->rx->c, &run, 4));
+	EXPECT_POISONED(self->rx, L3L2Q_ERR_INVALID_DESCRIPTOR);
+}
+
+TEST_F(queue, s8_runs_and_the_peers_end)
+{
+	const struct l3l2q_message *run = NULL;
+	__u32 gone = 0;
+
+	ASSERT_EQ(1, send_run(self->tx, 8, 1));
+	ASSERT_EQ(2, l3l2q_core_try_reserve_run(&self->tx->p, 8, 2, &self->r));
+	self->tx->core.gone = self->rx->core.gone = &gone;
+	self->tx->p.end = self->rx->c.end = &gone;
+	gone = L3L2Q_GONE_DETACHED;
+	EXPECT_EQ(-EPIPE, l3l2q_core_commit_run(&self->tx->p, &self->r, L3L2Q_OP_DATA, 2));
+	ASSERT_EQ(0, l3l2q_core_cancel(&self->tx->p, &self->r));
+	EXPECT_EQ(-EPIPE, send_run(self->tx, 8, 1));
+	EXPECT_EQ(-EPIPE, l3l2q_core_try_enqueue_run(&self->tx->p, L3L2Q_OP_DATA,
+						     &(struct l3l2q_body){ "a", 1 }, 1));
+	EXPECT_EQ(1, tail(&self->w, self->role));
+	/* What was published before is delivered. */
+	ASSERT_EQ(1, l3l2q_core_try_peek_run(&self->rx->c, &run, 2));
+	ASSERT_EQ(0, l3l2q_core_release_upto(&self->rx->c, run));
+	EXPECT_EQ(-EPIPE, l3l2q_core_try_peek_run(&self->rx->c, &run, 2));
+	EXPECT_SOUND(self->tx);
+	EXPECT_SOUND(self->rx);
+}
+
+TEST_F(queue, s8_runs_and_removed_memory)
+{
+	const struct l3l2q_message *run = NULL;
+
+	if (!self->w.removable)
+		SKIP(return, "memory that stays");
+	ASSERT_EQ(2, send_run(self->tx, 8, 2));
+	ASSERT_LE(1, l3l2q_core_try_peek_run(&self->rx->c, &run, 2));
+	ASSERT_EQ(2, l3l2q_core_try_reserve_run(&self->tx->p, 8, 2, &self->r));
+	self->w.removed = 1;
+	EXPECT_EQ(-ECONNABORTED, l3l2q_core_release_upto(&self->rx->c, run));
+	EXPECT_REMOTE(self->rx);
+	EXPECT_EQ(0, head(&self->w, self->role));
+	EXPECT_EQ(-ECONNABORTED, l3l2q_core_commit_run(&self->tx->p, &self->r, L3L2Q_OP_DATA, 2));
+	EXPECT_REMOTE(self->tx);
+	EXPECT_EQ(2, tail(&self->w, self->role));
+
+	ASSERT_TRUE(start_over(self, variant));
+	self->w.removed = 1;
+	EXPECT_EQ(-ECONNABORTED, l3l2q_core_try_enqueue_run(&self->tx->p, L3L2Q_OP_DATA,
+							    &(struct l3l2q_body){ "a", 1 }, 1));
+	EXPECT_EQ(0, tail(&self->w, self->role));
+}
+
 /* ---- section 5: opcodes of a producer ----------------------------------- */
 
 TEST_F(queue, s5_opcodes_at_the_publisher)

@@ -535,6 +535,23 @@ int l3l2q_enqueuev(struct l3l2q_producer *p, uint32_t opcode,
 		   const struct iovec *iov, int iovcnt, int64_t timeout_ns);
 
 /**
+ * l3l2q_enqueue_run() - send messages with bodies from an array, published at once
+ * @opcode: as for l3l2q_enqueue(), of all of them
+ * @bodies: read during the call only
+ * @n: how many, at least 1, else -EINVAL
+ *
+ * Each message goes as by l3l2q_enqueue(); together they cost one counter store and at
+ * most one wake-up. Blocks while there is no room for the first one, not until there is
+ * room for all.
+ * Return: how many were sent, 1 ... @n: those before the first one that has no room or
+ * that l3l2q_enqueue() would refuse; or, if that is the first, its error, with none sent.
+ */
+int l3l2q_try_enqueue_run(struct l3l2q_producer *p, uint32_t opcode,
+			  const struct l3l2q_body *bodies, int n);
+int l3l2q_enqueue_run(struct l3l2q_producer *p, uint32_t opcode,
+		      const struct l3l2q_body *bodies, int n, int64_t timeout_ns);
+
+/**
  * l3l2q_reserve() - take a span of the arena to write a message in place
  * @span: result; give it to commit or cancel unchanged
  *
@@ -552,6 +569,28 @@ int l3l2q_reserve(struct l3l2q_producer *p, size_t nbytes,
 int l3l2q_commit(struct l3l2q_producer *p, const struct l3l2q_reservation *span,
 		 uint32_t opcode);
 int l3l2q_cancel(struct l3l2q_producer *p, const struct l3l2q_reservation *span);
+
+/**
+ * l3l2q_reserve_run() - take spans of one size to write several messages in place
+ * @nbytes: length of each span
+ * @n: how many, at least 1, else -EINVAL
+ * @span: result: the first one; span i begins at span->data + i * @nbytes
+ *
+ * A run is one reservation, with the rules of l3l2q_reserve(), and l3l2q_cancel() gives
+ * back all of it. l3l2q_commit_run() sends the first @n spans as messages, with one
+ * counter store and at most one wake-up, and gives the others back; it returns 0, and
+ * -EINVAL, with nothing changed, if @n is less than 1 or more than are reserved.
+ * l3l2q_commit() sends the first one. A run does not wrap: what fits up to the end of the
+ * arena is taken. Blocks while there is no room for one span, not until there is room for
+ * all.
+ * Return: how many spans were taken, 1 ... @n, or an error with none taken.
+ */
+int l3l2q_try_reserve_run(struct l3l2q_producer *p, size_t nbytes, int n,
+			  struct l3l2q_reservation *span);
+int l3l2q_reserve_run(struct l3l2q_producer *p, size_t nbytes, int n,
+		      struct l3l2q_reservation *span, int64_t timeout_ns);
+int l3l2q_commit_run(struct l3l2q_producer *p, const struct l3l2q_reservation *span,
+		     uint32_t opcode, int n);
 
 /**
  * l3l2q_batch_begin() - hold back what is sent until l3l2q_batch_publish()
@@ -641,6 +680,30 @@ int l3l2q_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m,
 int l3l2q_try_peek_batch(struct l3l2q_consumer *c, struct l3l2q_message *m, int max);
 int l3l2q_peek_batch(struct l3l2q_consumer *c, struct l3l2q_message *m, int max,
 		     int64_t timeout_ns);
+
+/**
+ * l3l2q_peek_run() - acquire up to @max messages, without copying their handles
+ * @run: result: an array of handles, which the consumer owns. Each of them can be given to
+ *	read_into and release, and is valid until its message is released; not to be changed
+ * @max: at least 1, else -EINVAL
+ *
+ * As l3l2q_peek_batch(), but a run also ends where the consumer's array of handles ends:
+ * there may be more to acquire by the next call. An array holds more than a window of
+ * handles, a power of two; runs of one power of two, all of them released together, are
+ * not cut. With a window of 1 a run is one message.
+ * Return: how many, at least 1, or an error with none acquired. An error behind a
+ * good message ends the endpoint at once and is returned by the next call.
+ */
+int l3l2q_try_peek_run(struct l3l2q_consumer *c, const struct l3l2q_message **run, int max);
+int l3l2q_peek_run(struct l3l2q_consumer *c, const struct l3l2q_message **run, int max,
+		   int64_t timeout_ns);
+
+/*
+ * Give a held message back and all that were acquired before it and not released yet, with
+ * one counter store and at most one wake-up; returns as l3l2q_release(). The handle is
+ * compared as there, the others are not needed.
+ */
+int l3l2q_release_upto(struct l3l2q_consumer *c, const struct l3l2q_message *m);
 
 /**
  * l3l2q_pending() - messages that are published and that the window has room for

@@ -169,21 +169,15 @@ static void copied_read(const struct l3l2q_core *core, void *to, const void *fro
 	call_read(ep_of(core), range, offset, to, n);
 }
 
-/* The number of a held message, from 0. */
-static uint64_t held_number(const struct l3l2q_consumer *c, const struct l3l2q_held *held)
-{
-	return c->head + (((uint64_t)(held - c->held) - c->head) & c->held_mask);
-}
-
 /*
  * How many bytes from a held body on are bodies of announced messages that lie together,
  * up to the buffer's size. Descriptors that were not checked yet are only believed where
  * they stay in the arena: the messages are checked when they are acquired.
  */
-static uint64_t run_bytes(const struct l3l2q_consumer *c, const struct l3l2q_held *held,
+static uint64_t run_bytes(const struct l3l2q_consumer *c, const struct l3l2q_message *held,
 			  uint64_t most)
 {
-	uint64_t i = held_number(c, held) + 1, end = held->payload_offset + held->nbytes;
+	uint64_t i = held->seq, end = held->payload_offset + held->nbytes;
 	uint64_t last = c->tail - i > RUN_MESSAGES ? i + RUN_MESSAGES : c->tail;
 	struct l3l2q_desc desc;
 
@@ -203,12 +197,12 @@ static uint64_t run_bytes(const struct l3l2q_consumer *c, const struct l3l2q_hel
  * Bodies are known by their virtual cursor, which never repeats: an offset would be used
  * again after a wrap, by other bytes.
  */
-static void copied_read_body(const struct l3l2q_consumer *c, const struct l3l2q_held *held,
+static void copied_read_body(const struct l3l2q_consumer *c, const struct l3l2q_message *held,
 			     void *to)
 {
 	struct l3l2q_ep *ep = ep_of(c->core);
 	struct l3l2q_copies *s = &ep->copies;
-	uint64_t at = held->start - s->ahead_start, n;
+	uint64_t start = c->starts[held - c->held], at = start - s->ahead_start, n;
 
 	if (at < s->ahead_bytes && held->nbytes <= s->ahead_bytes - at) {
 		memcpy(to, s->ahead + at, (size_t)held->nbytes);
@@ -224,7 +218,7 @@ static void copied_read_body(const struct l3l2q_consumer *c, const struct l3l2q_
 		memset(to, 0, (size_t)held->nbytes);
 		return;
 	}
-	s->ahead_start = held->start;
+	s->ahead_start = start;
 	s->ahead_bytes = n;
 	memcpy(to, s->ahead, (size_t)held->nbytes);
 }

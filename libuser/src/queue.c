@@ -278,6 +278,53 @@ L3L2Q_API int l3l2q_enqueuev(struct l3l2q_producer *p, uint32_t opcode,
 	return ret;
 }
 
+/* What poisoned behind a message that was sent is for the next call, but for the peer now. */
+static int tx_run_done(struct l3l2q_producer *p, int ret)
+{
+	tx_let_off(p);
+	if (ret > 0 && l3l2q_unlikely(l3l2q_core_status(p->core)))
+		l3l2q_ep_failed(tx_ep(p), 0);
+	return tx_done(p, ret);
+}
+
+static int try_enqueue_run(struct l3l2q_producer *p, uint32_t opcode,
+			   const struct l3l2q_body *bodies, int n)
+{
+	int ret = l3l2q_core_try_enqueue_run(p, opcode, bodies, n);
+
+	if (tx_asked(p, ret))
+		ret = l3l2q_core_try_enqueue_run(p, opcode, bodies, n);
+	return tx_run_done(p, ret);
+}
+
+L3L2Q_API int l3l2q_try_enqueue_run(struct l3l2q_producer *p, uint32_t opcode,
+				    const struct l3l2q_body *bodies, int n)
+{
+	if (n < 1 || is_back_door(p, opcode))
+		return tx_invalid(p);
+	return try_enqueue_run(p, opcode, bodies, n);
+}
+
+L3L2Q_API int l3l2q_enqueue_run(struct l3l2q_producer *p, uint32_t opcode,
+				const struct l3l2q_body *bodies, int n, int64_t timeout_ns)
+{
+	struct l3l2q_waiter w;
+	int ret;
+
+	if (n < 1 || is_back_door(p, opcode))
+		return tx_invalid(p);
+	ret = tx_waiter(&w, p, timeout_ns, "enqueue");
+	if (ret)
+		return ret;
+	do {
+		ret = try_enqueue_run(p, opcode, bodies, n);
+		if (ret != -EAGAIN)
+			return ret;
+		ret = tx_wait(&w);
+	} while (!ret);
+	return ret;
+}
+
 L3L2Q_API int l3l2q_try_reserve(struct l3l2q_producer *p, size_t nbytes,
 				struct l3l2q_reservation *span)
 {
@@ -306,10 +353,47 @@ L3L2Q_API int l3l2q_reserve(struct l3l2q_producer *p, size_t nbytes,
 	return ret;
 }
 
+L3L2Q_API int l3l2q_try_reserve_run(struct l3l2q_producer *p, size_t nbytes, int n,
+				    struct l3l2q_reservation *span)
+{
+	int ret;
+
+	if (n < 1)
+		return tx_invalid(p);
+	ret = l3l2q_core_try_reserve_run(p, nbytes, n, span);
+	if (tx_asked(p, ret))
+		ret = l3l2q_core_try_reserve_run(p, nbytes, n, span);
+	tx_let_off(p);
+	return tx_done(p, ret);
+}
+
+L3L2Q_API int l3l2q_reserve_run(struct l3l2q_producer *p, size_t nbytes, int n,
+				struct l3l2q_reservation *span, int64_t timeout_ns)
+{
+	struct l3l2q_waiter w;
+	int ret = tx_waiter(&w, p, timeout_ns, "reserve");
+
+	if (ret)
+		return ret;
+	do {
+		ret = l3l2q_try_reserve_run(p, nbytes, n, span);
+		if (ret != -EAGAIN)
+			return ret;
+		ret = tx_wait(&w);
+	} while (!ret);
+	return ret;
+}
+
 L3L2Q_API int l3l2q_commit(struct l3l2q_producer *p, const struct l3l2q_reservation *span,
 			   uint32_t opcode)
 {
 	return tx_done(p, l3l2q_core_commit(p, span, opcode));
+}
+
+L3L2Q_API int l3l2q_commit_run(struct l3l2q_producer *p, const struct l3l2q_reservation *span,
+			       uint32_t opcode, int n)
+{
+	return tx_done(p, l3l2q_core_commit_run(p, span, opcode, n));
 }
 
 L3L2Q_API int l3l2q_cancel(struct l3l2q_producer *p, const struct l3l2q_reservation *span)
@@ -467,22 +551,55 @@ L3L2Q_API int l3l2q_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m, v
 	return ret;
 }
 
+/* What poisoned behind a good message is for the next call, but for the peer now. */
+static int rx_run_done(struct l3l2q_consumer *c, int ret)
+{
+	rx_let_off(c);
+	if (ret > 0 && l3l2q_unlikely(l3l2q_core_status(c->core)))
+		l3l2q_ep_failed(rx_ep(c), 0);
+	return rx_done(c, ret);
+}
+
+L3L2Q_API int l3l2q_try_peek_run(struct l3l2q_consumer *c, const struct l3l2q_message **run,
+				 int max)
+{
+	int ret;
+
+	if (max < 1)
+		return rx_invalid(c);
+	ret = l3l2q_core_try_peek_run(c, run, max);
+	if (rx_asked(c, ret))
+		ret = l3l2q_core_try_peek_run(c, run, max);
+	return rx_run_done(c, ret);
+}
+
+L3L2Q_API int l3l2q_peek_run(struct l3l2q_consumer *c, const struct l3l2q_message **run, int max,
+			     int64_t timeout_ns)
+{
+	struct l3l2q_waiter w;
+	int ret = rx_waiter(&w, c, timeout_ns, "peek");
+
+	if (ret)
+		return ret;
+	do {
+		ret = l3l2q_try_peek_run(c, run, max);
+		if (ret != -EAGAIN)
+			return ret;
+		ret = l3l2q_waiter_next(&w);
+	} while (!ret);
+	return ret;
+}
+
 L3L2Q_API int l3l2q_try_peek_batch(struct l3l2q_consumer *c, struct l3l2q_message *m, int max)
 {
 	int ret;
 
 	if (max < 1)
 		return rx_invalid(c);
-	if (c->window == 1)
-		max = 1;
 	ret = l3l2q_core_peek_batch(c, m, max);
 	if (rx_asked(c, ret))
 		ret = l3l2q_core_peek_batch(c, m, max);
-	rx_let_off(c);
-	/* What poisoned behind a good message is for the next call, but for the peer now. */
-	if (ret > 0 && l3l2q_unlikely(l3l2q_core_status(c->core)))
-		l3l2q_ep_failed(rx_ep(c), 0);
-	return rx_done(c, ret);
+	return rx_run_done(c, ret);
 }
 
 L3L2Q_API int l3l2q_peek_batch(struct l3l2q_consumer *c, struct l3l2q_message *m, int max,
@@ -522,6 +639,11 @@ L3L2Q_API int l3l2q_release_batch(struct l3l2q_consumer *c, const struct l3l2q_m
 	if (!c->core)
 		return -EPERM;
 	return n < 0 ? -EINVAL : rx_done(c, l3l2q_core_release_batch(c, m, n));
+}
+
+L3L2Q_API int l3l2q_release_upto(struct l3l2q_consumer *c, const struct l3l2q_message *m)
+{
+	return rx_done(c, l3l2q_core_release_upto(c, m));
 }
 
 L3L2Q_API int l3l2q_drained(const struct l3l2q_consumer *c)

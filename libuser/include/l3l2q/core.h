@@ -16,9 +16,12 @@
  *   sending    l3l2q_producer_memory(), l3l2q_core_producer_init(),
  *              l3l2q_core_try_enqueue(), l3l2q_core_enqueue(), l3l2q_core_copy(),
  *              l3l2q_core_try_reserve(), l3l2q_core_reserve(), l3l2q_core_commit(),
- *              l3l2q_core_commit_direct(), l3l2q_core_cancel(), l3l2q_core_publish()
+ *              l3l2q_core_commit_direct(), l3l2q_core_cancel(), l3l2q_core_publish(),
+ *              l3l2q_core_try_enqueue_run(), l3l2q_core_try_reserve_run(),
+ *              l3l2q_core_commit_run()
  *   receiving  l3l2q_consumer_memory(), l3l2q_core_consumer_init(), l3l2q_core_try_peek(),
- *              l3l2q_core_peek(), l3l2q_core_peek_batch(), l3l2q_core_read_into(),
+ *              l3l2q_core_peek(), l3l2q_core_try_peek_run(), l3l2q_core_peek_batch(),
+ *              l3l2q_core_read_into(), l3l2q_core_release_upto(),
  *              l3l2q_core_release(), l3l2q_core_release_batch(), l3l2q_core_complete(),
  *              l3l2q_core_retire(), l3l2q_core_try_dequeue()
  * Everything else here, which programs get by l3l2q.h too, is internal and may change from
@@ -121,7 +124,6 @@ static inline __u64 l3l2q_ticks(void)
 
 struct l3l2q_core;
 struct l3l2q_consumer;
-struct l3l2q_held;
 
 /* Maintenance of the cache lines of @n bytes; returns once it is complete (dsb sy). */
 typedef void (*l3l2q_cache_fn)(const void *address, __u64 n);
@@ -137,7 +139,7 @@ typedef void (*l3l2q_cache_fn)(const void *address, __u64 n);
 struct l3l2q_access {
 	void (*read)(const struct l3l2q_core *core, void *to, const void *from, __u64 n);
 	void (*write)(const struct l3l2q_core *core, void *to, const void *from, __u64 n);
-	void (*read_body)(const struct l3l2q_consumer *c, const struct l3l2q_held *held,
+	void (*read_body)(const struct l3l2q_consumer *c, const struct l3l2q_message *held,
 			  void *to);
 };
 
@@ -817,7 +819,7 @@ L3L2Q_COLD void l3l2q_core_maintain_slots(const struct l3l2q_core *core, struct 
  * @bound: a body that ends below it is placed at @cursor without further checks. Equal to
  *	@cursor if every message takes the slow path. l3l2q_producer_update_bound()
  * @published: messages the peer can see; behind @tail within a batch
- * @span_bytes: size of the active reservation
+ * @span_bytes: size of each span of the active reservation
  * @kick: the peer sleeps for what was published; the caller's to clear
  * @batching: set by the caller: nothing is sent before l3l2q_core_publish()
  * @stopped: STOP was placed
@@ -833,6 +835,7 @@ L3L2Q_COLD void l3l2q_core_maintain_slots(const struct l3l2q_core *core, struct 
  * @need_head: a body of @need_bytes or more does not fit before the head is here
  * @need_bytes: the size that was refused; 0 if the ring was full
  * @self_kick: another thread of ours sleeps for room; the caller's to clear
+ * @span_count: spans of the active reservation
  * @direct: the span that is committed was written past the cache
  * @fence: enum l3l2q_fence
  * @dirty_from: with unsnooped memory the bodies that are not written back yet, as offsets
@@ -876,9 +879,10 @@ struct l3l2q_producer {
 	__u64 need_head;
 	__u64 need_bytes;
 	__u32 self_kick;
+	__u32 span_count;
 	__u8 direct;
 	__u8 fence;
-	__u8 pad[2];
+	__u8 pad[6];
 	__u64 dirty_from;
 	__u64 dirty_to;
 	__u64 fresh_from;
@@ -927,6 +931,15 @@ static inline int l3l2q_producer_fits_fast(const struct l3l2q_producer *p, __u64
 			    !p->reserved && l3l2q_end_is_clear(&p->end));
 }
 
+/* The same for @n bodies, one behind the other. */
+static inline int l3l2q_producer_run_fits_fast(const struct l3l2q_producer *p, __u64 nbytes,
+					       __u32 n)
+{
+	return l3l2q_likely(!(nbytes >> 32) && nbytes * n < p->bound - p->cursor &&
+			    p->tail - p->head + n <= p->mask + 1 && !p->reserved &&
+			    l3l2q_end_is_clear(&p->end));
+}
+
 /*
  * True if an earlier refusal still stands: an equal or smaller body was refused and the
  * peer has released nothing since.
@@ -967,15 +980,13 @@ static inline int l3l2q_core_carries(const struct l3l2q_core *core, enum l3l2q_r
 }
 
 /* Write a descriptor, seq last. */
-static inline void l3l2q_producer_write_desc(struct l3l2q_producer *p, __u32 opcode,
-					     __u64 offset, __u64 nbytes)
+static inline void l3l2q_desc_write(struct l3l2q_desc *slot, __u64 seq, __u32 opcode,
+				    __u64 offset, __u64 nbytes)
 {
-	struct l3l2q_desc *slot = &p->ring[p->tail & p->mask];
-
 	__atomic_store_n(&slot->opcode, opcode, __ATOMIC_RELAXED);
 	__atomic_store_n(&slot->payload_offset, offset, __ATOMIC_RELAXED);
 	__atomic_store_n(&slot->payload_nbytes, nbytes, __ATOMIC_RELAXED);
-	__atomic_store_n(&slot->seq, p->tail + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&slot->seq, seq, __ATOMIC_RELEASE);
 }
 
 /* Account for a message whose descriptor is written. */
@@ -990,8 +1001,32 @@ static inline void l3l2q_producer_account(struct l3l2q_producer *p, __u64 nbytes
 /* Append a message whose body is written at the cursor. */
 static inline void l3l2q_producer_append(struct l3l2q_producer *p, __u32 opcode, __u64 nbytes)
 {
-	l3l2q_producer_write_desc(p, opcode, l3l2q_producer_offset(p, nbytes), nbytes);
+	l3l2q_desc_write(&p->ring[p->tail & p->mask], p->tail + 1, opcode,
+			 l3l2q_producer_offset(p, nbytes), nbytes);
 	l3l2q_producer_account(p, nbytes);
+}
+
+/* Append @n messages of one size whose bodies are written at the cursor. */
+static inline void l3l2q_producer_append_run(struct l3l2q_producer *p, __u32 opcode,
+					     __u64 nbytes, __u32 n)
+{
+	struct l3l2q_desc *ring = p->ring;
+	__u64 *starts = p->starts;
+	__u64 mask = p->mask, seq = p->tail, end = seq + n;
+	__u64 offset = l3l2q_producer_offset(p, nbytes);
+	__u64 start = nbytes ? p->cursor : L3L2Q_NO_BODY;
+
+	while (seq != end) {
+		__u64 slot = seq++ & mask;
+
+		l3l2q_desc_write(&ring[slot], seq, opcode, offset, nbytes);
+		starts[slot] = start;
+		offset += nbytes;
+		start += nbytes;
+	}
+	p->tail = end;
+	p->cursor += n * nbytes;
+	p->bytes += n * nbytes;
 }
 
 /* Write the pending bodies back. */
@@ -1298,8 +1333,9 @@ static inline void l3l2q_producer_add_dirty(struct l3l2q_producer *p, __u64 nbyt
 }
 
 /*
- * Append a message for which room was found. In memory that is not cached the
- * descriptor is written in one burst: the drain before the tail store orders all of it.
+ * Append a message for which room was found; the caller publishes. In memory that is not
+ * cached the descriptor is written in one burst: the drain before the tail store orders
+ * all of it.
  */
 static inline void l3l2q_producer_append_slow(struct l3l2q_producer *p, __u32 opcode,
 					      __u64 nbytes)
@@ -1321,6 +1357,11 @@ static inline void l3l2q_producer_append_slow(struct l3l2q_producer *p, __u32 op
 	if (p->blocked)
 		l3l2q_producer_clear_blocked(p);
 	l3l2q_producer_update_bound(p);
+}
+
+/* Publish what was appended, unless a batch is open. */
+static inline void l3l2q_producer_finish_append(struct l3l2q_producer *p)
+{
 	if (!p->batching)
 		l3l2q_core_publish(p);
 }
@@ -1349,8 +1390,9 @@ static inline int l3l2q_producer_check_opcode(struct l3l2q_producer *p, __u32 op
 typedef void (*l3l2q_copy_fn)(const struct l3l2q_core *core, void *to, const void *arg,
 			      __u64 nbytes);
 
-L3L2Q_SLOW int l3l2q_producer_enqueue(struct l3l2q_producer *p, __u32 opcode,
-				      l3l2q_copy_fn copy, const void *arg, __u64 nbytes)
+/* Append a message, with all checks; the caller publishes. */
+L3L2Q_SLOW int l3l2q_producer_enqueue_one(struct l3l2q_producer *p, __u32 opcode,
+					  l3l2q_copy_fn copy, const void *arg, __u64 nbytes)
 {
 	__u64 start = 0;
 	int ret = l3l2q_producer_check_opcode(p, opcode, nbytes, "enqueue");
@@ -1369,6 +1411,16 @@ L3L2Q_SLOW int l3l2q_producer_enqueue(struct l3l2q_producer *p, __u32 opcode,
 	l3l2q_producer_advance_cursor(p, start);
 	l3l2q_producer_append_slow(p, opcode, nbytes);
 	return 0;
+}
+
+L3L2Q_SLOW int l3l2q_producer_enqueue(struct l3l2q_producer *p, __u32 opcode,
+				      l3l2q_copy_fn copy, const void *arg, __u64 nbytes)
+{
+	int ret = l3l2q_producer_enqueue_one(p, opcode, copy, arg, nbytes);
+
+	if (!ret)
+		l3l2q_producer_finish_append(p);
+	return ret;
 }
 
 /**
@@ -1396,6 +1448,85 @@ static inline int l3l2q_core_try_enqueue(struct l3l2q_producer *p, __u32 opcode,
 	return 0;
 }
 
+/*
+ * Append DATA from an array of bodies as long as they fit at the cursor, by the head that
+ * was read last and without a check that only the slow path makes. Returns how many.
+ */
+static inline int l3l2q_producer_copy_run(struct l3l2q_producer *p,
+					  const struct l3l2q_body *bodies, int n)
+{
+	__u64 slots = p->mask + 1 - (p->tail - p->head);
+	int i;
+
+	if (l3l2q_unlikely(p->reserved || !l3l2q_end_is_clear(&p->end)))
+		return 0;
+	if ((__u64)n > slots)
+		n = (int)slots;
+	for (i = 0; i < n; i++) {
+		__u64 nbytes = bodies[i].nbytes;
+
+		if (nbytes >= p->bound - p->cursor || !bodies[i].data != !nbytes)
+			break;
+		if (nbytes)
+			__builtin_memcpy(l3l2q_producer_body(p, nbytes), bodies[i].data, nbytes);
+		l3l2q_producer_append(p, L3L2Q_OP_DATA, nbytes);
+	}
+	return i;
+}
+
+/* Append what is left of a run of which @i messages were appended, and publish. */
+L3L2Q_SLOW int l3l2q_producer_enqueue_run(struct l3l2q_producer *p, __u32 opcode,
+					  const struct l3l2q_body *bodies, int n, int i)
+{
+	int ret = 0;
+
+	/* STOP is sent alone. */
+	if (opcode == L3L2Q_OP_STOP && p->core->role == L3L2Q_ROLE_L3) {
+		ret = l3l2q_core_status(p->core);
+		return ret ? ret : -EINVAL;
+	}
+	while (i < n) {
+		ret = !bodies[i].data == !bodies[i].nbytes
+		      ? l3l2q_producer_enqueue_one(p, opcode, l3l2q_core_copy, bodies[i].data,
+						   bodies[i].nbytes) : -EINVAL;
+		if (ret)
+			break;
+		i++;
+		if (opcode == L3L2Q_OP_DATA)
+			i += l3l2q_producer_copy_run(p, bodies + i, n - i);
+	}
+	if (i)
+		l3l2q_producer_finish_append(p);
+	return i ? i : ret;
+}
+
+/**
+ * l3l2q_core_try_enqueue_run() - send several messages, published at once
+ * @p: the producer
+ * @opcode: L3L2Q_OP_DATA or L3L2Q_OP_ERROR, of all of them
+ * @bodies: the bodies, in the order of the messages
+ * @n: how many, at least 1
+ *
+ * Return: how many were sent, 1 ... @n: those before the first one for which there is no
+ * room, or that l3l2q_core_try_enqueue() would refuse; or -errno, which is that one's if
+ * it is the first. -EINVAL also for a body that is NULL with bytes or not NULL without.
+ */
+static inline int l3l2q_core_try_enqueue_run(struct l3l2q_producer *p, __u32 opcode,
+					     const struct l3l2q_body *bodies, int n)
+{
+	int sent = l3l2q_opcode_is_data(opcode) ? l3l2q_producer_copy_run(p, bodies, n) : 0;
+
+	if (l3l2q_unlikely(sent < n)) {
+		if (!sent && l3l2q_opcode_is_data(opcode) && !bodies->data == !bodies->nbytes &&
+		    l3l2q_producer_still_blocked(p, bodies->nbytes))
+			return -EAGAIN;
+		return l3l2q_producer_enqueue_run(p, opcode, bodies, n, sent);
+	}
+	if (!p->batching)
+		l3l2q_producer_publish_plain(p);
+	return sent;
+}
+
 /* True if @span is the active reservation and its body lies at @body. */
 static inline int l3l2q_producer_is_span(const struct l3l2q_producer *p,
 					 const struct l3l2q_reservation *span, const void *body)
@@ -1415,6 +1546,7 @@ static inline void l3l2q_producer_grant(struct l3l2q_producer *p, __u64 nbytes, 
 	span->nbytes = nbytes;
 	span->data = body;
 	p->span_bytes = nbytes;
+	p->span_count = 1;
 	p->reserved = 1;
 }
 
@@ -1448,6 +1580,75 @@ static inline int l3l2q_core_try_reserve(struct l3l2q_producer *p, __u64 nbytes,
 	return 0;
 }
 
+/*
+ * How many of @n bodies of @nbytes fit from virtual cursor @start on, one behind the other
+ * without a wrap, by the head that was read last. Room for the first one was found.
+ */
+static inline __u32 l3l2q_producer_count_fits(struct l3l2q_producer *p, __u64 start,
+					      __u64 nbytes, __u32 n)
+{
+	__u64 slots = p->mask + 1 - (p->tail - p->head), room, free;
+
+	if (n > slots)
+		n = (__u32)slots;
+	if (!nbytes)
+		return n;
+	room = l3l2q_producer_arena(p) - (start == p->cursor ? l3l2q_producer_pos(p) : 0);
+	if (l3l2q_producer_has_body_in_flight(p)) {
+		free = l3l2q_producer_arena(p) - (start - p->starts[p->oldest & p->mask]);
+		room = free < room ? free : room;
+	}
+	return room / nbytes < n ? (__u32)(room / nbytes) : n;
+}
+
+L3L2Q_SLOW int l3l2q_producer_reserve_run(struct l3l2q_producer *p, __u64 nbytes, __u32 n,
+					  struct l3l2q_reservation *span)
+{
+	__u64 start = 0;
+	__u32 fits;
+	int ret = l3l2q_producer_find_room(p, nbytes, "reserve", &start);
+
+	if (ret)
+		return ret;
+	if (p->core->memory == L3L2Q_MEMORY_COPIED)
+		return -EOPNOTSUPP;
+	fits = l3l2q_producer_count_fits(p, start, nbytes, n);
+	if (fits < n) {
+		ret = l3l2q_producer_refresh(p, "reserve");
+		if (ret)
+			return ret;
+		fits = l3l2q_producer_count_fits(p, start, nbytes, n);
+	}
+	if (nbytes && p->core->memory == L3L2Q_MEMORY_UNSNOOPED)
+		l3l2q_producer_drop_lines(p, start, fits * nbytes);
+	l3l2q_producer_grant(p, nbytes, nbytes ? l3l2q_producer_address(p, start) : 0, span);
+	p->span_count = fits;
+	return (int)fits;
+}
+
+/**
+ * l3l2q_core_try_reserve_run() - reserve several spans of one size, to be written in place
+ * @p: the producer
+ * @nbytes: length of each
+ * @n: how many, at least 1
+ * @span: result: the first span. Span i begins at @span->data + i * @nbytes
+ *
+ * One reservation, which l3l2q_core_commit_run() or l3l2q_core_cancel() ends. A run does
+ * not wrap: at the end of the arena it gets shorter.
+ *
+ * Return: how many there is room for, 1 ... @n, or -errno as l3l2q_core_try_reserve().
+ */
+static inline int l3l2q_core_try_reserve_run(struct l3l2q_producer *p, __u64 nbytes, int n,
+					     struct l3l2q_reservation *span)
+{
+	if (!l3l2q_producer_run_fits_fast(p, nbytes, (__u32)n))
+		return l3l2q_producer_still_blocked(p, nbytes) ? -EAGAIN :
+		       l3l2q_producer_reserve_run(p, nbytes, (__u32)n, span);
+	l3l2q_producer_grant(p, nbytes, l3l2q_producer_body(p, nbytes), span);
+	p->span_count = (__u32)n;
+	return n;
+}
+
 /* 0 and the start of the body in @start if @span is the active reservation. */
 static inline int l3l2q_producer_check_span(struct l3l2q_producer *p,
 					    const struct l3l2q_reservation *span, const char *op,
@@ -1465,8 +1666,16 @@ static inline int l3l2q_producer_check_span(struct l3l2q_producer *p,
 	return 0;
 }
 
+/* Before spans are given back: what was written could go back later, over other bytes. */
+static inline void l3l2q_producer_clean_spans(struct l3l2q_producer *p, __u64 start, __u32 from)
+{
+	if (p->span_bytes && from < p->span_count && p->core->memory == L3L2Q_MEMORY_UNSNOOPED)
+		l3l2q_core_clean(p->core, l3l2q_producer_address(p, start) + from * p->span_bytes,
+				 (p->span_count - from) * p->span_bytes);
+}
+
 L3L2Q_SLOW int l3l2q_producer_commit(struct l3l2q_producer *p,
-				     const struct l3l2q_reservation *span, __u32 opcode)
+				     const struct l3l2q_reservation *span, __u32 opcode, __u32 n)
 {
 	__u64 start = 0;
 	int ret = l3l2q_producer_check_span(p, span, "commit", &start);
@@ -1477,7 +1686,7 @@ L3L2Q_SLOW int l3l2q_producer_commit(struct l3l2q_producer *p,
 	if (ret)
 		return ret;
 	/* STOP is sent by enqueue and stop only. */
-	if (opcode == L3L2Q_OP_STOP)
+	if (opcode == L3L2Q_OP_STOP || n - 1 >= p->span_count)
 		return -EINVAL;
 	ret = l3l2q_core_check_peer(p->core, l3l2q_core_gone_word(p->core), "commit");
 	if (ret)
@@ -1485,8 +1694,11 @@ L3L2Q_SLOW int l3l2q_producer_commit(struct l3l2q_producer *p,
 	if (l3l2q_unlikely(l3l2q_core_removed(p->core)))
 		return l3l2q_core_remote_abort(p->core, "commit");
 	p->reserved = 0;
+	l3l2q_producer_clean_spans(p, start, n);
 	l3l2q_producer_advance_cursor(p, start);
-	l3l2q_producer_append_slow(p, opcode, p->span_bytes);
+	for (; n; n--)
+		l3l2q_producer_append_slow(p, opcode, p->span_bytes);
+	l3l2q_producer_finish_append(p);
 	return 0;
 }
 
@@ -1512,8 +1724,31 @@ static inline int l3l2q_core_commit(struct l3l2q_producer *p,
 				    const struct l3l2q_reservation *span, __u32 opcode)
 {
 	if (l3l2q_unlikely(!l3l2q_producer_can_commit_fast(p, span, opcode)))
-		return l3l2q_producer_commit(p, span, opcode);
+		return l3l2q_producer_commit(p, span, opcode, 1);
 	l3l2q_producer_append_span(p, span, opcode);
+	if (!p->batching)
+		l3l2q_producer_publish_plain(p);
+	return 0;
+}
+
+/**
+ * l3l2q_core_commit_run() - send the first spans of a run as messages, published at once
+ * @p: the producer
+ * @span: the reservation
+ * @opcode: as for l3l2q_core_commit(), of all of them
+ * @n: how many, at least 1; the others are given back
+ *
+ * Return: 0 or -errno as l3l2q_core_commit(); -EINVAL also if @n spans were not reserved.
+ */
+static inline int l3l2q_core_commit_run(struct l3l2q_producer *p,
+					const struct l3l2q_reservation *span, __u32 opcode, int n)
+{
+	if (l3l2q_unlikely((__u32)n - 1 >= p->span_count || span->nbytes >> 32 ||
+			   span->nbytes * (__u32)n >= p->bound - p->cursor ||
+			   !l3l2q_producer_can_commit_fast(p, span, opcode)))
+		return l3l2q_producer_commit(p, span, opcode, (__u32)n);
+	p->reserved = 0;
+	l3l2q_producer_append_run(p, opcode, span->nbytes, (__u32)n);
 	if (!p->batching)
 		l3l2q_producer_publish_plain(p);
 	return 0;
@@ -1539,7 +1774,7 @@ static inline int l3l2q_core_commit_direct(struct l3l2q_producer *p,
 	return ret;
 }
 
-/* Give the reserved span back; the cursor stays as it was before the reservation. */
+/* Give the reserved span or run back; the cursor stays as it was before the reservation. */
 static inline int l3l2q_core_cancel(struct l3l2q_producer *p,
 				    const struct l3l2q_reservation *span)
 {
@@ -1549,21 +1784,16 @@ static inline int l3l2q_core_cancel(struct l3l2q_producer *p,
 	if (ret)
 		return ret;
 	p->reserved = 0;
-	/* Else what was written could go back later, over what comes to lie there. */
-	if (p->span_bytes && p->core->memory == L3L2Q_MEMORY_UNSNOOPED)
-		l3l2q_core_clean(p->core, l3l2q_producer_address(p, start), p->span_bytes);
+	l3l2q_producer_clean_spans(p, start, 0);
 	return 0;
 }
 
 /* ---- consumer ---------------------------------------------------------- */
 
-/* A consumer's private copy of a descriptor it has acquired. */
+/* What a consumer keeps of a message that it has acquired; kept as two arrays. */
 struct l3l2q_held {
-	__u64 payload_offset;
-	__u64 nbytes;
-	__u64 start;		/* virtual cursor of the body */
-	__u32 opcode;
-	__u32 released;
+	struct l3l2q_message message;
+	__u64 start;
 };
 
 /**
@@ -1572,7 +1802,8 @@ struct l3l2q_held {
  * @ring: the peer's descriptor ring
  * @tail_counter: shared, the peer's
  * @head_counter: shared, ours to write
- * @held: what is acquired and not yet physically released
+ * @held: the handles that are acquired and not yet physically released; seq is 0 in
+ *	those that were released out of order
  * @held_mask: size of @held - 1
  * @mask: depth - 1
  * @payload: first byte of the payload range
@@ -1595,6 +1826,10 @@ struct l3l2q_held {
  * @ask_at: l3l2q_ticks() from which on an empty queue makes the library ask whether the
  *	peer lives
  * @oldest: first message not physically released that may have a body
+ * @starts: for each of @held, the virtual cursor of the body
+ * @wrapped: the last message whose body made the cursor wrap; from there on bodies lie
+ *	together
+ * @completed: messages that were released and not yet physically
  * @flags: as stored in the control page
  * @kick: the peer sleeps for what was released; the caller's to clear
  * @self_kick: another thread of ours sleeps for messages; the caller's to clear
@@ -1609,7 +1844,7 @@ struct l3l2q_consumer {
 	const struct l3l2q_desc *ring;
 	const __s32 *tail_counter;
 	__s32 *head_counter;
-	struct l3l2q_held *held;
+	struct l3l2q_message *held;
 	__u64 held_mask;
 	__u64 mask;
 	const unsigned char *payload;
@@ -1632,6 +1867,9 @@ struct l3l2q_consumer {
 	__u64 bytes;
 	__u64 ask_at;
 	__u64 oldest;
+	__u64 *starts;
+	__u64 wrapped;
+	__u64 completed;
 	__u32 flags;
 	__u32 kick;
 	__u32 self_kick;
@@ -1695,8 +1933,9 @@ static inline int l3l2q_core_consumer_init(struct l3l2q_consumer *c,
 		  (input ? l->input_desc_offset : l->output_desc_offset));
 	c->tail_counter = l3l2q_core_counter(core, l3l2q_ctr_tail(peer));
 	c->head_counter = l3l2q_core_counter(core, l3l2q_ctr_head(peer));
-	c->held = (struct l3l2q_held *)memory;
+	c->held = (struct l3l2q_message *)memory;
 	c->held_mask = l3l2q_consumer_entries(window) - 1;
+	c->starts = (__u64 *)(void *)(c->held + c->held_mask + 1);
 	c->mask = l->depth - 1;
 	c->payload = core->payload;
 	c->arena_offset = input ? l->input_arena_offset : l->output_arena_offset;
@@ -1820,29 +2059,60 @@ static inline int l3l2q_consumer_refresh_fast(struct l3l2q_consumer *c)
 	return 1;
 }
 
-/* Fill in a handle and the private copy of its descriptor. */
-static inline void l3l2q_held_fill(struct l3l2q_held *held, struct l3l2q_desc desc, __u64 start,
-				   const unsigned char *payload, struct l3l2q_message *m)
+/* Acquire a message that is as expected; the caller updates the readiness. */
+static inline struct l3l2q_message *l3l2q_consumer_acquire(struct l3l2q_consumer *c,
+							   struct l3l2q_desc desc)
 {
+	__u64 entry = c->acquired & c->held_mask;
+	struct l3l2q_message *held = &c->held[entry];
+
+	held->seq = desc.seq;
 	held->payload_offset = desc.payload_offset;
 	held->nbytes = desc.payload_nbytes;
-	held->start = start;
+	held->data = l3l2q_consumer_body(c, desc.payload_offset, desc.payload_nbytes);
 	held->opcode = (__u32)desc.opcode;
-	held->released = 0;
-	m->seq = desc.seq;
-	m->payload_offset = desc.payload_offset;
-	m->nbytes = desc.payload_nbytes;
-	m->data = desc.payload_nbytes ? payload + desc.payload_offset : 0;
-	m->opcode = (__u32)desc.opcode;
-}
-
-/* Acquire a message that is as expected; the caller updates the readiness. */
-static inline void l3l2q_consumer_acquire(struct l3l2q_consumer *c, struct l3l2q_desc desc,
-					  struct l3l2q_message *m)
-{
-	l3l2q_held_fill(&c->held[c->acquired & c->held_mask], desc, c->cursor, c->payload, m);
+	c->starts[entry] = c->cursor;
 	c->cursor += desc.payload_nbytes;
 	c->acquired++;
+	return held;
+}
+
+/*
+ * Acquire @n published messages if they are DATA with bodies that lie one behind the
+ * other; else none. The sum of all differences is looked at once, after the last
+ * message. Their entries are written before: nothing is in them yet.
+ */
+static inline int l3l2q_consumer_acquire_run(struct l3l2q_consumer *c, __u32 n)
+{
+	const struct l3l2q_desc *ring = c->ring;
+	const unsigned char *payload = c->payload;
+	struct l3l2q_message *held = &c->held[c->acquired & c->held_mask];
+	__u64 *starts = &c->starts[c->acquired & c->held_mask];
+	__u64 mask = c->mask, base = c->base, offset = base + c->cursor;
+	__u64 seq = c->acquired, end = seq + n, differences = 0, sizes = 0;
+
+	while (seq != end) {
+		struct l3l2q_desc desc = l3l2q_desc_copy(&ring[seq & mask]);
+
+		seq++;
+		differences |= (desc.seq ^ seq) | (desc.opcode ^ L3L2Q_OP_DATA) |
+			       (desc.payload_offset ^ offset);
+		sizes |= desc.payload_nbytes - 1;
+		held->seq = seq;
+		held->payload_offset = offset;
+		held->nbytes = desc.payload_nbytes;
+		held->data = payload + offset;
+		held->opcode = L3L2Q_OP_DATA;
+		held++;
+		*starts++ = offset - base;
+		offset += desc.payload_nbytes;
+	}
+	/* A size of 0 has become the largest; others below 2^32 do not overflow a sum. */
+	if (l3l2q_unlikely(differences | sizes >> 32 || offset > c->arena_end))
+		return 0;
+	c->cursor = offset - base;
+	c->acquired = seq;
+	return 1;
 }
 
 /* True if the message is as expected and its body fits the caller's buffer. */
@@ -1925,19 +2195,15 @@ static inline int l3l2q_consumer_look(struct l3l2q_consumer *c, __u32 *gone)
 	return l3l2q_consumer_refresh(c);
 }
 
-/* Fetch the bodies of handles before the caller gets them; those that lie together at once. */
-L3L2Q_COLD void l3l2q_consumer_fetch_bodies(struct l3l2q_consumer *c, struct l3l2q_message *m,
-					    int n)
+/* Invalidate the bodies of handles, before the caller gets them; those that lie together at once. */
+L3L2Q_COLD void l3l2q_consumer_invalidate_bodies(const struct l3l2q_consumer *c,
+						 const struct l3l2q_message *m, int n)
 {
 	unsigned char *payload = c->core->payload;
 	__u64 from = 0, to = 0;
 	int i;
 
 	for (i = 0; i < n; i++) {
-		if (c->core->memory == L3L2Q_MEMORY_COPIED) {
-			m[i].data = 0;
-			continue;
-		}
 		if (!m[i].nbytes)
 			continue;
 		if (m[i].payload_offset != to) {
@@ -1951,11 +2217,11 @@ L3L2Q_COLD void l3l2q_consumer_fetch_bodies(struct l3l2q_consumer *c, struct l3l
 		l3l2q_core_invalidate(c->core, payload + from, to - from);
 }
 
-static inline void l3l2q_consumer_hand_out(struct l3l2q_consumer *c, struct l3l2q_message *m,
-					   int n)
+static inline void l3l2q_consumer_hand_out(const struct l3l2q_consumer *c,
+					   const struct l3l2q_message *m, int n)
 {
-	if (l3l2q_unlikely(l3l2q_core_is_remote(c->core)))
-		l3l2q_consumer_fetch_bodies(c, m, n);
+	if (l3l2q_unlikely(c->core->memory == L3L2Q_MEMORY_UNSNOOPED))
+		l3l2q_consumer_invalidate_bodies(c, m, n);
 }
 
 static inline int l3l2q_consumer_reject(struct l3l2q_consumer *c, const char *message)
@@ -1985,12 +2251,13 @@ static inline int l3l2q_consumer_locate(struct l3l2q_consumer *c, __u64 offset, 
 		while (c->oldest < c->acquired && !c->held[c->oldest & c->held_mask].nbytes)
 			c->oldest++;
 		if (c->oldest != c->acquired &&
-		    start + nbytes - c->held[c->oldest & c->held_mask].start >
+		    start + nbytes - c->starts[c->oldest & c->held_mask] >
 		    c->arena_end - c->arena_offset)
 			return -1;
 	}
 	c->cursor = start;
 	c->base = c->arena_offset - start;
+	c->wrapped = c->acquired;
 	return 0;
 }
 
@@ -2019,25 +2286,21 @@ static inline int l3l2q_consumer_after_stop(struct l3l2q_consumer *c)
 }
 
 /* A peek with one handle held: L3 gets the same handle, L2 must not ask. */
-static inline int l3l2q_consumer_same_handle(struct l3l2q_consumer *c, struct l3l2q_message *m)
+static inline int l3l2q_consumer_same_handle(struct l3l2q_consumer *c,
+					     const struct l3l2q_message **m)
 {
-	const struct l3l2q_held *held = &c->held[c->head & c->held_mask];
-
 	if (c->core->role == L3L2Q_ROLE_L2)
 		return l3l2q_core_poison(c->core, L3L2Q_ERR_OWNERSHIP, "peek",
 					 "a handle is held");
-	m->seq = c->head + 1;
-	m->payload_offset = held->payload_offset;
-	m->nbytes = held->nbytes;
-	m->data = l3l2q_consumer_body(c, held->payload_offset, held->nbytes);
-	m->opcode = held->opcode;
+	*m = &c->held[c->head & c->held_mask];
 	return 0;
 }
 
 /* Check the copy of a descriptor in the order of section 5, and acquire the message. */
 static inline int l3l2q_consumer_validate_desc(struct l3l2q_consumer *c, struct l3l2q_desc desc,
-					       struct l3l2q_message *m)
+					       const struct l3l2q_message **m)
 {
+	struct l3l2q_message *held;
 	enum l3l2q_role sender = l3l2q_peer_role((enum l3l2q_role)c->core->role);
 	int stop = desc.opcode == L3L2Q_OP_STOP && sender == L3L2Q_ROLE_L3, ret;
 	__u64 offset = desc.payload_offset, nbytes = desc.payload_nbytes;
@@ -2074,12 +2337,16 @@ static inline int l3l2q_consumer_validate_desc(struct l3l2q_consumer *c, struct 
 	}
 	if (stop)
 		c->stopped = c->slow_path = 1;
-	l3l2q_consumer_acquire(c, desc, m);
+	held = l3l2q_consumer_acquire(c, desc);
+	if (c->core->memory == L3L2Q_MEMORY_COPIED)
+		held->data = 0;
+	*m = held;
 	l3l2q_consumer_update_readiness(c);
 	return 0;
 }
 
-static inline int l3l2q_consumer_peek_one(struct l3l2q_consumer *c, struct l3l2q_message *m)
+/* Acquire the next message, with all checks. */
+static inline int l3l2q_consumer_peek_one(struct l3l2q_consumer *c, const struct l3l2q_message **m)
 {
 	struct l3l2q_desc desc;
 	__u32 gone;
@@ -2109,17 +2376,25 @@ static inline int l3l2q_consumer_peek_one(struct l3l2q_consumer *c, struct l3l2q
 
 L3L2Q_SLOW int l3l2q_consumer_peek(struct l3l2q_consumer *c, struct l3l2q_message *m)
 {
-	int ret = l3l2q_consumer_peek_one(c, m);
+	const struct l3l2q_message *held;
+	int ret = l3l2q_consumer_peek_one(c, &held);
 
-	if (!ret)
-		l3l2q_consumer_hand_out(c, m, 1);
-	return ret;
+	if (ret)
+		return ret;
+	l3l2q_consumer_hand_out(c, held, 1);
+	*m = *held;
+	return 0;
 }
 
 L3L2Q_SLOW int l3l2q_consumer_validate_slow(struct l3l2q_consumer *c,
 					    struct l3l2q_desc desc, struct l3l2q_message *m)
 {
-	return l3l2q_consumer_validate_desc(c, desc, m);
+	const struct l3l2q_message *held;
+	int ret = l3l2q_consumer_validate_desc(c, desc, &held);
+
+	if (!ret)
+		*m = *held;
+	return ret;
 }
 
 /**
@@ -2139,97 +2414,123 @@ static inline int l3l2q_core_try_peek(struct l3l2q_consumer *c, struct l3l2q_mes
 	desc = l3l2q_consumer_read_desc(c);
 	if (l3l2q_unlikely(!l3l2q_consumer_is_expected(c, desc)))
 		return l3l2q_consumer_validate_slow(c, desc, m);
-	l3l2q_consumer_acquire(c, desc, m);
+	*m = *l3l2q_consumer_acquire(c, desc);
 	l3l2q_consumer_update_readiness(c);
 	return 0;
 }
 
-L3L2Q_SLOW int l3l2q_consumer_peek_each(struct l3l2q_consumer *c, struct l3l2q_message *m,
-					int max)
-{
-	int n, ret = 0, looked = c->tail == c->acquired;
-
-	for (n = 0; n < max && !ret; n++) {
-		/* With copied memory a look is a call: one is enough. */
-		if (n && c->tail == c->acquired && c->core->memory == L3L2Q_MEMORY_COPIED &&
-		    looked++)
-			break;
-		ret = l3l2q_consumer_peek_one(c, &m[n]);
-	}
-	if (ret)
-		n--;
-	if (n)
-		l3l2q_consumer_hand_out(c, m, n);
-	return n ? n : ret;
-}
-
 /*
- * Acquire up to @max messages that are published and as expected. Works on local copies,
- * which stores through @m cannot alias.
+ * Acquire a run message by message. With copied memory a look is a call: one is enough, or
+ * none behind the messages that are known if @looked.
  */
-static inline int l3l2q_consumer_acquire_run(struct l3l2q_consumer *c, struct l3l2q_message *m,
-					     int max)
+L3L2Q_SLOW int l3l2q_consumer_peek_each(struct l3l2q_consumer *c,
+					const struct l3l2q_message **run, int max, int looked)
 {
-	const struct l3l2q_desc *ring = c->ring;
-	const unsigned char *payload = c->payload;
-	struct l3l2q_held *held = c->held;
-	__u64 mask = c->mask, held_mask = c->held_mask;
-	__u64 base = c->base, arena_end = c->arena_end;
-	__u64 cursor = c->cursor, at = c->acquired;
-	int n;
+	int n, ret = 0;
+	const struct l3l2q_message *held, *first = 0;
 
-	for (n = 0; n < max; n++, at++) {
-		struct l3l2q_desc desc = l3l2q_desc_copy(&ring[at & mask]);
-
-		if (l3l2q_unlikely(!l3l2q_desc_is_expected(desc, at + 1, base + cursor, arena_end)))
+	for (n = 0; n < max && !(n && c->stopped); n++) {
+		if (c->tail == c->acquired) {
+			if (n && looked && c->core->memory == L3L2Q_MEMORY_COPIED)
+				break;
+			looked = 1;
+		}
+		ret = l3l2q_consumer_peek_one(c, &held);
+		if (ret)
 			break;
-		l3l2q_held_fill(&held[at & held_mask], desc, cursor, payload, m++);
-		cursor += desc.payload_nbytes;
+		if (!n)
+			first = held;
 	}
-	c->cursor = cursor;
-	c->acquired = at;
+	if (!n)
+		return ret;
+	l3l2q_consumer_hand_out(c, first, n);
+	*run = first;
 	return n;
 }
 
+/* How many handles from the next one on lie together, up to @max. */
+static inline int l3l2q_consumer_limit_run(const struct l3l2q_consumer *c, int max)
+{
+	__u64 straight = c->held_mask + 1 - (c->acquired & c->held_mask);
+
+	if (l3l2q_unlikely(c->window == 1))
+		return 1;
+	return (__u64)max < straight ? max : (int)straight;
+}
+
+/* Acquire a run; @looked: see l3l2q_consumer_peek_each(). */
+static inline int l3l2q_consumer_peek_run(struct l3l2q_consumer *c,
+					  const struct l3l2q_message **run, int max, int looked)
+{
+	int found = l3l2q_consumer_refresh_fast(c);
+	__u64 room = c->window - (c->acquired - c->head);
+	__u32 news;
+
+	if (found == -EAGAIN)
+		return found;
+	max = l3l2q_consumer_limit_run(c, max);
+	if (l3l2q_unlikely(!found))
+		return l3l2q_consumer_peek_each(c, run, max, looked);
+	if ((__u64)max > room)
+		max = (int)room;
+	if (c->tail - c->acquired < (__u64)max) {
+		news = l3l2q_load_counter(c->tail_counter) - (__u32)c->tail;
+		if (l3l2q_unlikely(news > c->mask + 1 - (c->tail - c->published)))
+			return l3l2q_consumer_peek_each(c, run, max, looked);
+		c->tail += news;
+		if (c->tail - c->acquired < (__u64)max)
+			max = (int)(c->tail - c->acquired);
+	}
+	if (l3l2q_unlikely(!l3l2q_consumer_acquire_run(c, (__u32)max)))
+		return l3l2q_consumer_peek_each(c, run, max, looked);
+	*run = &c->held[(c->acquired - (__u32)max) & c->held_mask];
+	l3l2q_consumer_update_readiness(c);
+	return max;
+}
+
 /**
- * l3l2q_core_peek_batch() - acquire several messages
+ * l3l2q_core_try_peek_run() - acquire several messages, without copying their handles
+ * @c: the consumer
+ * @run: result: the consumer's own handles, one behind the other; each is valid until its
+ *	message is released. Untouched on failure
+ * @max: most messages to acquire, at least 1
+ *
+ * Fewer are acquired if fewer are published, at the end of the window, where the array
+ * of handles ends, and behind STOP; one at a time with a window of 1.
+ *
+ * Return: how many, at least 1, or -errno as l3l2q_core_try_peek(). An error behind a good
+ * message is returned by the next call.
+ */
+static inline int l3l2q_core_try_peek_run(struct l3l2q_consumer *c,
+					  const struct l3l2q_message **run, int max)
+{
+	return l3l2q_consumer_peek_run(c, run, max, 0);
+}
+
+/**
+ * l3l2q_core_peek_batch() - acquire several messages, and copy their handles
  * @c: the consumer
  * @m: results
- * @max: how many there is room for, at least 1; 1 without a window
+ * @max: how many there is room for, at least 1
  *
  * Return: how many, at least 1, or -errno.
  */
 static inline int l3l2q_core_peek_batch(struct l3l2q_consumer *c, struct l3l2q_message *m,
 					int max)
 {
-	int n, ret = l3l2q_consumer_refresh_fast(c);
-	__u32 news;
+	int n, i, got = 0;
+	const struct l3l2q_message *run;
+	__u64 tail = c->tail;
 
-	if (ret == -EAGAIN)
-		return ret;
-	if (l3l2q_unlikely(!ret))
-		return l3l2q_consumer_peek_each(c, m, max);
-	if ((__u64)max > c->window - (c->acquired - c->head))
-		max = (int)(c->window - (c->acquired - c->head));
-	if (c->tail - c->acquired < (__u64)max) {
-		news = l3l2q_load_counter(c->tail_counter) - (__u32)c->tail;
-		if (l3l2q_unlikely(news > c->mask + 1 - (c->tail - c->published)))
-			return l3l2q_consumer_peek_each(c, m, max);
-		c->tail += news;
-		if (c->tail - c->acquired < (__u64)max)
-			max = (int)(c->tail - c->acquired);
-	}
-	for (n = 0;; n++) {
-		n += l3l2q_consumer_acquire_run(c, m + n, max - n);
-		if (l3l2q_likely(n == max))
-			break;
-		/* The slow path decides, by another copy of the descriptor. */
-		ret = l3l2q_consumer_peek(c, m + n);
-		if (ret || c->stopped)
-			return ret ? n ? n : ret : n + 1;
-	}
-	l3l2q_consumer_update_readiness(c);
-	return n;
+	do {
+		n = l3l2q_consumer_peek_run(c, &run, max - got, c->tail != tail);
+		for (i = 0; i < n; i++)
+			m[got++] = run[i];
+		/* Go on where the array of handles ended. */
+	} while (n > 0 && got < max && !(c->acquired & c->held_mask) && !c->stopped &&
+		 !(c->tail == c->acquired && c->tail != tail &&
+		   c->core->memory == L3L2Q_MEMORY_COPIED));
+	return got ? got : n;
 }
 
 /* The cursor before a peek. */
@@ -2256,40 +2557,28 @@ static inline void l3l2q_core_unpeek(struct l3l2q_consumer *c, struct l3l2q_book
 	c->self_kick |= l3l2q_core_wants_self_kick(c->core, L3L2Q_EVENT_IN);
 }
 
-/* True if the handle says what the private copy says, and was not released yet. */
-static inline int l3l2q_held_matches(const struct l3l2q_held *held, const struct l3l2q_message *m)
+/* True if the handle says what the own one says, which was not released yet. */
+static inline int l3l2q_message_matches(const struct l3l2q_message *held,
+					const struct l3l2q_message *m)
 {
-	return !held->released && m->opcode == held->opcode &&
-	       m->payload_offset == held->payload_offset && m->nbytes == held->nbytes;
+	return l3l2q_likely(!((m->seq ^ held->seq) | (m->opcode ^ held->opcode) |
+			      (m->payload_offset ^ held->payload_offset) |
+			      (m->nbytes ^ held->nbytes)) && m->data == held->data);
 }
 
-/* The same, and its view is what was handed out. */
-static inline int l3l2q_consumer_matches(const struct l3l2q_consumer *c,
-					 const struct l3l2q_held *held,
-					 const struct l3l2q_message *m)
+/* The own handle that belongs to the caller's, or NULL. */
+static inline struct l3l2q_message *l3l2q_consumer_find(struct l3l2q_consumer *c,
+							const struct l3l2q_message *m)
 {
-	return l3l2q_likely(l3l2q_held_matches(held, m) &&
-			    m->data == l3l2q_consumer_body(c, held->payload_offset,
-							   held->nbytes));
-}
-
-/* The private copy that belongs to a handle, or NULL. */
-static inline struct l3l2q_held *l3l2q_consumer_find(struct l3l2q_consumer *c,
-						     const struct l3l2q_message *m)
-{
-	struct l3l2q_held *held = &c->held[(m->seq - 1) & c->held_mask];
+	struct l3l2q_message *held = &c->held[(m->seq - 1) & c->held_mask];
 
 	if (l3l2q_unlikely(m->seq - 1 - c->head >= c->acquired - c->head))
 		return 0;
-	if (l3l2q_consumer_matches(c, held, m))
-		return held;
-	/* Handles of copied memory have no view. */
-	return c->core->memory == L3L2Q_MEMORY_COPIED && !m->data && l3l2q_held_matches(held, m)
-	       ? held : 0;
+	return l3l2q_message_matches(held, m) ? held : 0;
 }
 
 L3L2Q_COLD void l3l2q_consumer_read_body_slow(const struct l3l2q_consumer *c,
-					      const struct l3l2q_held *held, void *to)
+					      const struct l3l2q_message *held, void *to)
 {
 	if (c->core->memory == L3L2Q_MEMORY_COPIED)
 		c->core->access->read_body(c, held, to);
@@ -2299,7 +2588,7 @@ L3L2Q_COLD void l3l2q_consumer_read_body_slow(const struct l3l2q_consumer *c,
 }
 
 static inline void l3l2q_consumer_read_body(const struct l3l2q_consumer *c,
-					    const struct l3l2q_held *held, void *to)
+					    const struct l3l2q_message *held, void *to)
 {
 	if (l3l2q_likely(c->core->memory == L3L2Q_MEMORY_CACHED))
 		__builtin_memcpy(to, c->payload + held->payload_offset, held->nbytes);
@@ -2321,7 +2610,7 @@ static inline int l3l2q_core_read_into(struct l3l2q_consumer *c,
 				       const struct l3l2q_message *m,
 				       void *to, __u64 capacity)
 {
-	const struct l3l2q_held *held;
+	const struct l3l2q_message *held;
 	int ret = l3l2q_core_check_receive(c->core);
 
 	if (l3l2q_unlikely(ret))
@@ -2351,13 +2640,14 @@ L3L2Q_SLOW int l3l2q_consumer_reject_handle(struct l3l2q_consumer *c)
 /* Mark a message as released; l3l2q_core_retire() publishes the head. */
 static inline int l3l2q_core_complete(struct l3l2q_consumer *c, const struct l3l2q_message *m)
 {
-	struct l3l2q_held *held = l3l2q_consumer_find(c, m);
+	struct l3l2q_message *held = l3l2q_consumer_find(c, m);
 
 	if (l3l2q_unlikely(!held || l3l2q_core_check_receive(c->core)))
 		return l3l2q_consumer_reject_handle(c);
 	if (l3l2q_unlikely(c->slow_path && l3l2q_core_removed(c->core)))
 		return l3l2q_core_remote_abort(c->core, "release");
-	held->released = 1;
+	held->seq = 0;
+	c->completed++;
 	l3l2q_core_add_count(&c->bytes, held->nbytes);
 	return 0;
 }
@@ -2385,8 +2675,10 @@ static inline void l3l2q_consumer_publish_head(struct l3l2q_consumer *c)
 /* Release the completed prefix: one counter store, however long it is. */
 static inline void l3l2q_core_retire(struct l3l2q_consumer *c)
 {
-	while (c->head != c->acquired && c->held[c->head & c->held_mask].released)
+	while (c->head != c->acquired && !c->held[c->head & c->held_mask].seq) {
 		c->head++;
+		c->completed--;
+	}
 	if (c->head == c->published)
 		return;
 	/* nothing is acquired after STOP */
@@ -2399,13 +2691,9 @@ static inline void l3l2q_core_retire(struct l3l2q_consumer *c)
 static inline int l3l2q_consumer_can_release_fast(const struct l3l2q_consumer *c,
 						  const struct l3l2q_message *m)
 {
-	const struct l3l2q_held *held = &c->held[c->head & c->held_mask];
-	const struct l3l2q_held *next = &c->held[(c->head + 1) & c->held_mask];
-
 	return l3l2q_likely(m->seq == c->head + 1 && c->head != c->acquired &&
-			    l3l2q_consumer_matches(c, held, m) &&
-			    (c->head + 1 == c->acquired || !next->released) && !c->slow_path &&
-			    l3l2q_end_is_clear(&c->end));
+			    l3l2q_message_matches(&c->held[c->head & c->held_mask], m) &&
+			    !c->completed && !c->slow_path && l3l2q_end_is_clear(&c->end));
 }
 
 static inline void l3l2q_consumer_release_next(struct l3l2q_consumer *c)
@@ -2444,13 +2732,13 @@ static inline int l3l2q_core_release(struct l3l2q_consumer *c, const struct l3l2
 static inline int l3l2q_core_release_batch(struct l3l2q_consumer *c,
 					   const struct l3l2q_message *m, int n)
 {
-	const struct l3l2q_held *held = c->held;
+	const struct l3l2q_message *held = c->held;
 	__u64 held_mask = c->held_mask, head = c->head, acquired = c->acquired, bytes = 0;
 	int i = 0, ret = 0;
 
 	if (l3l2q_likely(!c->slow_path && l3l2q_end_is_clear(&c->end))) {
 		for (; i < n && head != acquired && m[i].seq == head + 1; i++, head++) {
-			if (!l3l2q_consumer_matches(c, &held[head & held_mask], &m[i]))
+			if (!l3l2q_message_matches(&held[head & held_mask], &m[i]))
 				break;
 			bytes += m[i].nbytes;
 		}
@@ -2463,6 +2751,50 @@ static inline int l3l2q_core_release_batch(struct l3l2q_consumer *c,
 		ret = l3l2q_core_complete(c, &m[i]);
 	l3l2q_core_retire(c);
 	return ret;
+}
+
+L3L2Q_SLOW int l3l2q_consumer_release_upto(struct l3l2q_consumer *c,
+					   const struct l3l2q_message *m)
+{
+	__u64 end = m->seq, i;
+	int ret = l3l2q_core_complete(c, m);
+
+	if (ret)
+		return ret;
+	for (i = c->head; i != end; i++) {
+		struct l3l2q_message *held = &c->held[i & c->held_mask];
+
+		if (!held->seq)
+			continue;
+		held->seq = 0;
+		c->completed++;
+		l3l2q_core_add_count(&c->bytes, held->nbytes);
+	}
+	l3l2q_core_retire(c);
+	return 0;
+}
+
+/**
+ * l3l2q_core_release_upto() - release a message and all that were acquired before it
+ * @c: the consumer
+ * @m: the handle of the last one
+ *
+ * One counter store. Messages before it that were released already are no error.
+ */
+static inline int l3l2q_core_release_upto(struct l3l2q_consumer *c, const struct l3l2q_message *m)
+{
+	const struct l3l2q_message *held = l3l2q_consumer_find(c, m);
+	__u64 end;
+
+	if (l3l2q_unlikely(!held || c->completed || c->wrapped > c->head || c->slow_path ||
+			   !l3l2q_end_is_clear(&c->end)))
+		return l3l2q_consumer_release_upto(c, m);
+	/* The cursor moves by the bytes of the bodies where it does not wrap. */
+	end = c->starts[held - c->held] + held->nbytes;
+	l3l2q_core_add_count(&c->bytes, end - c->starts[c->head & c->held_mask]);
+	c->head = held->seq;
+	l3l2q_consumer_publish_head(c);
+	return 0;
 }
 
 /* @desc: an unchecked copy of the descriptor, or NULL to read it */

@@ -107,7 +107,7 @@ L3L2Q_INLINE int l3l2q_try_peek(struct l3l2q_consumer *c, struct l3l2q_message *
 	desc = l3l2q_consumer_read_desc(c);
 	if (l3l2q_unlikely(!l3l2q_consumer_is_expected(c, desc)))
 		return l3l2q_try_peek_slow(c, m); /* reads the descriptor again and decides */
-	l3l2q_consumer_acquire(c, desc, m);
+	*m = *l3l2q_consumer_acquire(c, desc);
 	l3l2q_consumer_update_readiness(c);
 	return 0;
 }

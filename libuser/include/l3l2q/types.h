@@ -35,12 +35,24 @@ struct l3l2q_message {
 };
 
 /**
+ * struct l3l2q_body - the body of one message of a run
+ * @data: NULL exactly if @nbytes is 0
+ * @nbytes: length in bytes
+ */
+struct l3l2q_body {
+	const void *data;
+	__u64 nbytes;
+};
+
+/**
  * struct l3l2q_reservation - a span of the arena, until commit or cancel
  * @seq: position that the message will have in its direction
  * @payload_offset: bytes from the start of the payload range to the span; 0 without a
  *	body
  * @nbytes: length in bytes of the span, and of the message that it becomes
  * @data: where to write the body, in shared memory; NULL without a body
+ *
+ * Of a run it is the first span; the others follow @nbytes apart.
  *
  * Reserve fills it in. The caller gives it back unchanged to commit or cancel.
  */
