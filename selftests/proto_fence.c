@@ -447,7 +447,7 @@ FIXTURE_SETUP(back)
 	ASSERT_EQ(0, fence_pair(&self->f, 0));
 	if (!self->f.l3->asks)
 		SKIP(return, "no membarrier() here");
-	self->rounds = messages() / 50;
+	self->rounds = messages() / 30;
 }
 
 FIXTURE_TEARDOWN(back)
