@@ -149,21 +149,21 @@ static int compare(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
-static void report(const struct paced *p, const struct paced *idle)
+static void report(const struct paced *p, const struct paced *base)
 {
-	double percent[ROUNDS], ratio[ROUNDS];
+	double percent[ROUNDS] = { 0 }, ratio[ROUNDS] = { 0 };
 	unsigned int i, n = options.quick ? 1 : ROUNDS;
 	char name[48];
 
 	for (i = 0; i < n; i++) {
 		percent[i] = p->percent[i];
-		ratio[i] = p->percent[i] / idle->percent[i];
+		ratio[i] = p->percent[i] / base->percent[i];
 	}
 	qsort(percent, n, sizeof(*percent), compare);
 	qsort(ratio, n, sizeof(*ratio), compare);
 	snprintf(name, sizeof(name), "rate/%llu/%s", (unsigned long long)p->rate, p->name);
 	metric_add(name, percent[n / 2], "% of a processor");
-	if (p == idle)
+	if (p == base)
 		return;
 	snprintf(name, sizeof(name), "rate/%llu/%s to not", (unsigned long long)p->rate, p->name);
 	metric_add(name, ratio[n / 2], "x");
