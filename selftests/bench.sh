@@ -86,6 +86,8 @@ for peer in 'rte_ring zc burst of 32 B:rte_ring' 'boost spsc_queue:boost::lockfr
 		grep -qE "^  ${peer%%:*} +([0-9]|not here)|^left out: ${peer#*:} \(.* was not there\)" all
 done
 
+ok 'runs are measured' grep -qE '^  l3l2q runs +[0-9]' all
+
 ok 'JSON: each contest' [ "$(grep -c '"what": .*"contestants": ' json)" = "$(grep -c '^[a-z]*/[0-9]*: ' all)" ]
 ok 'JSON: each target' [ "$(grep -c '"met": ' json)" = "$(grep -cE '\| (met|missed) +\|$' all)" ]
 if command -v perl >/dev/null; then

@@ -105,7 +105,7 @@ static int copying(uint64_t size)
 static int batch(uint64_t n)
 {
 	static const struct link *const links[] = {
-		&link_l3l2q_in_place, &link_l3l2q, WITH_DPDK(&link_rte_burst, &link_rte_desc,
+		&link_l3l2q_runs, &link_l3l2q_in_place, &link_l3l2q, WITH_DPDK(&link_rte_burst, &link_rte_desc,
 		&link_rte_zc, &link_rte_zc_desc, &link_rte,) WITH_BOOST(&link_boost,)
 		&link_naive,
 	};

@@ -213,6 +213,7 @@ struct link {
 /* link_*.c */
 extern const struct link link_l3l2q;		/* enqueue, dequeue */
 extern const struct link link_l3l2q_in_place;	/* reserve, commit; peek, release */
+extern const struct link link_l3l2q_runs;	/* the same, as many at a time as fit */
 extern const struct link link_naive;		/* the protocol as the reference does it */
 extern const struct link link_rte;		/* DPDK, one by one */
 extern const struct link link_rte_burst;

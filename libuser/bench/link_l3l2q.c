@@ -168,3 +168,45 @@ static inline void in_place_recv(struct job *job, int dir, uint64_t n)
 PING_PONG(in_place)
 ONE_WAY(in_place)
 const struct link link_l3l2q_in_place = LINK("l3l2q in place", in_place, false);
+
+/* ---- in runs ------------------------------------------------------------- */
+
+static inline void runs_send(struct job *job, int dir, uint64_t n)
+{
+	struct ours *ours = job->link;
+	struct l3l2q_producer *p = ours->p[dir];
+	struct l3l2q_reservation span;
+	int i, got;
+
+	for (; n; n -= (uint64_t)got) {
+		while ((got = l3l2q_try_reserve_run(p, job->size, (int)n, &span)) < 0)
+			spin_while(got);
+		for (i = 0; i < got; i++)
+			job_fill(job, (unsigned char *)span.data + (uint64_t)i * job->size);
+		if (l3l2q_commit_run(p, &span, L3L2Q_OP_DATA, got))
+			abort();
+	}
+}
+
+static inline void runs_recv(struct job *job, int dir, uint64_t n)
+{
+	struct ours *ours = job->link;
+	struct l3l2q_consumer *c = ours->c[dir];
+	const struct l3l2q_message *run;
+	int i, got;
+
+	for (; n; n -= (uint64_t)got) {
+		while ((got = l3l2q_try_peek_run(c, &run, (int)n)) < 0)
+			spin_while(got);
+		for (i = 0; i < got; i++)
+			job_take(job, dir, run[i].data);
+		if (l3l2q_release_upto(c, &run[got - 1]))
+			abort();
+	}
+}
+
+#define runs_open ours_open
+#define runs_close ours_close
+PING_PONG(runs)
+ONE_WAY(runs)
+const struct link link_l3l2q_runs = LINK("l3l2q runs", runs, false);
