@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Model checking, as TAP: the wake protocol with spin (package spin), the
+# Model checking, as TAP: the wake protocol and "no fence while busy" with spin, the
 # ordering of shared memory with herd7 (package herdtools7; vm/kernel.sh fetches it
 # where the distribution has none).
 #
@@ -35,7 +35,7 @@ skip() {
 # ---- spin ---------------------------------------------------------------------
 
 # What has to hold.
-holds='
+wake_holds='
 STREAM C_WAIT
 STREAM C_POLL
 STREAM C_EPOLL
@@ -51,7 +51,7 @@ FUTEX
 '
 
 # What must fail: a barrier left out, a step left out, or two steps swapped.
-breaks='
+wake_breaks='
 STREAM C_WAIT NO_MB_STORE:no barrier between the counter store and the load of armed
 STREAM C_WAIT NO_MB_ARM:no barrier between arming and the look in WAIT
 STREAM C_POLL NO_MB_ARM:the same in poll
@@ -76,20 +76,94 @@ END KIND_FIRST:records an error before the abort flag is stored
 FUTEX FUTEX_ON_ARMED:sleeps on the armed word itself
 '
 
-# check ID DEFINES BROKEN: runs the model, leaves what pan says in the file out
-check() {
-	local dir=$work/$1 defines=() word optimise=-O1
+# No fence while busy.
+fence_holds='
+C=FUTEX MEMFD N=3 LATE
+C=FUTEX MEMFD N=3 WEAK
+C=WAIT N=3 LATE
+C=POLL N=3 LATE
+C=LEVEL N=3 LATE
+C=EDGE N=3 WEAK
+C=EVENTFD N=3 LATE
+C=ARM N=3
+A=FUTEX AW=CNT B=FUTEX BW=CNT MEMFD N=3 WEAK
+A=FUTEX AW=CNT B=FUTEX BW=CNT MEMFD BUSY=2
+A=WAIT AW=CNT B=WAIT BW=CNT N=3
+A=POLL AW=CNT B=WAIT BW=CNT BUSY=1
+A=EVENTFD AW=CNT B=LEVEL BW=CNT
+C=EDGE B=WAIT BW=CNT
+A=FUTEX AW=IN B=FUTEX BW=OUT MEMFD HEAD_HALF=1 N=1
+A=WAIT AW=IN B=POLL BW=OUT HEAD_HALF=1 N=1
+A=EDGE AW=CNT HEAD_HALF=1
+C=WAIT ABORTER
+C=EDGE ABORTER
+C=WAIT OWN=1
+A=WAIT AW=IN OWN=1 N=1 RAW
+C=WAIT RAW
+C=POLL RAW
+C=LEVEL RAW
+C=FUTEX MEMFD OLD
+C=WAIT OLD
+C=FUTEX MEMFD REFUSED N=3
+C=EDGE B=WAIT BW=CNT REFUSED
+C=FUTEX MEMFD N=3 WAKE_DONE
+'
 
-	for word in $2; do
+two='A=FUTEX AW=CNT B=FUTEX BW=CNT MEMFD'
+fence_breaks="
+C=FUTEX MEMFD NO_MEMBARRIER:no membarrier
+C=WAIT NO_MEMBARRIER:no membarrier before WAIT
+C=EDGE WEAK NO_MEMBARRIER:no membarrier before epoll
+C=FUTEX MEMFD NO_MB_UNFENCED:no barrier after unfenced is set
+C=FUTEX MEMFD N=3 NO_MB_AGAIN:no barrier before armed is loaded again
+C=FUTEX MEMFD N=3 NO_SECOND_LOAD:a barrier, but armed is not loaded again
+C=FUTEX MEMFD N=3 NO_REQ:the unfenced half does not look for REQ
+C=FUTEX MEMFD NO_MB_STORE:no barrier after a fenced store
+C=FUTEX MEMFD LOAD_FIRST:armed is loaded before the counter is stored
+C=FUTEX MEMFD UNFENCED_EARLY:looks for unfenced before it arms
+C=FUTEX MEMFD LOOK_FIRST:looks, then arms
+C=FUTEX MEMFD N=3 NO_REQ_SET:does not ask for fences
+C=FUTEX MEMFD N=3 REQ_LATE:asks for fences after the membarrier
+C=FUTEX MEMFD KNOWS_LATE:arms before the peer can see KNOWS
+$two DONE_EARLY:loads DONE before it arms
+$two PLAIN_OR:arms by load and store instead of an atomic OR
+$two DONE_FIRST:sets DONE before the membarrier
+$two COUNT_EARLY:is not counted during the membarrier
+$two COUNT_LATE:is counted after it has armed
+$two NO_COUNT:lets off without the count
+$two BUSY=2 COUNT_FIRST:lets off and looks at the count before armed
+$two REFUSED N=3 OFF_REQ:lets off where DONE is not set
+C=EDGE B=WAIT BW=CNT OFF_BLIND:lets off whatever is armed, without comparing
+C=FUTEX MEMFD N=3 OFF_REQ_ALONE:takes REQ away and leaves DONE
+C=FUTEX MEMFD N=3 WAKE_REQ:a wake takes REQ too
+C=FUTEX MEMFD N=3 WAKE_ALL_BITS:a wake takes REQ and DONE too
+C=FUTEX MEMFD N=3 REFUSED DONE_REFUSED:sets DONE after a failed membarrier
+C=FUTEX MEMFD REFUSED NO_NAP:sleeps without a limit after a failed membarrier
+A=WAIT AW=CNT B=WAIT BW=CNT NO_REPORT:two sleepers, WAIT does not look at DONE
+C=EDGE B=POLL BW=CNT NO_REPORT:two sleepers, poll does not look at DONE
+C=WAIT RAW NO_REPORT:WAIT does not report an unfenced half
+C=POLL RAW NO_REPORT:poll does not report it
+C=LEVEL RAW NO_REPORT:the same for epoll
+C=ARM NO_REPORT:ARM does not fire for it
+A=WAIT AW=IN OWN=1 N=1 RAW NO_REPORT_AGAIN:watches that are armed again do not fire for it
+C=EDGE B=WAIT BW=CNT OWN=1 NO_REPORT_AGAIN:the same beside a thread that lets off
+C=EDGE RAW:edge-triggered epoll without arming in the library
+"
+
+# check ID MODEL DEFINES BROKEN: runs the model, leaves what pan says in the file out
+check() {
+	local dir=$work/$1 defines=() word optimise=-O0
+
+	for word in $3; do
 		defines+=("-D$word")
 	done
 	mkdir -p "$dir" && cd "$dir" || return
-	spin "${defines[@]}" -a "$here/wake.pml" >spin.out 2>&1 || return
+	spin "${defines[@]}" -a "$here/$2.pml" >spin.out 2>&1 || return
 	# -n: no list of unreached states; an incomplete search must not pass.
-	# What is broken is found soon: there the compiler takes the time.
-	[ -z "$3" ] || optimise=-O0
+	# Elsewhere the compiler would take longer than the search.
+	[ "$2$4" != wake ] || optimise=-O1
 	"${CC:-cc}" $optimise -w -DSAFETY -DCOLLAPSE -DMEMLIM=1500 -o pan pan.c >cc.out 2>&1 || return
-	timeout 100 ./pan -m100000 -n >out 2>&1
+	timeout 200 ./pan -m100000 -n >out 2>&1
 	rm -f pan pan.?
 }
 
@@ -109,47 +183,50 @@ result() {
 
 states() { sed -n 's/^ *\([0-9e.+]*\) states, stored.*/\1/p' "$work/$1/out" 2>/dev/null; }
 
-spin_all() {
-	local i=0 line
+# run_all MODEL HOLDS BREAKS
+run_all() {
+	local model=$1 i=0 line
 
 	while read -r line; do
 		[ -n "$line" ] || continue
 		i=$((i + 1))
-		check "$i" "${line%%:*}" "${line#"${line%%:*}"}" &
+		check "$model-$i" "$model" "${line%%:*}" "${line#"${line%%:*}"}" &
 		while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do
 			wait -n
 		done
-	done <<<"$holds$breaks"
+	done <<<"$2$3"
 	wait
 
 	i=0
 	while read -r line; do
 		[ -n "$line" ] || continue
 		i=$((i + 1))
-		case $(result $i) in
-		holds) ok "wake: $line ($(states $i) states)" ;;
-		fails) not "wake: $line: a wake-up is lost" ;;
-		*)     not "wake: $line: the search did not end"; cat "$work/$i"/*out | sed 's/^/# /' ;;
+		case $(result "$model-$i") in
+		holds) ok "$model: $line ($(states "$model-$i") states)" ;;
+		fails) not "$model: $line: a wake-up is lost" ;;
+		*)     not "$model: $line: the search did not end"
+		       cat "$work/$model-$i"/*out | sed 's/^/# /' ;;
 		esac
-	done <<<"$holds"
+	done <<<"$2"
 	while read -r line; do
 		[ -n "$line" ] || continue
 		i=$((i + 1))
-		case $(result $i) in
-		fails) ok "wake, broken: ${line#*:}: found" ;;
-		holds) not "wake, broken: ${line#*:}: not found" ;;
-		*)     not "wake, broken: ${line#*:}: the search did not end"
-		       cat "$work/$i"/*out | sed 's/^/# /' ;;
+		case $(result "$model-$i") in
+		fails) ok "$model, broken: ${line#*:}: found" ;;
+		holds) not "$model, broken: ${line#*:}: not found" ;;
+		*)     not "$model, broken: ${line#*:}: the search did not end"
+		       cat "$work/$model-$i"/*out | sed 's/^/# /' ;;
 		esac
-	done <<<"$breaks"
+	done <<<"$3"
 }
 
 echo "TAP version 13"
 
 if command -v spin >/dev/null && command -v "${CC:-cc}" >/dev/null; then
-	spin_all
+	run_all wake "$wake_holds" "$wake_breaks"
+	run_all fence "$fence_holds" "$fence_breaks"
 else
-	skip "wake: the wake protocol" "needs spin (package spin) and a C compiler"
+	skip "wake, fence: the wake protocol" "needs spin (package spin) and a C compiler"
 fi
 
 # ---- herd7 --------------------------------------------------------------------
