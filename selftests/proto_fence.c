@@ -278,18 +278,6 @@ TEST_F(fence, a_request_in_use_is_not_let_off)
 	EXPECT_EQ(L3L2Q_ARM_ASKS, armed(self->l2));
 }
 
-/* While the other thread lets off, a request is made good each time, and is not DONE. */
-TEST_F(fence, a_request_beside_letting_off_is_not_done)
-{
-	ASSERT_EQ(0, stream(self->l3, self->l2, 2));
-	self->l2->requesting = UINT32_MAX;
-	EXPECT_TRUE(l3l2q_arm_word(self->l2, L3L2Q_EVENT_IN));
-	EXPECT_TRUE(l3l2q_arm_word(self->l2, L3L2Q_EVENT_IN));
-	EXPECT_EQ(2, membarriers(self->l2));
-	EXPECT_EQ(L3L2Q_ARM_REQ_TAIL, armed(self->l2) & (REQUESTED | L3L2Q_ARM_ASKS << 1));
-	self->l2->requesting = 0;
-}
-
 /* ---- refused membarrier ------------------------------------------------------ */
 
 /* From now on the calls of membarrier() whose command is @command fail. */

@@ -12,7 +12,7 @@
  *
  * REQ of the peer's tail is let off by the consumer's thread, REQ of its head by the
  * producer's. Neither may happen while another thread is between REQ and DONE, since DONE
- * would then stand for a request that is gone.
+ * would then stand for a request that is gone. selftests/models/fence.pml is this file.
  */
 #include <linux/membarrier.h>
 #include <sys/syscall.h>
@@ -21,7 +21,6 @@
 #include "internal.h"
 
 #define LET_OFF_MESSAGES 4096	/* so many without a sleep, and the peer need not fence */
-#define LETTING_OFF UINT32_MAX	/* ep.requesting: instead of a count */
 
 static long membarrier(int command)
 {
@@ -72,24 +71,6 @@ static uint32_t done_of(uint32_t reqs)
 	return reqs << 2;
 }
 
-/* Keep requests from being let off; false if that is happening now. */
-static bool requesting_start(struct l3l2q_ep *ep)
-{
-	uint32_t n = __atomic_load_n(&ep->requesting, __ATOMIC_RELAXED);
-
-	do {
-		if (n == LETTING_OFF)
-			return false;
-	} while (!__atomic_compare_exchange_n(&ep->requesting, &n, n + 1, true,
-					      __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
-	return true;
-}
-
-static void requesting_end(struct l3l2q_ep *ep)
-{
-	__atomic_fetch_sub(&ep->requesting, 1, __ATOMIC_RELEASE);
-}
-
 static const struct l3l2q_control *peer_words(const struct l3l2q_ep *ep)
 {
 	return ep->peer_control ? ep->peer_control : ep->maps[L3L2Q_MAP_PEER_CONTROL].addr;
@@ -114,21 +95,15 @@ static bool execute_barrier(struct l3l2q_ep *ep)
 }
 
 /*
- * The requests stand, with a full barrier since: see to it that the peer sees them from
- * its next store on, unless that was done. A half that is not unfenced has a barrier of
- * its own ahead when it becomes so. What may be let off at any moment is not DONE.
+ * The requests stand, with a full barrier since, and these are not DONE: see to it that
+ * the peer sees them from its next store on. A half that is not unfenced has a barrier
+ * of its own ahead when it becomes so.
  */
-static bool execute_missing(struct l3l2q_ep *ep, uint32_t reqs, bool counted)
+static bool make_done(struct l3l2q_ep *ep, uint32_t missing)
 {
-	uint32_t armed = __atomic_load_n(ep->core.armed, __ATOMIC_ACQUIRE);
-	uint32_t missing = done_of(reqs) & ~(counted ? armed : 0);
-
-	if (!missing)
-		return true;
 	if (is_unfenced(ep, missing) && !execute_barrier(ep))
 		return false;
-	if (counted)
-		__atomic_fetch_or(ep->core.armed, missing, __ATOMIC_RELEASE);
+	__atomic_fetch_or(ep->core.armed, missing, __ATOMIC_RELEASE);
 	return true;
 }
 
@@ -155,20 +130,22 @@ static void restart_counts(struct l3l2q_ep *ep, uint32_t reqs)
  */
 static bool arm(struct l3l2q_ep *ep, uint32_t bits, uint32_t events)
 {
-	uint32_t *armed = ep->core.armed, reqs = requests(ep, events);
-	bool counted = false, sure = true;
+	uint32_t *armed = ep->core.armed, reqs = requests(ep, events), all = bits | reqs, old;
+	bool sure = true;
 
 	if (reqs) {
 		restart_counts(ep, reqs);
-		counted = requesting_start(ep);
+		__atomic_fetch_add(&ep->requesting, 1, __ATOMIC_SEQ_CST);
 	}
-	if ((__atomic_load_n(armed, __ATOMIC_RELAXED) & (bits | reqs)) != (bits | reqs))
-		__atomic_fetch_or(armed, bits | reqs, __ATOMIC_RELAXED);
+	/* One look at the word decides: at all of it, or what the atomic has found. */
+	old = __atomic_load_n(armed, __ATOMIC_RELAXED);
+	if ((old & (all | done_of(reqs))) != (all | done_of(reqs)))
+		old = __atomic_fetch_or(armed, all, __ATOMIC_RELAXED);
 	l3l2q_full_barrier();
+	if (done_of(reqs) & ~old)
+		sure = make_done(ep, done_of(reqs) & ~old);
 	if (reqs)
-		sure = execute_missing(ep, reqs, counted);
-	if (counted)
-		requesting_end(ep);
+		__atomic_fetch_sub(&ep->requesting, 1, __ATOMIC_RELEASE);
 	return sure;
 }
 
@@ -187,28 +164,31 @@ bool l3l2q_fence_request(struct l3l2q_ep *ep, uint32_t events)
 	return !ep->asks || arm(ep, 0, events);
 }
 
-/* For a half's own thread, now and then: let the peer off after many messages. */
+/*
+ * For a half's own thread, now and then: let the peer off after many messages. The count
+ * is read after the word: a request made meanwhile has changed the word, or was woken
+ * and arms again.
+ */
 void l3l2q_fence_let_off(struct l3l2q_ep *ep, struct l3l2q_half *half)
 {
 	bool rx = half == &ep->rx_half;
 	uint32_t req = rx ? L3L2Q_ARM_REQ_TAIL : L3L2Q_ARM_REQ_HEAD;
 	uint32_t events = rx ? L3L2Q_ARM_TAIL : L3L2Q_ARM_HEAD;
 	uint64_t passed = rx ? ep->rx.published : ep->tx.published;
-	uint32_t armed, none = 0;
+	uint32_t armed;
 
 	if (!__atomic_load_n(&half->requested, __ATOMIC_RELAXED))
 		return;
-	armed = __atomic_load_n(ep->core.armed, __ATOMIC_RELAXED);
 	passed -= __atomic_load_n(&half->slept_at, __ATOMIC_RELAXED);
-	if (!(armed & req) || armed & events || passed < LET_OFF_MESSAGES)
+	if (passed < LET_OFF_MESSAGES)
 		return;
-	if (!__atomic_compare_exchange_n(&ep->requesting, &none, LETTING_OFF, false,
-					 __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+	armed = __atomic_load_n(ep->core.armed, __ATOMIC_ACQUIRE);
+	if (!(armed & done_of(req)) || armed & events ||
+	    __atomic_load_n(&ep->requesting, __ATOMIC_RELAXED))
 		return;
 	/* First, so that a request made meanwhile is not forgotten. */
 	__atomic_store_n(&half->requested, false, __ATOMIC_RELAXED);
 	if (!__atomic_compare_exchange_n(ep->core.armed, &armed, armed & ~(req | done_of(req)),
 					 false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
 		__atomic_store_n(&half->requested, true, __ATOMIC_RELAXED);
-	__atomic_store_n(&ep->requesting, 0, __ATOMIC_RELEASE);
 }

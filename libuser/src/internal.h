@@ -171,7 +171,7 @@ struct l3l2q_ep {
 	uint64_t nap_ns;		/* where nobody wakes us: longest sleep between looks */
 	uint64_t syscalls;		/* by any thread, atomically */
 	uint64_t membarriers;		/* likewise */
-	uint32_t requesting;		/* threads that request fences; see fence.c */
+	uint32_t requesting;		/* threads between request and DONE, atomically */
 	uint32_t window;
 	uint32_t memory;
 	uint32_t backend;		/* driver only */
