@@ -35,6 +35,10 @@
 #   --log DIR           where console and output go (default build/log/NAME)
 #   --append ARGS       more kernel command line
 #   --qemu ARG          one more argument for qemu (may be repeated)
+#   --one-thread        emulate all processors in one thread, for tests that take PCI
+#                       functions away: with more threads QEMU 7.2 lets a processor go
+#                       on by the old memory map for a while, and what it writes to its
+#                       interrupt controller then goes elsewhere
 #
 # In the guest: users l3 and l2 (in group l3l2q), mallory (not in it); L3L2Q_KO
 # names the module, L3L2Q_VARIANT is guest or guest-debug, L3L2Q_NPUS are the IDs.
@@ -62,6 +66,7 @@ top=$(cd "$here/../.." && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/l3l2q
 npusim=${NPUSIM:-$top/build/bin/l3l2q-npusim}
 vectors=2
+threads=multi
 qpid='' work='' npu_rc=0
 declare -A npus=()
 
@@ -108,7 +113,7 @@ boot() {
 	if [ "$accel" = kvm ]; then
 		set -- -accel kvm "$@"
 	else
-		set -- -accel tcg,thread=multi "$@"
+		set -- -accel "tcg,thread=$threads" "$@"
 	fi
 	# timeout passes the signals it gets on to qemu
 	exec timeout -k 10 --foreground "$limit" "qemu-system-$arch" "$@" \
@@ -215,6 +220,7 @@ main() {
 		--log) log=$2; shift 2 ;;
 		--append) append=$2; shift 2 ;;
 		--qemu) qemu+=("$2"); shift 2 ;;
+		--one-thread) threads=single; shift ;;
 		--) shift; tests+=("$@"); break ;;
 		-*) die "unknown option $1" ;;
 		*) tests+=("$1"); shift ;;
