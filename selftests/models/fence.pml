@@ -17,7 +17,7 @@
  *		compare-and-exchange to take REQ and DONE away
  *  wake	the kernel, or the storing side for a futex, takes event bits only
  *  kernel	where it arms (poll, WAIT, ARM, again in a wake): or event bits in, full
- *		barrier, and if `unfenced` and DONE was not set: report readiness
+ *		barrier; if `unfenced` and DONE is not set, report readiness; look
  *
  * Memory: each thread has a buffer of two stores. They leave it in order, and an
  * atomic operation waits for them (x86). With WEAK a store that is no release overtakes
@@ -247,7 +247,7 @@ inline unfenced(p, bits, r)
 
 /*
  * Those watches that the bits arm: fire, or leave theirs in left. After arming again,
- * c is what was armed before: those that depend on an unfenced half fire.
+ * those fire that depend on an unfenced half.
  */
 inline fire(p, bits, again)
 {
@@ -258,7 +258,7 @@ inline fire(p, bits, again)
 	:: atomic { i < 4 && (watch[i] & (bits)) -> x = watch[i] };
 #ifndef NO_REPORT_AGAIN
 		if
-		:: again && !IS_DONE(c, x) -> unfenced(p, x, u)
+		:: again && !IS_DONE(armed, x) -> unfenced(p, x, u)
 		:: else
 		fi;
 #endif
@@ -293,11 +293,11 @@ inline kick(p, force)
 		fire(p, g, 0);
 		if
 		:: left ->
-			d_step { c = armed; armed = armed | left; g = left; left = 0 };
+			d_step { armed = armed | left; g = left; left = 0 };
 			fire(p, g, 1)
 		:: else
 		fi;
-		d_step { locked = 0; left = 0; g = 0; c = 0 };
+		d_step { locked = 0; left = 0; g = 0 };
 		if
 		:: old -> d_step { awake[2] = queued[2]; awake[3] = queued[3]; old = 0 }
 		:: else
@@ -567,15 +567,26 @@ inline let_off(p, bits, own)
 
 /* ---- the sleeping side: kernel ------------------------------------------- */
 
-/* spur: has to report readiness */
-inline k_arm(p, bits)
+/* spur: has to report readiness; DONE is loaded after the barrier and before the look */
+inline report(p, bits)
 {
-	fetch_or_mb(p, bits, a);
 #ifndef NO_REPORT
+	a = armed;
 	if
 	:: IS_DONE(a, bits)
 	:: else -> unfenced(p, bits, spur)
 	fi;
+	a = 0
+#else
+	skip
+#endif
+}
+
+inline k_arm(p, bits)
+{
+	fetch_or_mb(p, bits, a);
+#ifndef REPORT_LATE
+	report(p, bits);
 #endif
 	a = 0
 }
@@ -585,6 +596,9 @@ inline k_wait(p, bits)
 	atomic { !locked -> locked = 1; watch[p] = bits; fired[p] = 0 };
 	k_arm(p, bits);
 	look(p, bits, ok);
+#ifdef REPORT_LATE
+	report(p, bits);
+#endif
 	if
 	:: ok || spur
 	:: else ->

@@ -140,6 +140,7 @@ C=FUTEX MEMFD N=3 WAKE_ALL_BITS:a wake takes REQ and DONE too
 C=FUTEX MEMFD N=3 REFUSED DONE_REFUSED:sets DONE after a failed membarrier
 C=FUTEX MEMFD REFUSED NO_NAP:sleeps without a limit after a failed membarrier
 A=WAIT AW=CNT B=WAIT BW=CNT NO_REPORT:two sleepers, WAIT does not look at DONE
+A=WAIT AW=CNT B=WAIT BW=CNT REPORT_LATE:two sleepers, WAIT looks and then loads DONE
 C=EDGE B=POLL BW=CNT NO_REPORT:two sleepers, poll does not look at DONE
 C=WAIT RAW NO_REPORT:WAIT does not report an unfenced half
 C=POLL RAW NO_REPORT:poll does not report it
