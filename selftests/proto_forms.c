@@ -582,6 +582,8 @@ static int child_is_refused(struct l3l2q_ep *ep)
 {
 	struct l3l2q_producer *p = l3l2q_ep_producer(ep);
 	struct l3l2q_consumer *c = l3l2q_ep_consumer(ep);
+	const struct l3l2q_body one = { "one", 3 };
+	const struct l3l2q_message *run;
 	struct l3l2q_reservation span = { .seq = 1 };
 	struct l3l2q_message m = { .seq = 1 };
 	struct l3l2q_ep_stats stats;
@@ -599,6 +601,14 @@ static int child_is_refused(struct l3l2q_ep *ep)
 	NOT_OURS(l3l2q_commit(p, &span, L3L2Q_OP_DATA));
 	NOT_OURS(l3l2q_cancel(p, &span));
 	NOT_OURS(l3l2q_reserve(p, 8, &span, LONG_NS));
+	NOT_OURS(l3l2q_try_enqueue_run(p, L3L2Q_OP_DATA, &one, 1));
+	NOT_OURS(l3l2q_enqueue_run(p, L3L2Q_OP_DATA, &one, 1, LONG_NS));
+	NOT_OURS(l3l2q_try_reserve_run(p, 8, 2, &span));
+	NOT_OURS(l3l2q_reserve_run(p, 8, 2, &span, LONG_NS));
+	NOT_OURS(l3l2q_commit_run(p, &span, L3L2Q_OP_DATA, 1));
+	NOT_OURS(l3l2q_try_peek_run(c, &run, 1));
+	NOT_OURS(l3l2q_peek_run(c, &run, 1, LONG_NS));
+	NOT_OURS(l3l2q_release_upto(c, &m));
 	NOT_OURS(l3l2q_batch_begin(p));
 	NOT_OURS(l3l2q_batch_publish(p));
 	NOT_OURS(l3l2q_try_stop(p));
@@ -642,6 +652,8 @@ static int child_is_refused_first(struct l3l2q_ep *ep)
 {
 	struct l3l2q_producer *p = l3l2q_ep_producer(ep);
 	struct l3l2q_consumer *c = l3l2q_ep_consumer(ep);
+	const struct l3l2q_body empty = { NULL, 0 };
+	const struct l3l2q_message *run;
 	struct iovec none = { NULL, 8 };
 	struct l3l2q_reservation span;
 	struct l3l2q_message m;
@@ -660,6 +672,13 @@ static int child_is_refused_first(struct l3l2q_ep *ep)
 	NOT_OURS(l3l2q_enqueuev(p, L3L2Q_OP_DATA, &none, 1, LONG_NS));
 	NOT_OURS(l3l2q_enqueuev(p, L3L2Q_OP_DATA, NULL, 0, -1));
 	NOT_OURS(l3l2q_reserve(p, 8, &span, -1));
+	NOT_OURS(l3l2q_try_enqueue_run(p, L3L2Q_OP_STOP, &empty, 1));
+	NOT_OURS(l3l2q_try_enqueue_run(p, L3L2Q_OP_DATA, &empty, 0));
+	NOT_OURS(l3l2q_enqueue_run(p, L3L2Q_OP_DATA, &empty, 1, -1));
+	NOT_OURS(l3l2q_try_reserve_run(p, 8, 0, &span));
+	NOT_OURS(l3l2q_reserve_run(p, 8, 1, &span, -1));
+	NOT_OURS(l3l2q_try_peek_run(c, &run, 0));
+	NOT_OURS(l3l2q_peek_run(c, &run, 1, -1));
 	NOT_OURS(l3l2q_stop(p, -1));
 	NOT_OURS(l3l2q_peek(c, &m, -1));
 	NOT_OURS(l3l2q_dequeue(c, &m, body, 8, -1));

@@ -150,6 +150,117 @@ static const char *traffic_send(struct traffic *t)
 	return traffic_placed(t, opcode, n, seed);
 }
 
+/* A run in place, or from an array: as many as the oracle places one by one without a wrap. */
+static const char *traffic_send_run(struct traffic *t)
+{
+	uint64_t n = rnd_size(&t->state, t->o.arena / 4), seed = rnd(&t->state), k, offset, next;
+	uint32_t opcode = rnd_below(&t->state, 8) ? L3L2Q_OP_DATA : error_op(&t->w, t->role);
+	int most = (int)rnd_below(&t->state, 6) + 1, want = 0, ret, keep;
+	bool in_place = rnd_below(&t->state, 2);
+	unsigned char *bodies = malloc(6 * n + 1);
+	struct oracle o = t->o;
+	struct l3l2q_reservation span;
+	struct l3l2q_body array[6];
+	const char *bad = NULL;
+
+	for (k = 0; k < 6; k++) {
+		array[k] = (struct l3l2q_body){ n ? bodies + k * n : NULL, n };
+		body_fill(bodies + k * n, n, seed + k);
+	}
+	/* The oracle's record of starts is shared: it is written again by what is sent. */
+	for (offset = 0; want < most && oracle_fits(&o, n); want++, offset = next) {
+		oracle_where(&o, n, &next);
+		if (in_place && want && n && next != offset + n)
+			break;
+		oracle_place(&o, n);
+	}
+	if (in_place)
+		ret = l3l2q_core_try_reserve_run(&t->tx->p, n, most, &span);
+	else
+		ret = l3l2q_core_try_enqueue_run(&t->tx->p, opcode, array, most);
+	keep = ret;
+	if (ret != (want ? want : -EAGAIN)) {
+		bad = "run: result";
+	} else if (ret < 0) {
+		t->is_refused = true;
+		t->refused = n;
+		t->refusals++;
+		if (traffic_writable(t))
+			bad = "writable after a refusal";
+	} else if (in_place) {
+		memcpy(n ? span.data : bodies, bodies, n * (uint64_t)ret);
+		keep = (int)rnd_below(&t->state, (uint64_t)ret + 1);
+		if (keep ? l3l2q_core_commit_run(&t->tx->p, &span, opcode, keep)
+			 : l3l2q_core_cancel(&t->tx->p, &span))
+			bad = "run: commit";
+	}
+	if (!bad && keep > 1 && !t->tx->p.batching)
+		t->published = t->o.tail + (uint64_t)keep;
+	o.cursor = t->tx->p.cursor;
+	for (k = 0; !bad && keep > 0 && k < (uint64_t)keep; k++) {
+		t->tx->p.cursor = oracle_where(&t->o, n, &offset);
+		bad = traffic_placed(t, opcode, n, seed + k);
+	}
+	if (!bad && t->o.cursor != o.cursor)
+		bad = "run: cursor";
+	t->tx->p.cursor = o.cursor;
+	free(bodies);
+	return bad;
+}
+
+static const char *traffic_peek_run(struct traffic *t)
+{
+	int want = (int)rnd_below(&t->state, 8) + 1, ret, k;
+	const struct l3l2q_message *run = NULL;
+	uint64_t room = t->window - (t->acquired - t->o.head), i;
+
+	if (t->window == 1 && t->acquired != t->o.head)
+		return NULL;
+	ret = l3l2q_core_try_peek_run(&t->rx->c, &run, want);
+	if (!peek_would_do(t))
+		return ret == -EAGAIN && !run ? NULL : "peek_run: result";
+	if (ret < 1 || ret > want || (uint64_t)ret > room ||
+	    (uint64_t)ret > t->published - t->acquired)
+		return "peek_run: number";
+	for (k = 0; k < ret; k++) {
+		i = t->acquired++;
+		if (run[k].seq != i + 1 || run[k].opcode != t->opcode[i % t->o.depth] ||
+		    run[k].nbytes != t->o.nbytes[i % t->o.depth])
+			return "message of a run";
+		if (run[k].nbytes ? !body_is(run[k].data, run[k].nbytes, t->seed[i % t->o.depth])
+				  : !!run[k].data)
+			return "body of a run";
+		t->held[t->nheld++] = run[k];
+		t->done[i % t->o.depth] = false;
+	}
+	return NULL;
+}
+
+/* Everything up to a held message; others before it may have been released. */
+static const char *traffic_release_upto(struct traffic *t)
+{
+	struct l3l2q_message last;
+	uint64_t k, i;
+
+	if (!t->nheld)
+		return NULL;
+	last = t->held[rnd_below(&t->state, t->nheld)];
+	if (l3l2q_core_release_upto(&t->rx->c, &last))
+		return "release_upto";
+	for (k = 0; k < t->nheld;) {
+		i = t->held[k].seq - 1;
+		if (i >= last.seq) {
+			k++;
+			continue;
+		}
+		t->done[i % t->o.depth] = true;
+		t->held[k] = t->held[--t->nheld];
+	}
+	while (t->o.head < t->acquired && t->done[t->o.head % t->o.depth])
+		t->o.head++;
+	return *ctr(&t->w, l3l2q_ctr_head(t->role)) == (__s32)t->o.head ? NULL : "head of a run";
+}
+
 static const char *traffic_peek(struct traffic *t)
 {
 	bool again = t->window == 1 && t->acquired != t->o.head &&
@@ -210,12 +321,18 @@ static const char *traffic_step(struct traffic *t)
 	const char *bad = NULL;
 	uint64_t r = rnd_below(&t->state, 100);
 
-	if (r < 40) {
+	if (r < 30) {
 		bad = traffic_send(t);
-	} else if (r < 65) {
+	} else if (r < 40) {
+		bad = traffic_send_run(t);
+	} else if (r < 57) {
 		bad = traffic_peek(t);
-	} else if (r < 95) {
+	} else if (r < 65) {
+		bad = traffic_peek_run(t);
+	} else if (r < 90) {
 		bad = traffic_release(t);
+	} else if (r < 95) {
+		bad = traffic_release_upto(t);
 	} else if (t->tx->p.batching) {
 		t->tx->p.batching = 0;
 		l3l2q_core_publish(&t->tx->p);

@@ -129,6 +129,47 @@ static uint32_t opcode_at(const struct stream *s, uint64_t i)
 	return mix(s->seed + i) % 16 ? L3L2Q_OP_DATA : error_opcode(sender);
 }
 
+/* Send up to so many messages from an array, or in place as long as they have one size. */
+static uint64_t send_run(const struct stream *s, uint64_t i, uint64_t most)
+{
+	struct l3l2q_producer *p = l3l2q_ep_producer(s->ep);
+	uint32_t opcode = opcode_at(s, i);
+	struct l3l2q_body bodies[8];
+	struct l3l2q_reservation span;
+	unsigned char *body;
+	uint64_t k, same = 1;
+	int n;
+
+	if (most > s->count - i)
+		most = s->count - i;
+	for (k = 1; k < most && opcode_at(s, i + k) == opcode; k++)
+		same += same == k && size_at(s, i + k) == size_at(s, i);
+	most = k;
+	if (same > 1 && !is_copied()) {
+		n = l3l2q_reserve_run(p, size_at(s, i), (int)most, &span, LONG_NS);
+		CHECK(n > 0 && n <= (int)most);
+		if ((uint64_t)n > same)
+			n = (int)same;
+		for (k = 0; k < (uint64_t)n && span.nbytes; k++)
+			body_fill((char *)span.data + k * span.nbytes, span.nbytes,
+				  s->seed + i + k);
+		CHECK_EQ(0, l3l2q_commit_run(p, &span, opcode, n));
+		return (uint64_t)n;
+	}
+	for (k = 0; k < most; k++) {
+		bodies[k].nbytes = size_at(s, i + k);
+		body = bodies[k].nbytes ? malloc(bodies[k].nbytes) : NULL;
+		bodies[k].data = body;
+		if (body)
+			body_fill(body, bodies[k].nbytes, s->seed + i + k);
+	}
+	n = l3l2q_enqueue_run(p, opcode, bodies, (int)most, LONG_NS);
+	CHECK(n > 0 && n <= (int)most);
+	for (k = 0; k < most; k++)
+		free((void *)(uintptr_t)bodies[k].data);
+	return (uint64_t)n;
+}
+
 /* Send in every way there is. */
 static void *send_stream(void *arg)
 {
@@ -147,6 +188,10 @@ static void *send_stream(void *arg)
 		if (!batch && rnd_below(&state, 16) == 0) {
 			CHECK_EQ(0, l3l2q_batch_begin(p));
 			batch = rnd_below(&state, 40) + 1;
+		}
+		if (!batch && rnd_below(&state, 4) == 0) {
+			i += send_run(s, i, rnd_below(&state, 8) + 1) - 1;
+			continue;
 		}
 		if (how < 3 && !is_copied()) {
 			CHECK_EQ(0, l3l2q_reserve(p, n, &span, LONG_NS));
@@ -233,6 +278,19 @@ static void *receive_stream(void *arg)
 			CHECK_EQ(first + got + 1, m.seq);
 			check_message(s, &m, first);
 			got++;
+			continue;
+		}
+		if (!nheld && how == 2) {
+			const struct l3l2q_message *run;
+			uint64_t left = s->count - got;
+			int n = l3l2q_peek_run(c, &run, left < 20 ? (int)left : 20, LONG_NS);
+
+			CHECK(n > 0 && n <= 20);
+			for (k = 0; k < (uint64_t)n; k++) {
+				CHECK_EQ(first + ++got, run[k].seq);
+				check_message(s, &run[k], first);
+			}
+			CHECK_EQ(0, l3l2q_release_upto(c, &run[n - 1]));
 			continue;
 		}
 		if (nheld < s->window && how == 1) {
@@ -563,6 +621,49 @@ TEST_F(both, s5_release_batch_is_one_store)
 	EXPECT_EQ(-EINVAL, l3l2q_release_batch(self->from_l3, m, -1));
 	EXPECT_EQ(-ESTALE, l3l2q_release_batch(self->from_l3, m, 1));
 	EXPECT_EQ(L3L2Q_ERR_OWNERSHIP, error_kind(self->l2));
+}
+
+/* The calls for runs, with what only the library checks. */
+TEST_F(both, s8_runs)
+{
+	const struct l3l2q_body bodies[] = { { "abc", 3 }, { NULL, 0 }, { "defg", 4 } };
+	const struct l3l2q_message *run = NULL;
+	struct l3l2q_ep_stats stats;
+	struct l3l2q_reservation span;
+
+	EXPECT_EQ(-EAGAIN, l3l2q_try_peek_run(self->from_l3, &run, 8));
+	EXPECT_EQ(-ETIMEDOUT, l3l2q_peek_run(self->from_l3, &run, 8, 1000));
+	EXPECT_EQ(-EINVAL, l3l2q_try_peek_run(self->from_l3, &run, 0));
+	EXPECT_EQ(-EINVAL, l3l2q_try_enqueue_run(self->in, L3L2Q_OP_DATA, bodies, 0));
+	EXPECT_EQ(-EINVAL, l3l2q_enqueue_run(self->in, L3L2Q_OP_DATA, bodies, -1, LONG_NS));
+	EXPECT_EQ(-EINVAL, l3l2q_enqueue_run(self->in, L3L2Q_OP_DATA, bodies, 3, -1));
+	EXPECT_EQ(-EINVAL, l3l2q_try_enqueue_run(self->in, L3L2Q_OP_STOP, bodies + 1, 1));
+	EXPECT_EQ(-EINVAL, l3l2q_try_reserve_run(self->in, 8, 0, &span));
+	EXPECT_EQ(-EINVAL, l3l2q_reserve_run(self->in, 8, 1, &span, 0));
+	EXPECT_EQ(NULL, run);
+	ASSERT_EQ(3, l3l2q_enqueue_run(self->in, L3L2Q_OP_DATA, bodies, 3, LONG_NS));
+	EXPECT_EQ(3, counter_of(self->l3, L3L2Q_CTR_INPUT_TAIL));
+	ASSERT_EQ(3, l3l2q_peek_run(self->from_l3, &run, 8, LONG_NS));
+	EXPECT_EQ(3, run[0].nbytes);
+	EXPECT_EQ(NULL, run[1].data);
+	EXPECT_EQ(4, run[2].nbytes);
+	ASSERT_EQ(0, l3l2q_release_upto(self->from_l3, &run[2]));
+	EXPECT_EQ(3, counter_of(self->l3, L3L2Q_CTR_INPUT_HEAD));
+	ASSERT_EQ(0, l3l2q_ep_stats(self->l2, &stats));
+	EXPECT_EQ(7, stats.received_bytes);
+	if (is_copied()) {
+		EXPECT_EQ(-EOPNOTSUPP, l3l2q_try_reserve_run(self->in, 8, 2, &span));
+	} else {
+		ASSERT_EQ(2, l3l2q_reserve_run(self->in, 8, 2, &span, LONG_NS));
+		memcpy(span.data, "0123456789abcdef", 16);
+		ASSERT_EQ(0, l3l2q_commit_run(self->in, &span, L3L2Q_OP_DATA, 2));
+		EXPECT_EQ(5, counter_of(self->l3, L3L2Q_CTR_INPUT_TAIL));
+		ASSERT_EQ(2, l3l2q_try_peek_run(self->from_l3, &run, 8));
+		EXPECT_EQ(0, memcmp(run[1].data, "89abcdef", 8));
+		ASSERT_EQ(0, l3l2q_release_upto(self->from_l3, &run[1]));
+	}
+	EXPECT_EQ(L3L2Q_ERR_NONE, error_kind(self->l3));
+	EXPECT_EQ(L3L2Q_ERR_NONE, error_kind(self->l2));
 }
 
 static void *take_all(void *arg)

@@ -57,6 +57,12 @@
 #define L3L2Q_ALIGNED __attribute__((aligned(L3L2Q_CACHE_LINE)))
 /* A slow path: kept out of line so that the fast paths stay short. */
 #define L3L2Q_SLOW static __attribute__((noinline, unused))
+/* Before the loop over the descriptors of a run, which is short. */
+#if defined(__clang__)
+#define L3L2Q_UNROLL _Pragma("clang loop unroll_count(4)")
+#else
+#define L3L2Q_UNROLL _Pragma("GCC unroll 4")
+#endif
 #define l3l2q_likely(x) ((int)__builtin_expect(!!(x), 1))
 #define l3l2q_unlikely(x) ((int)__builtin_expect(!!(x), 0))
 
@@ -1458,7 +1464,7 @@ static inline int l3l2q_producer_copy_run(struct l3l2q_producer *p,
 	__u64 slots = p->mask + 1 - (p->tail - p->head);
 	int i;
 
-	if (l3l2q_unlikely(p->reserved || !l3l2q_end_is_clear(&p->end)))
+	if (l3l2q_unlikely(p->bound == p->cursor || p->reserved || !l3l2q_end_is_clear(&p->end)))
 		return 0;
 	if ((__u64)n > slots)
 		n = (int)slots;
@@ -1478,13 +1484,13 @@ static inline int l3l2q_producer_copy_run(struct l3l2q_producer *p,
 L3L2Q_SLOW int l3l2q_producer_enqueue_run(struct l3l2q_producer *p, __u32 opcode,
 					  const struct l3l2q_body *bodies, int n, int i)
 {
-	int ret = 0;
+	int ret = i ? 0 : l3l2q_core_status(p->core);
 
+	if (ret)
+		return ret;
 	/* STOP is sent alone. */
-	if (opcode == L3L2Q_OP_STOP && p->core->role == L3L2Q_ROLE_L3) {
-		ret = l3l2q_core_status(p->core);
-		return ret ? ret : -EINVAL;
-	}
+	if (opcode == L3L2Q_OP_STOP && p->core->role == L3L2Q_ROLE_L3)
+		return -EINVAL;
 	while (i < n) {
 		ret = !bodies[i].data == !bodies[i].nbytes
 		      ? l3l2q_producer_enqueue_one(p, opcode, l3l2q_core_copy, bodies[i].data,
@@ -2078,39 +2084,44 @@ static inline struct l3l2q_message *l3l2q_consumer_acquire(struct l3l2q_consumer
 }
 
 /*
- * Acquire @n published messages if they are DATA with bodies that lie one behind the
- * other; else none. The sum of all differences is looked at once, after the last
- * message. Their entries are written before: nothing is in them yet.
+ * Acquire @n published messages, of which neither the slots nor the entries wrap, if they
+ * are DATA with bodies that lie one behind the other; else none. The sum of all
+ * differences is looked at once, after the last message. Their entries are written
+ * before: nothing is in them yet.
  */
 static inline int l3l2q_consumer_acquire_run(struct l3l2q_consumer *c, __u32 n)
 {
-	const struct l3l2q_desc *ring = c->ring;
+	const struct l3l2q_desc *slot = &c->ring[c->acquired & c->mask];
 	const unsigned char *payload = c->payload;
 	struct l3l2q_message *held = &c->held[c->acquired & c->held_mask];
 	__u64 *starts = &c->starts[c->acquired & c->held_mask];
-	__u64 mask = c->mask, base = c->base, offset = base + c->cursor;
+	__u64 base = c->base, start = c->cursor;
 	__u64 seq = c->acquired, end = seq + n, differences = 0, sizes = 0;
 
+	L3L2Q_UNROLL
 	while (seq != end) {
-		struct l3l2q_desc desc = l3l2q_desc_copy(&ring[seq & mask]);
+		__u64 offset = base + start;
+		__u64 nbytes = __atomic_load_n(&slot->payload_nbytes, __ATOMIC_RELAXED);
 
 		seq++;
-		differences |= (desc.seq ^ seq) | (desc.opcode ^ L3L2Q_OP_DATA) |
-			       (desc.payload_offset ^ offset);
-		sizes |= desc.payload_nbytes - 1;
+		differences |= __atomic_load_n(&slot->seq, __ATOMIC_RELAXED) ^ seq;
+		differences |= __atomic_load_n(&slot->opcode, __ATOMIC_RELAXED) ^ L3L2Q_OP_DATA;
+		differences |= __atomic_load_n(&slot->payload_offset, __ATOMIC_RELAXED) ^ offset;
+		sizes |= nbytes - 1;
+		slot++;
 		held->seq = seq;
 		held->payload_offset = offset;
-		held->nbytes = desc.payload_nbytes;
+		held->nbytes = nbytes;
 		held->data = payload + offset;
 		held->opcode = L3L2Q_OP_DATA;
 		held++;
-		*starts++ = offset - base;
-		offset += desc.payload_nbytes;
+		*starts++ = start;
+		start += nbytes;
 	}
 	/* A size of 0 has become the largest; others below 2^32 do not overflow a sum. */
-	if (l3l2q_unlikely(differences | sizes >> 32 || offset > c->arena_end))
+	if (l3l2q_unlikely(differences | sizes >> 32 || base + start > c->arena_end))
 		return 0;
-	c->cursor = offset - base;
+	c->cursor = start;
 	c->acquired = seq;
 	return 1;
 }
@@ -2419,6 +2430,18 @@ static inline int l3l2q_core_try_peek(struct l3l2q_consumer *c, struct l3l2q_mes
 	return 0;
 }
 
+/* Acquire @n messages at once if they are known to be published, and as expected. */
+static inline int l3l2q_consumer_acquire_rest(struct l3l2q_consumer *c, int n)
+{
+	if (c->slow_path || c->tail - c->acquired < (__u64)n ||
+	    c->window - (c->acquired - c->head) < (__u64)n ||
+	    c->mask + 1 - (c->acquired & c->mask) < (__u64)n ||
+	    !l3l2q_consumer_acquire_run(c, (__u32)n))
+		return 0;
+	l3l2q_consumer_update_readiness(c);
+	return 1;
+}
+
 /*
  * Acquire a run message by message. With copied memory a look is a call: one is enough, or
  * none behind the messages that are known if @looked.
@@ -2434,6 +2457,11 @@ L3L2Q_SLOW int l3l2q_consumer_peek_each(struct l3l2q_consumer *c,
 			if (n && looked && c->core->memory == L3L2Q_MEMORY_COPIED)
 				break;
 			looked = 1;
+		}
+		/* Bodies lie together again behind one that wrapped. */
+		if (n && c->wrapped + 1 == c->acquired && l3l2q_consumer_acquire_rest(c, max - n)) {
+			n = max;
+			break;
 		}
 		ret = l3l2q_consumer_peek_one(c, &held);
 		if (ret)
@@ -2463,8 +2491,10 @@ static inline int l3l2q_consumer_peek_run(struct l3l2q_consumer *c,
 					  const struct l3l2q_message **run, int max, int looked)
 {
 	int found = l3l2q_consumer_refresh_fast(c);
-	__u64 room = c->window - (c->acquired - c->head);
+	__u64 room = c->window - (c->acquired - c->head), straight;
+	const struct l3l2q_message *first;
 	__u32 news;
+	int n;
 
 	if (found == -EAGAIN)
 		return found;
@@ -2481,11 +2511,16 @@ static inline int l3l2q_consumer_peek_run(struct l3l2q_consumer *c,
 		if (c->tail - c->acquired < (__u64)max)
 			max = (int)(c->tail - c->acquired);
 	}
-	if (l3l2q_unlikely(!l3l2q_consumer_acquire_run(c, (__u32)max)))
+	first = &c->held[c->acquired & c->held_mask];
+	straight = c->mask + 1 - (c->acquired & c->mask);
+	n = (__u64)max < straight ? max : (int)straight;
+	if (l3l2q_unlikely(!l3l2q_consumer_acquire_run(c, (__u32)n)))
 		return l3l2q_consumer_peek_each(c, run, max, looked);
-	*run = &c->held[(c->acquired - (__u32)max) & c->held_mask];
+	if (n < max && l3l2q_consumer_acquire_run(c, (__u32)(max - n)))
+		n = max;
+	*run = first;
 	l3l2q_consumer_update_readiness(c);
-	return max;
+	return n;
 }
 
 /**
