@@ -132,21 +132,37 @@ static inline int try_dequeue(struct l3l2q_message *m, void *to, size_t n)
 
 static inline int peek_batch(struct l3l2q_message *m, int max)
 {
-	int n;
-
-	for (n = 0; n < max && !l3l2q_core_try_peek(c, &m[n]); n++)
-		;
-	return n;
+	return l3l2q_core_peek_batch(c, m, max);
 }
 
 static inline int release_batch(const struct l3l2q_message *m, int n)
 {
-	int i, ret = 0;
+	return l3l2q_core_release_batch(c, m, n);
+}
 
-	for (i = 0; i < n && !ret; i++)
-		ret = l3l2q_core_complete(c, &m[i]);
-	l3l2q_core_retire(c);
-	return ret;
+static inline int enqueue_run(const struct l3l2q_body *bodies, int n)
+{
+	return l3l2q_core_try_enqueue_run(p, L3L2Q_OP_DATA, bodies, n);
+}
+
+static inline int reserve_run(size_t nbytes, int n, struct l3l2q_reservation *span)
+{
+	return l3l2q_core_try_reserve_run(p, nbytes, n, span);
+}
+
+static inline int commit_run(const struct l3l2q_reservation *span, int n)
+{
+	return l3l2q_core_commit_run(p, span, L3L2Q_OP_DATA, n);
+}
+
+static inline int peek_run(const struct l3l2q_message **run, int max)
+{
+	return l3l2q_core_try_peek_run(c, run, max);
+}
+
+static inline int release_upto(const struct l3l2q_message *m)
+{
+	return l3l2q_core_release_upto(c, m);
 }
 
 #else
@@ -233,6 +249,31 @@ static inline int peek_batch(struct l3l2q_message *m, int max)
 static inline int release_batch(const struct l3l2q_message *m, int n)
 {
 	return l3l2q_release_batch(c, m, n);
+}
+
+static inline int enqueue_run(const struct l3l2q_body *bodies, int n)
+{
+	return l3l2q_try_enqueue_run(p, L3L2Q_OP_DATA, bodies, n);
+}
+
+static inline int reserve_run(size_t nbytes, int n, struct l3l2q_reservation *span)
+{
+	return l3l2q_try_reserve_run(p, nbytes, n, span);
+}
+
+static inline int commit_run(const struct l3l2q_reservation *span, int n)
+{
+	return l3l2q_commit_run(p, span, L3L2Q_OP_DATA, n);
+}
+
+static inline int peek_run(const struct l3l2q_message **run, int max)
+{
+	return l3l2q_try_peek_run(c, run, max);
+}
+
+static inline int release_upto(const struct l3l2q_message *m)
+{
+	return l3l2q_release_upto(c, m);
 }
 
 #endif
@@ -341,6 +382,49 @@ static void reserve_batches(void)
 	}
 }
 
+static void enqueue_all(void)
+{
+	size_t n = size;
+	int i;
+
+	for (i = 0; i < MESSAGES; i++)
+		check(!try_enqueue(body, n));
+}
+
+static void enqueue_runs(void)
+{
+	struct l3l2q_body bodies[BATCH];
+	int i;
+
+	for (i = 0; i < BATCH; i++)
+		bodies[i] = (struct l3l2q_body){ body, size };
+	for (i = 0; i < MESSAGES; i += BATCH)
+		check(enqueue_run(bodies, BATCH) == BATCH);
+}
+
+static void reserve_runs(void)
+{
+	size_t n = size;
+	struct l3l2q_reservation span;
+	int i;
+
+	for (i = 0; i < MESSAGES; i += BATCH) {
+		check(reserve_run(n, BATCH, &span) == BATCH);
+		check(!commit_run(&span, BATCH));
+	}
+}
+
+static void take_runs(void)
+{
+	const struct l3l2q_message *run;
+	int i;
+
+	for (i = 0; i < MESSAGES; i += BATCH) {
+		check(peek_run(&run, BATCH) == BATCH);
+		check(!release_upto(&run[BATCH - 1]));
+	}
+}
+
 static void dequeue_all(void)
 {
 	size_t n = size;
@@ -397,6 +481,8 @@ static const struct row {
 	void (*counted)(void);
 	void (*after)(void);
 } rows[] = {
+	{ "enqueue, 64 B", 1, NULL, enqueue_all, dequeue_all },
+	{ "dequeue, 64 B", 1, enqueue_all, dequeue_all, NULL },
 	{ "enqueue + dequeue, 0 B", 1, NULL, copy_none, NULL },
 	{ "enqueue + dequeue, 64 B", 1, NULL, copy, NULL },
 	{ "reserve + commit + peek + release", 1, NULL, in_place, NULL },
@@ -409,6 +495,9 @@ static const struct row {
 	{ "batch of 32: reserve + commit", 1, NULL, reserve_batches, dequeue_all },
 	{ "batch of 32: peek_batch", MESSAGES, enqueue_batches, peek_batches, release_batches },
 	{ "batch of 32: release_batch", MESSAGES, enqueue_and_peek, release_batches, NULL },
+	{ "run of 32: enqueue", 1, NULL, enqueue_runs, dequeue_all },
+	{ "run of 32: reserve + commit", 1, NULL, reserve_runs, dequeue_all },
+	{ "run of 32: peek + release", 2 * BATCH, enqueue_batches, take_runs, NULL },
 };
 
 int main(void)
