@@ -294,8 +294,8 @@ int l3l2q_ioctl_arm(struct l3l2q_ucmd *ucmd)
 		return -EINVAL;
 
 	cmd->revents = l3l2q_arm_watches(ep, cmd->events);
-	cmd->revents |= (l3l2q_unfenced(ep, cmd->events) |
-			 l3l2q_look(ep, want)) & want;
+	cmd->revents |= l3l2q_unfenced(ep, cmd->events) & want;
+	cmd->revents |= l3l2q_look(ep, want) & want;
 	l3l2q_stat_inc(ep, L3L2Q_STAT_ARMS);
 	return l3l2q_ucmd_respond(ucmd);
 }

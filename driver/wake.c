@@ -246,11 +246,16 @@ bool l3l2q_watch_look(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch)
 	return watch->revents || watch->index >= 0;
 }
 
-/* The same after arming: an unseen store counts as one that has been seen. */
+/*
+ * The same after arming: an unseen store counts as one that has been seen. DONE is read
+ * before the look, which then sees what a barrier has made visible before DONE was set.
+ */
 static bool l3l2q_watch_look_armed(struct l3l2q_endpoint *ep,
 				   struct l3l2q_watch *watch)
 {
-	return l3l2q_watch_look(ep, watch) || l3l2q_unfenced(ep, watch->bits);
+	u32 unfenced = l3l2q_unfenced(ep, watch->bits);
+
+	return l3l2q_watch_look(ep, watch) || unfenced;
 }
 
 /* ---- places ------------------------------------------------------------- */
