@@ -140,7 +140,7 @@ static bool arm(struct l3l2q_ep *ep, uint32_t bits, uint32_t events)
 	/* One look at the word decides: at all of it, or what the atomic has found. */
 	old = __atomic_load_n(armed, __ATOMIC_RELAXED);
 	if ((old & (all | done_of(reqs))) != (all | done_of(reqs)))
-		old = __atomic_fetch_or(armed, all, __ATOMIC_RELAXED);
+		old = __atomic_fetch_or(armed, all, __ATOMIC_RELEASE); /* after the count */
 	l3l2q_full_barrier();
 	if (done_of(reqs) & ~old)
 		sure = make_done(ep, done_of(reqs) & ~old);
