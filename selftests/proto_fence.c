@@ -391,7 +391,7 @@ FIXTURE(back) {
 	FIXTURE_DATA(fence) f;
 	pthread_t t;
 	uint64_t rounds;
-	uint64_t begun;			/* rounds, by the consumer */
+	uint64_t begun, ended;		/* rounds, by the consumer, by the other thread */
 	int ret;
 };
 
@@ -474,6 +474,7 @@ static void *last_of_each_round(void *arg)
 			__asm__ volatile("" ::: "memory");
 		store_to_lines(i);
 		self->ret = send_one(self->f.l3);
+		__atomic_store_n(&self->ended, i + 1, __ATOMIC_RELEASE);
 	}
 	return NULL;
 }
@@ -490,6 +491,8 @@ TEST_F(back, nobody_sleeps_for_a_message_that_is_there)
 	pthread_create(&self->t, NULL, last_of_each_round, self);
 	for (i = 0; i < self->rounds; i++) {
 		/* both threads use the producer, in turns */
+		while (__atomic_load_n(&self->ended, __ATOMIC_ACQUIRE) != i)
+			sched_yield();
 		ASSERT_EQ(0, stream(self->f.l3, l2, LET_OFF + DEPTH));
 		ASSERT_EQ(L3L2Q_ARM_ASKS, armed(l2) & ~L3L2Q_ARM_EVENTS);
 		store_to_lines(i);
