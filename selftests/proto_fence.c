@@ -443,17 +443,31 @@ FIXTURE_TEARDOWN(back)
 	pair_close(&self->f.pair);
 }
 
-/* Lines that both threads store to: the other one's keep a store waiting. */
-#define LINES 48
+/* Lines that are in no cache keep the stores behind them waiting. */
+#define LINES 32
+#define COLD_BYTES (16u << 20)
 
-static uint64_t lines[LINES][8] __attribute__((aligned(64)));
+static char cold[COLD_BYTES];
 
-static void store_to_lines(uint64_t value)
+static void store_to_cold_lines(uint64_t *seed)
 {
 	unsigned int i;
 
 	for (i = 0; i < LINES; i++)
-		__atomic_store_n(&lines[i][0], value, __ATOMIC_RELAXED);
+		__atomic_store_n(&cold[rnd_below(seed, COLD_BYTES)], 1, __ATOMIC_RELAXED);
+}
+
+/* Both threads run at the same time, where there are two processors for them. */
+static void wait_while(const uint64_t *word, uint64_t value)
+{
+	unsigned int turn;
+
+	for (turn = 1; __atomic_load_n(word, __ATOMIC_ACQUIRE) == value; turn++) {
+		if (turn % 10000)
+			l3l2q_relax();
+		else
+			sched_yield();
+	}
 }
 
 /*
@@ -465,14 +479,10 @@ static void *last_of_each_round(void *arg)
 {
 	FIXTURE_DATA(back) *self = arg;
 	uint64_t i, seed = 1;
-	unsigned int turns;
 
 	for (i = 0; i < self->rounds && !self->ret; i++) {
-		while (__atomic_load_n(&self->begun, __ATOMIC_ACQUIRE) == i)
-			sched_yield();
-		for (turns = (unsigned int)rnd_below(&seed, 4000); turns; turns--)
-			__asm__ volatile("" ::: "memory");
-		store_to_lines(i);
+		wait_while(&self->begun, i);
+		store_to_cold_lines(&seed);
 		self->ret = send_one(self->f.l3);
 		__atomic_store_n(&self->ended, i + 1, __ATOMIC_RELEASE);
 	}
@@ -483,7 +493,7 @@ TEST_F(back, nobody_sleeps_for_a_message_that_is_there)
 {
 	struct epoll_event event = { .events = EPOLLIN | variant->edge };
 	struct l3l2q_ep *l2 = self->f.l2;
-	uint64_t i;
+	uint64_t i, turns, seed = 2;
 	int epoll = epoll_create1(0);
 
 	ASSERT_EQ(0, epoll_ctl(epoll, EPOLL_CTL_ADD, l3l2q_fd(l2), &event));
@@ -491,12 +501,13 @@ TEST_F(back, nobody_sleeps_for_a_message_that_is_there)
 	pthread_create(&self->t, NULL, last_of_each_round, self);
 	for (i = 0; i < self->rounds; i++) {
 		/* both threads use the producer, in turns */
-		while (__atomic_load_n(&self->ended, __ATOMIC_ACQUIRE) != i)
-			sched_yield();
+		if (i)
+			wait_while(&self->ended, i - 1);
 		ASSERT_EQ(0, stream(self->f.l3, l2, LET_OFF + DEPTH));
 		ASSERT_EQ(L3L2Q_ARM_ASKS, armed(l2) & ~L3L2Q_ARM_EVENTS);
-		store_to_lines(i);
 		__atomic_store_n(&self->begun, i + 1, __ATOMIC_RELEASE);
+		for (turns = rnd_below(&seed, 20000); turns; turns--)
+			__asm__ volatile("" ::: "memory");
 		ASSERT_EQ(0, variant->sleep(l2, epoll));
 	}
 	pthread_join(self->t, NULL);
