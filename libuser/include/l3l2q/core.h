@@ -2092,7 +2092,7 @@ static inline struct l3l2q_message *l3l2q_consumer_acquire(struct l3l2q_consumer
 static inline int l3l2q_consumer_acquire_run(struct l3l2q_consumer *c, __u32 n)
 {
 	const struct l3l2q_desc *slot = &c->ring[c->acquired & c->mask];
-	const unsigned char *payload = c->payload;
+	unsigned long payload = (unsigned long)c->payload;
 	struct l3l2q_message *held = &c->held[c->acquired & c->held_mask];
 	__u64 *starts = &c->starts[c->acquired & c->held_mask];
 	__u64 base = c->base, start = c->cursor;
@@ -2112,7 +2112,8 @@ static inline int l3l2q_consumer_acquire_run(struct l3l2q_consumer *c, __u32 n)
 		held->seq = seq;
 		held->payload_offset = offset;
 		held->nbytes = nbytes;
-		held->data = payload + offset;
+		/* Not checked yet, so not computed as a pointer. */
+		held->data = (const void *)(payload + (unsigned long)offset);
 		held->opcode = L3L2Q_OP_DATA;
 		held++;
 		*starts++ = start;
