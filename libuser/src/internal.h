@@ -78,11 +78,15 @@ extern const struct l3l2q_transport l3l2q_external;
  * @budget: looks that a spin may take
  * @cost_ns: processor time that a sleep takes at both ends, 0 until it was measured
  * @sleeps: sleeps so far
+ * @waits: waits so far
+ * @solo: only one processor may run this thread, so spinning cannot help
  */
 struct l3l2q_spinner {
 	uint64_t budget;
 	uint64_t cost_ns;
 	uint64_t sleeps;
+	uint64_t waits;
+	uint64_t solo;
 };
 
 /* Counts of one half, written by its thread and read by any. */

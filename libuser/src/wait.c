@@ -277,12 +277,6 @@ int l3l2q_nap(struct l3l2q_ep *ep, uint64_t *nap_ns, uint64_t deadline_ns)
  * is read every SPIN_TURNS looks only.
  */
 
-/* The affinity of the calling thread, as it was at most SOLO_PERIOD waits ago. */
-static __thread struct {
-	bool solo;
-	uint32_t age;
-} affinity;
-
 static uint64_t learned(const uint64_t *value)
 {
 	return __atomic_load_n(value, __ATOMIC_RELAXED);
@@ -312,16 +306,22 @@ static void learn_failure(struct l3l2q_spinner *s)
 	learn(&s->budget, budget < SPIN_TURNS ? 0 : budget);
 }
 
-/* True if only one processor may run this thread: the peer waits for it, then. */
-static bool is_solo(struct l3l2q_ep *ep)
+/*
+ * True if only one processor may run this thread, as of SOLO_PERIOD waits ago at most: the
+ * peer waits for it, then. Threads that share any_half share the answer.
+ */
+static bool is_solo(struct l3l2q_ep *ep, struct l3l2q_half *half)
 {
+	uint64_t waits = learned(&half->spinner.waits);
 	cpu_set_t set;
 
-	if (affinity.age++ % SOLO_PERIOD == 0) {
+	learn(&half->spinner.waits, waits + 1);
+	if (waits % SOLO_PERIOD == 0) {
 		l3l2q_count_syscall(ep);
-		affinity.solo = !sched_getaffinity(0, sizeof(set), &set) && CPU_COUNT(&set) == 1;
+		learn(&half->spinner.solo,
+		      !sched_getaffinity(0, sizeof(set), &set) && CPU_COUNT(&set) == 1);
 	}
-	return affinity.solo;
+	return learned(&half->spinner.solo);
 }
 
 /*
@@ -334,7 +334,7 @@ uint64_t l3l2q_spin_limit(struct l3l2q_ep *ep, struct l3l2q_half *half)
 
 	if ((ep->silent || ep->ops == &l3l2q_external) && cost < NAP_MIN_NS)
 		cost = NAP_MIN_NS;
-	if (!ep->spin_ns || is_solo(ep))
+	if (!ep->spin_ns || is_solo(ep, half))
 		return 0;
 	return cost < ep->spin_ns ? cost : ep->spin_ns;
 }
