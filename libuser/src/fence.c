@@ -125,8 +125,8 @@ static void restart_counts(struct l3l2q_ep *ep, uint32_t reqs)
 
 /*
  * Set @bits of the armed word, and what goes with @events; full barrier. False if the
- * peer may have stored without seeing it, so that the caller may sleep for
- * L3L2Q_UNSURE_NS at most.
+ * peer may have stored without seeing it, so that the caller may not rely on being
+ * woken.
  */
 static bool arm(struct l3l2q_ep *ep, uint32_t bits, uint32_t events)
 {
