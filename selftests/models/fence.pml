@@ -6,7 +6,7 @@
  * The rule, for each half of the storing side (tail, head); `armed` is the sleeping
  * side's word:
  *
- *  store	fenced: counter (release), full barrier, armed. If KNOWS is set there:
+ *  store	fenced: counter (release), full barrier, armed. If ASKS is set there:
  *		unfenced = 1, full barrier, and unfenced from the next store on.
  *		Unfenced: counter (release), armed; only if an event bit or REQ is set:
  *		full barrier, armed again. Kick if event bits are set
@@ -53,7 +53,7 @@
 #define DONE_T	32
 #define REQ_H	64
 #define DONE_H	128
-#define KNOWS	256
+#define ASKS	256
 
 #define ON_TAIL	(IN | CNT)
 #define ON_HEAD	(OUT | CNT)
@@ -363,7 +363,7 @@ inline publish(p, w, v, last, mask, req, unf)
 #endif
 		a = armed;
 		if
-		:: (a & KNOWS) && v < last -> go_unfenced(p, unf)
+		:: (a & ASKS) && v < last -> go_unfenced(p, unf)
 		:: true
 		fi
 	fi;
@@ -380,7 +380,7 @@ active proctype tail_half()
 	bit is_unf;
 
 	if
-	:: armed & KNOWS -> go_unfenced(0, UNF_T)
+	:: armed & ASKS -> go_unfenced(0, UNF_T)
 	:: true
 	fi;
 	do
@@ -397,7 +397,7 @@ active proctype head_half()
 	bit is_unf;
 
 	if
-	:: armed & KNOWS -> go_unfenced(1, UNF_H)
+	:: armed & ASKS -> go_unfenced(1, UNF_H)
 	:: true
 	fi;
 	do
@@ -436,16 +436,16 @@ active proctype own_kicks()
 active proctype attach()
 {
 #ifndef OLD
-	armed = armed | KNOWS
+	armed = armed | ASKS
 #else
 	skip
 #endif
 }
 
-#if defined(OLD) || defined(KNOWS_LATE)
+#if defined(OLD) || defined(ASKS_LATE)
 #define ATTACHED true
 #else
-#define ATTACHED (armed & KNOWS)
+#define ATTACHED (armed & ASKS)
 #endif
 
 /* u says afterwards that membarrier has failed. */
@@ -455,11 +455,11 @@ inline lib_arm(p, bits)
 #ifdef OLD
 	:: true ->
 #else
-	:: !(armed & KNOWS) ->
+	:: !(armed & ASKS) ->
 #endif
 		fetch_or_mb(p, bits, a)
 #ifndef OLD
-	:: armed & KNOWS ->
+	:: armed & ASKS ->
 #ifndef COUNT_LATE
 		count++;
 #endif

@@ -124,7 +124,7 @@ C=FUTEX MEMFD UNFENCED_EARLY:looks for unfenced before it arms
 C=FUTEX MEMFD LOOK_FIRST:looks, then arms
 C=FUTEX MEMFD N=3 NO_REQ_SET:does not ask for fences
 C=FUTEX MEMFD N=3 REQ_LATE:asks for fences after the membarrier
-C=FUTEX MEMFD KNOWS_LATE:arms before the peer can see KNOWS
+C=FUTEX MEMFD ASKS_LATE:arms before the peer can see ASKS
 $two DONE_EARLY:loads DONE before it arms
 $two PLAIN_OR:arms by load and store instead of an atomic OR
 $two DONE_FIRST:sets DONE before the membarrier
