@@ -175,7 +175,7 @@ static void l3l2q_arm_word(struct l3l2q_endpoint *ep, u32 bits)
 }
 
 /**
- * l3l2q_unfenced() - for what may the peer have stored without seeing who sleeps
+ * l3l2q_unfenced() - find what the peer may have stored unseen by sleepers
  * @ep: a role that has armed, with a full barrier since
  * @bits: of l3l2q_control.armed
  *
@@ -437,7 +437,8 @@ void l3l2q_watches_interrupt(struct l3l2q_endpoint *ep)
  * @watch: that of the current task
  *
  * Return: 0 if it is on the list and has to sleep. Otherwise it is on no list: 1 if
- * it has what it waits for or may not sleep yet, -EINTR if INTERRUPT was called for it, or -ENOSPC.
+ * it has what it waits for or may not sleep yet, -EINTR if INTERRUPT was called for
+ * it, or -ENOSPC.
  */
 int l3l2q_watch_start(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch)
 {
