@@ -322,10 +322,8 @@ static int polled_rest(struct sleeper *s)
 
 	if (l3l2q_half_must_return(s->ep, s->half))
 		return -EINTR;
-	if (now >= s->check_at_ns) {
-		s->check_at_ns = now + SLICE_NS;
-		l3l2q_peer_check(s->ep);
-	}
+	if (now >= s->check_at_ns)
+		check_peer(s, now);
 	if (now >= s->deadline_ns)
 		return -ETIMEDOUT;
 	return l3l2q_nap(s->ep, &s->nap_ns, s->deadline_ns);
