@@ -65,12 +65,6 @@ static uint32_t requests(const struct l3l2q_ep *ep, uint32_t events)
 	return bits;
 }
 
-/* DONE of each request. */
-static uint32_t done_of(uint32_t reqs)
-{
-	return reqs << 2;
-}
-
 static const struct l3l2q_control *peer_words(const struct l3l2q_ep *ep)
 {
 	return ep->peer_control ? ep->peer_control : ep->maps[L3L2Q_MAP_PEER_CONTROL].addr;
@@ -139,11 +133,11 @@ static bool arm(struct l3l2q_ep *ep, uint32_t bits, uint32_t events)
 	}
 	/* One look at the word decides: at all of it, or what the atomic has found. */
 	old = __atomic_load_n(armed, __ATOMIC_RELAXED);
-	if ((old & (all | done_of(reqs))) != (all | done_of(reqs)))
+	if ((old & (all | L3L2Q_ARM_DONE(reqs))) != (all | L3L2Q_ARM_DONE(reqs)))
 		old = __atomic_fetch_or(armed, all, __ATOMIC_RELEASE); /* after the count */
 	l3l2q_full_barrier();
-	if (done_of(reqs) & ~old)
-		sure = make_done(ep, done_of(reqs) & ~old);
+	if (L3L2Q_ARM_DONE(reqs) & ~old)
+		sure = make_done(ep, L3L2Q_ARM_DONE(reqs) & ~old);
 	if (reqs)
 		__atomic_fetch_sub(&ep->requesting, 1, __ATOMIC_RELEASE);
 	return sure;
@@ -177,18 +171,16 @@ void l3l2q_fence_let_off(struct l3l2q_ep *ep, struct l3l2q_half *half)
 	uint64_t passed = rx ? ep->rx.published : ep->tx.published;
 	uint32_t armed;
 
-	if (!__atomic_load_n(&half->requested, __ATOMIC_RELAXED))
-		return;
 	passed -= __atomic_load_n(&half->slept_at, __ATOMIC_RELAXED);
 	if (passed < LET_OFF_MESSAGES)
 		return;
 	armed = __atomic_load_n(ep->core.armed, __ATOMIC_ACQUIRE);
-	if (!(armed & done_of(req)) || armed & events ||
+	if (!(armed & L3L2Q_ARM_DONE(req)) || armed & events ||
 	    __atomic_load_n(&ep->requesting, __ATOMIC_RELAXED))
 		return;
 	/* First, so that a request made meanwhile is not forgotten. */
 	__atomic_store_n(&half->requested, false, __ATOMIC_RELAXED);
-	if (!__atomic_compare_exchange_n(ep->core.armed, &armed, armed & ~(req | done_of(req)),
+	if (!__atomic_compare_exchange_n(ep->core.armed, &armed, armed & ~(req | L3L2Q_ARM_DONE(req)),
 					 false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
 		__atomic_store_n(&half->requested, true, __ATOMIC_RELAXED);
 }

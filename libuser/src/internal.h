@@ -298,6 +298,13 @@ bool l3l2q_arm_word(struct l3l2q_ep *ep, uint32_t events);
 bool l3l2q_fence_request(struct l3l2q_ep *ep, uint32_t events);
 void l3l2q_fence_let_off(struct l3l2q_ep *ep, struct l3l2q_half *half);
 
+/* Now and then, on a half's own thread. */
+static inline void l3l2q_let_off(struct l3l2q_ep *ep, struct l3l2q_half *half)
+{
+	if (l3l2q_unlikely(__atomic_load_n(&half->requested, __ATOMIC_RELAXED)))
+		l3l2q_fence_let_off(ep, half);
+}
+
 /* driver.c, memfd.c, external.c */
 struct l3l2q_source {
 	const char *node;

@@ -76,21 +76,15 @@ static inline bool rx_asked(struct l3l2q_consumer *c, int ret)
 	       l3l2q_ask(rx_ep(c), &rx_ep(c)->rx_half, &c->ask_at);
 }
 
-/* Now and then a call that the inline forms leave to the library comes by here. */
+/* Calls that the inline forms leave to the library come by here. */
 static inline void tx_let_off(struct l3l2q_producer *p)
 {
-	struct l3l2q_half *half = &tx_ep(p)->tx_half;
-
-	if (l3l2q_unlikely(__atomic_load_n(&half->requested, __ATOMIC_RELAXED)))
-		l3l2q_fence_let_off(tx_ep(p), half);
+	l3l2q_let_off(tx_ep(p), &tx_ep(p)->tx_half);
 }
 
 static inline void rx_let_off(struct l3l2q_consumer *c)
 {
-	struct l3l2q_half *half = &rx_ep(c)->rx_half;
-
-	if (l3l2q_unlikely(__atomic_load_n(&half->requested, __ATOMIC_RELAXED)))
-		l3l2q_fence_let_off(rx_ep(c), half);
+	l3l2q_let_off(rx_ep(c), &rx_ep(c)->rx_half);
 }
 
 static inline int rx_done(struct l3l2q_consumer *c, int ret)
@@ -120,6 +114,23 @@ static int tx_wait(struct l3l2q_waiter *w)
 		tx_done(p, 0);
 	}
 	return l3l2q_waiter_next(w);
+}
+
+/* After a try of a blocking form: true once it may try again. */
+static bool tx_again(struct l3l2q_waiter *w, int *ret)
+{
+	if (*ret != -EAGAIN)
+		return false;
+	*ret = tx_wait(w);
+	return !*ret;
+}
+
+static bool rx_again(struct l3l2q_waiter *w, int *ret)
+{
+	if (*ret != -EAGAIN)
+		return false;
+	*ret = l3l2q_waiter_next(w);
+	return !*ret;
 }
 
 static int tx_waiter(struct l3l2q_waiter *w, struct l3l2q_producer *p, int64_t timeout_ns,
@@ -230,12 +241,9 @@ static int enqueue(struct l3l2q_producer *p, uint32_t opcode, const void *body, 
 
 	if (ret)
 		return ret;
-	do {
+	do
 		ret = try_enqueue(p, opcode, body, nbytes);
-		if (ret != -EAGAIN)
-			return ret;
-		ret = tx_wait(&w);
-	} while (!ret);
+	while (tx_again(&w, &ret));
 	return ret;
 }
 
@@ -269,12 +277,9 @@ L3L2Q_API int l3l2q_enqueuev(struct l3l2q_producer *p, uint32_t opcode,
 		ret = tx_waiter(&w, p, timeout_ns, "enqueue");
 	if (ret)
 		return ret;
-	do {
+	do
 		ret = try_gather(p, opcode, &gather, nbytes);
-		if (ret != -EAGAIN)
-			return ret;
-		ret = tx_wait(&w);
-	} while (!ret);
+	while (tx_again(&w, &ret));
 	return ret;
 }
 
@@ -316,12 +321,9 @@ L3L2Q_API int l3l2q_enqueue_run(struct l3l2q_producer *p, uint32_t opcode,
 	ret = tx_waiter(&w, p, timeout_ns, "enqueue");
 	if (ret)
 		return ret;
-	do {
+	do
 		ret = try_enqueue_run(p, opcode, bodies, n);
-		if (ret != -EAGAIN)
-			return ret;
-		ret = tx_wait(&w);
-	} while (!ret);
+	while (tx_again(&w, &ret));
 	return ret;
 }
 
@@ -344,12 +346,9 @@ L3L2Q_API int l3l2q_reserve(struct l3l2q_producer *p, size_t nbytes,
 
 	if (ret)
 		return ret;
-	do {
+	do
 		ret = l3l2q_try_reserve(p, nbytes, span);
-		if (ret != -EAGAIN)
-			return ret;
-		ret = tx_wait(&w);
-	} while (!ret);
+	while (tx_again(&w, &ret));
 	return ret;
 }
 
@@ -375,12 +374,9 @@ L3L2Q_API int l3l2q_reserve_run(struct l3l2q_producer *p, size_t nbytes, int n,
 
 	if (ret)
 		return ret;
-	do {
+	do
 		ret = l3l2q_try_reserve_run(p, nbytes, n, span);
-		if (ret != -EAGAIN)
-			return ret;
-		ret = tx_wait(&w);
-	} while (!ret);
+	while (tx_again(&w, &ret));
 	return ret;
 }
 
@@ -503,12 +499,9 @@ L3L2Q_API int l3l2q_peek(struct l3l2q_consumer *c, struct l3l2q_message *m, int6
 
 	if (ret)
 		return ret;
-	do {
+	do
 		ret = l3l2q_try_peek(c, m);
-		if (ret != -EAGAIN)
-			return ret;
-		ret = l3l2q_waiter_next(&w);
-	} while (!ret);
+	while (rx_again(&w, &ret));
 	return ret;
 }
 
@@ -542,12 +535,9 @@ L3L2Q_API int l3l2q_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m, v
 
 	if (ret)
 		return ret;
-	do {
+	do
 		ret = l3l2q_try_dequeue(c, m, body, capacity);
-		if (ret != -EAGAIN)
-			return ret;
-		ret = l3l2q_waiter_next(&w);
-	} while (!ret);
+	while (rx_again(&w, &ret));
 	return ret;
 }
 
@@ -581,12 +571,9 @@ L3L2Q_API int l3l2q_peek_run(struct l3l2q_consumer *c, const struct l3l2q_messag
 
 	if (ret)
 		return ret;
-	do {
+	do
 		ret = l3l2q_try_peek_run(c, run, max);
-		if (ret != -EAGAIN)
-			return ret;
-		ret = l3l2q_waiter_next(&w);
-	} while (!ret);
+	while (rx_again(&w, &ret));
 	return ret;
 }
 
@@ -610,12 +597,9 @@ L3L2Q_API int l3l2q_peek_batch(struct l3l2q_consumer *c, struct l3l2q_message *m
 
 	if (ret)
 		return ret;
-	do {
+	do
 		ret = l3l2q_try_peek_batch(c, m, max);
-		if (ret != -EAGAIN)
-			return ret;
-		ret = l3l2q_waiter_next(&w);
-	} while (!ret);
+	while (rx_again(&w, &ret));
 	return ret;
 }
 

@@ -378,7 +378,7 @@ static uint32_t spin(struct l3l2q_ep *ep, struct l3l2q_half *half, uint32_t even
 		ready = l3l2q_ready_for(ep, half, events);
 		if (ready) {
 			learn_success(s, turn);
-			l3l2q_fence_let_off(ep, half);
+			l3l2q_let_off(ep, half);
 			l3l2q_half_count(ep, half, &half->counts.spins);
 			return ready;
 		}

@@ -100,6 +100,7 @@
 #define L3L2Q_ARM_REQ_HEAD	(1u << 25)	/* fence each store of the head */
 #define L3L2Q_ARM_DONE_TAIL	(1u << 26)
 #define L3L2Q_ARM_DONE_HEAD	(1u << 27)
+#define L3L2Q_ARM_DONE(reqs)	((reqs) << 2)	/* those of requests */
 #define L3L2Q_ARM_ASKS		(1u << 28)	/* the owner requests fences before it sleeps */
 
 /* l3l2q_control.consumer_flags and .producer_flags */
