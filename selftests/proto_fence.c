@@ -145,14 +145,11 @@ TEST_F(fence, both_halves_of_both_ends_become_unfenced)
 	EXPECT_EQ(0, membarriers(self->l3) + membarriers(self->l2));
 }
 
-/* Over other memory nothing is promised and nothing changes. */
-TEST(elsewhere_every_store_is_fenced)
+static void expect_always_fenced(struct __test_metadata *_metadata, uint32_t flags)
 {
 	FIXTURE_DATA(fence) self = { 0 };
 
-	if (is_served())
-		SKIP(return, "%s fences on request", transport());
-	ASSERT_EQ(0, fence_pair(&self, 0));
+	ASSERT_EQ(0, fence_pair(&self, flags));
 	ASSERT_EQ(0, stream(self.l3, self.l2, 3));
 	EXPECT_EQ(L3L2Q_FENCE_ALWAYS, self.p->fence);
 	EXPECT_EQ(L3L2Q_FENCE_ALWAYS, self.c->fence);
@@ -161,17 +158,17 @@ TEST(elsewhere_every_store_is_fenced)
 	pair_close(&self.pair);
 }
 
+/* Over other memory nothing is promised and nothing changes. */
+TEST(elsewhere_every_store_is_fenced)
+{
+	if (is_served())
+		SKIP(return, "%s fences on request", transport());
+	expect_always_fenced(_metadata, 0);
+}
+
 TEST(the_attribute_forbids_it)
 {
-	FIXTURE_DATA(fence) self = { 0 };
-
-	ASSERT_EQ(0, fence_pair(&self, L3L2Q_ATTR_FENCED));
-	ASSERT_EQ(0, stream(self.l3, self.l2, 3));
-	EXPECT_EQ(L3L2Q_FENCE_ALWAYS, self.p->fence);
-	EXPECT_EQ(L3L2Q_FENCE_ALWAYS, self.c->fence);
-	EXPECT_EQ(-ETIMEDOUT, take_one(self.l2, 1));
-	EXPECT_EQ(0, membarriers(self.l2));
-	pair_close(&self.pair);
+	expect_always_fenced(_metadata, L3L2Q_ATTR_FENCED);
 }
 
 /* An end that does not ask is not served, whatever the other one can do. */
@@ -327,13 +324,18 @@ static int refused_from_the_start(void)
 	return 0;
 }
 
-TEST_F(fence, where_it_is_refused_every_store_is_fenced)
+static void expect_in_child(struct __test_metadata *_metadata, int (*body)(void))
 {
-	int ret = in_child(refused_from_the_start);
+	int ret = in_child(body);
 
 	if (ret == CHILD_SKIPS)
 		SKIP(return, "no seccomp");
 	EXPECT_EQ(0, ret);
+}
+
+TEST_F(fence, where_it_is_refused_every_store_is_fenced)
+{
+	expect_in_child(_metadata, refused_from_the_start);
 }
 
 static void *send_later(void *arg)
@@ -378,11 +380,7 @@ static int refused_later(void)
 
 TEST_F(fence, where_it_fails_later_sleepers_look_themselves)
 {
-	int ret = in_child(refused_later);
-
-	if (ret == CHILD_SKIPS)
-		SKIP(return, "no seccomp");
-	EXPECT_EQ(0, ret);
+	expect_in_child(_metadata, refused_later);
 }
 
 /* ---- unfenced and back -------------------------------------------------------- */
