@@ -356,7 +356,8 @@ install: lib tools
 uninstall:
 	$(Q)$(install-list) | while read -r from to mode; do rm -f "$(DESTDIR)$$to"; done
 	$(Q)rm -f $(DESTDIR)$(LIBDIR)/libl3l2q.so
-	$(Q)rmdir $(DESTDIR)$(INCLUDEDIR)/l3l2q 2>/dev/null || :
+	$(Q)(cd libuser/include && find . -mindepth 1 -depth -type d) | \
+		while read -r dir; do rmdir "$(DESTDIR)$(INCLUDEDIR)/$$dir" 2>/dev/null || :; done
 	$(Q)[ -n '$(DESTDIR)' ] || ldconfig 2>/dev/null || :
 	$(Q)if [ -n '$(KRELEASE)' ] && [ -e '$(DESTDIR)$(KMOD_DIR)/l3l2q.ko' ]; then \
 		rm -f '$(DESTDIR)$(KMOD_DIR)/l3l2q.ko'; \

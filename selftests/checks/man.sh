@@ -286,6 +286,12 @@ if ($what eq 'prototypes') {
 
 	$code =~ s/\\-/-/g;
 	print $code;
+} elsif ($what eq 'hpp-example') {
+	my ($code) = slurp("$man/l3l2q_hpp.7") =~ /^\.EX\n(.*?)^\.EE$/sm;
+
+	$code =~ s/\\-/-/g;
+	$code =~ s/\\e/\\/g;
+	print $code;
 } elsif ($what eq 'readme') {
 	my $readme = slurp('README.md');
 	my $example = slurp('libuser/examples/hello.c');
@@ -308,15 +314,20 @@ mkdir "$tree/examples"
 
 # run_examples: prints what does not compile, or does not exit with 0
 run_examples() {
-	local source program level
+	local source program level language
 
+	compare hpp-example >"$tree/examples/l3l2q_hpp.cc"
 	env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES -u MAKELEVEL "${MAKE:-make}" -s lib >/dev/null || return
-	for source in "$tree"/examples/*.c libuser/examples/*.c; do
+	for source in "$tree"/examples/*.c* libuser/examples/*.c*; do
 		# checks/freestanding.sh and lib_aicpu.c have this one
 		[ "$source" != libuser/examples/aicpu.c ] || continue
-		program=$tree/examples/$(basename "$source" .c)
+		program=$tree/examples/$(basename "${source%.*}")
+		case $source in
+		*.cc) language=("${CXX:-g++}" -std=c++17) ;;
+		*) language=("${CC:-cc}" -std=c11) ;;
+		esac
 		for level in -O0 -O2; do
-			"${CC:-cc}" -std=c11 $level -Wall -Wextra -Werror -D_GNU_SOURCE -Ilibuser/include -Iuapi \
+			"${language[@]}" $level -Wall -Wextra -Werror -D_GNU_SOURCE -Ilibuser/include -Iuapi \
 				-o "$program" "$source" build/lib/libl3l2q.a -lpthread || continue
 			timeout 30 "$program" </dev/null >"$program.out" 2>&1 ||
 				{ echo "$source at $level: exit $?"; cat "$program.out"; }

@@ -120,7 +120,7 @@ verdict $? 'module for arm64 with 64 KiB pages, without a warning'
 big_endian >"$tmp/out" 2>&1
 verdict $? 'refused where words are big-endian'
 
-cppcheck -q --std=c11 --language=c --enable=warning,performance,portability --inline-suppr \
+cppcheck -q --std=c11 --language=c '--file-filter=*.c' --enable=warning,performance,portability --inline-suppr \
 	--suppressions-list="$here/cppcheck.suppress" --error-exitcode=1 --template=gcc -j 2 \
 	-D__x86_64__ -D_GNU_SOURCE -Ilibuser/include -Ilibuser/src -Iuapi libuser >"$tmp/out" 2>&1
 verdict $? 'cppcheck: libuser'
