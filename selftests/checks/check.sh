@@ -112,6 +112,11 @@ native_suites() {
 		for p in "${lib[@]}"; do
 			specs+=("build/$variant/$p")
 		done
+		if [ "$variant" != tsan ]; then
+			for p in "${cxx[@]}"; do
+				specs+=("build/$variant/$p")
+			done
+		fi
 		while read -r p; do
 			specs+=("$p")
 		done < <(over 'memfd memfd+spsq external external+spsq external-wc external-device external-copied external-copied+spsq' "build/$variant" "${proto[@]}")
@@ -263,8 +268,8 @@ sum() {
 		END { printf "%d passed, %d failed, %d skipped\n", p, f, s; exit f > 0 || p == 0 }' "$results"
 }
 
-# drv=(...) proto=(...) lib=(...) shell=(...) modules=(...)
-declare -a drv proto lib shell modules
+# drv=(...) proto=(...) lib=(...) cxx=(...) shell=(...) modules=(...)
+declare -a drv proto lib cxx shell modules
 eval "$("${make[@]}" print-tests)"
 
 case $what in

@@ -20,11 +20,16 @@ uapi=(uapi/linux/l3l2q*.h)
 lib=()
 while read -r f; do
 	lib+=("$f")
-done < <(find libuser/include -name '*.h' 2>/dev/null | LC_ALL=C sort)
+done < <(find libuser/include -name '*.h' -not -path '*/simpler/*' 2>/dev/null | LC_ALL=C sort)
+# those of C++ alone
+cxx=(libuser/include/l3l2q.hpp)
 
 levels=(-O0 -O1 -O2 -O3 -Os)
 c_warnings=(-Wconversion -Wsign-conversion -Wundef -Wshadow)
 cxx_warnings=(-Wshadow -Wold-style-cast -Wconversion -Wpedantic)
+# all but what asks for another C++ or for padding, and what the headers of C do
+clang_warnings=(-Weverything -Wno-c++98-compat -Wno-c++98-compat-pedantic -Wno-padded -Wno-reserved-macro-identifier
+	-Wno-documentation-unknown-command)
 
 verdict() {
 	n=$((n + 1))
@@ -47,7 +52,7 @@ try() {
 }
 
 echo 'TAP version 13'
-echo "1..$((${#uapi[@]} * 3 + 2 + ${#lib[@]} * 2 + ${#levels[@]} * 2 + 3 + 3 + 3 + 1 + 4 + 1))"
+echo "1..$((${#uapi[@]} * 3 + 2 + ${#lib[@]} * 2 + ${#levels[@]} * 2 + 3 + 3 + 3 + 1 + 4 + 1 + ${#cxx[@]} * 2 + 2))"
 
 # -m32 without the 32-bit libc: the uapi needs the kernel's headers alone, and
 # those are the same files
@@ -235,6 +240,72 @@ sanitized() {
 sanitized 'C11, gcc' gcc -std=gnu11 "${c_warnings[@]}" "$tmp/user.c"
 sanitized 'C11, clang' clang -std=gnu11 "${c_warnings[@]}" "$tmp/user.c"
 sanitized 'C++17, clang' clang++ -std=c++17 "${cxx_warnings[@]}" "$tmp/user.cc"
+
+# Headers of C++, alone and with the warnings that users choose
+for f in "${cxx[@]}"; do
+	printf '#include "%s"\n#include "%s"\n' "$top/$f" "$top/$f" >"$tmp/header.cc"
+	for c in "g++ ${cxx_warnings[*]} -Wuseless-cast" "clang++ ${clang_warnings[*]}"; do
+		read -r -a c <<<"$c"
+		lacks "${f#libuser/include/}: ${c[0]}" "${c[0]}" && continue
+		"${c[@]}" -std=c++17 -fno-exceptions -fno-rtti -Wall -Wextra -Werror -fsyntax-only \
+			-Iuapi -Ilibuser/include "$tmp/header.cc" >"$tmp/err" 2>&1
+		verdict $? "${f#libuser/include/}: ${c[0]}"
+	done
+done
+
+# The busy path by l3l2q.hpp
+cat >"$tmp/busy.cc" <<'EOF'
+#include <l3l2q.hpp>
+
+extern "C" int busy_send(l3l2q_producer *p, const void *body, std::size_t n)
+{
+	return l3l2q::Producer(p).try_enqueue({static_cast<const std::byte *>(body), n});
+}
+
+extern "C" int busy_send_in_place(l3l2q_producer *p, std::size_t n)
+{
+	auto span = l3l2q::Producer(p).try_reserve(n);
+
+	return span ? span->commit() : span.error();
+}
+
+extern "C" int busy_take(l3l2q_consumer *c, void *body, std::size_t n)
+{
+	l3l2q_message m;
+
+	return l3l2q::Consumer(c).try_dequeue(m, {static_cast<std::byte *>(body), n});
+}
+
+extern "C" int busy_take_in_place(l3l2q_consumer *c)
+{
+	auto m = l3l2q::Consumer(c).try_peek();
+
+	return m ? m->release() : m.error();
+}
+EOF
+
+# instructions COMPILER FLAGS...: how many the functions of the busy path have
+instructions() {
+	"$@" -O2 -Iuapi -Ilibuser/include -c -o "$tmp/busy.o" && objdump -d --no-show-raw-insn "$tmp/busy.o" | awk '
+		/^[0-9a-f]+ <.*>:$/ { busy = $2 ~ /^<busy_/ }
+		/^ / && busy { n++ }
+		END { print n + 0 }'
+}
+
+# as_short C-COMPILER C++-COMPILER: the owners cost a tenth of the code at most
+as_short() {
+	local name="the busy path by l3l2q.hpp is as short as in C: $2" in_c in_cxx
+
+	lacks "$name" "$2" && return
+	{
+		in_c=$(instructions "$1" -std=gnu11 "$tmp/busy.c") && in_cxx=$(instructions "$2" -std=c++17 "$tmp/busy.cc") &&
+			echo "$in_c instructions in C, $in_cxx in C++" && [ "$in_cxx" -gt 100 ] &&
+			[ $((in_cxx * 10)) -le $((in_c * 11)) ]
+	} >"$tmp/err" 2>&1
+	verdict $? "$name"
+}
+as_short gcc g++
+as_short clang clang++
 
 # core.h in C++: each kind of callback as a function, as one of C, and as a lambda
 cat >"$tmp/core.cc" <<'EOF'
