@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""Host memory that bodies are copied from and to."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any, NamedTuple, Optional
+
+
+class HostBytes(NamedTuple):
+    """An object that names host memory, and its bytes."""
+
+    source: Any
+    view: memoryview
+
+
+def by_protocol(buffer: Any, prefix: str, writable: bool) -> Optional[memoryview]:
+    """The bytes of an object with the buffer protocol; None without it, ValueError if unfit."""
+    try:
+        view = memoryview(buffer)
+    except TypeError:
+        return None
+    except BufferError as error:
+        raise ValueError(f"{prefix} buffer cannot be used: {error}") from error
+    if not view.c_contiguous:
+        raise ValueError(f"{prefix} buffer must be C-contiguous")
+    if writable and view.readonly:
+        raise ValueError(f"{prefix} buffer is read-only")
+    try:
+        return view if view.format == "B" and view.ndim == 1 else view.cast("B")
+    except TypeError as error:
+        raise ValueError(f"{prefix} buffer cannot be seen as bytes: {error}") from error
+
+
+def _value(thing: Any) -> Any:
+    """An attribute that is a method with some libraries and a value with others."""
+    return thing() if callable(thing) else thing
+
+
+def pointer_bytes(buffer: Any) -> int:
+    """The size of an object with data_ptr()."""
+    if hasattr(buffer, "nbytes"):
+        return int(_value(buffer.nbytes))
+    return int(buffer.numel()) * int(buffer.element_size())
+
+
+def by_pointer(buffer: Any, prefix: str) -> Optional[memoryview]:
+    """The bytes of a CPU tensor; None without data_ptr(), ValueError if unfit."""
+    if not callable(getattr(buffer, "data_ptr", None)):
+        return None
+    if hasattr(buffer, "is_contiguous") and not _value(buffer.is_contiguous):
+        raise ValueError(f"{prefix} tensor must be contiguous")
+    device = getattr(buffer, "device", None)
+    if device is not None and str(getattr(device, "type", device)).split(":")[0] != "cpu":
+        raise ValueError(f"{prefix} tensor must be on the CPU, not on {device}")
+    nbytes = pointer_bytes(buffer)
+    address = int(buffer.data_ptr())
+    if not address:
+        raise ValueError(f"{prefix} tensor has no memory")
+    return memoryview((ctypes.c_char * nbytes).from_address(address)).cast("B")
+
+
+def check_size(view: memoryview, nbytes: int, prefix: str) -> memoryview:
+    """The first ``nbytes`` of a view; ValueError if it has fewer."""
+    if view.nbytes < nbytes:
+        raise ValueError(f"{prefix} buffer has {view.nbytes} bytes, {nbytes} are needed")
+    return view if view.nbytes == nbytes else view[:nbytes]
+
+
+def scratch(source: Any, nbytes: int, prefix: str) -> HostBytes:
+    """Memory of an orchestrator that descriptors go through."""
+    view = getattr(source, "view", None)
+    if not isinstance(view, memoryview):
+        view = by_protocol(source, prefix, True)
+    if view is None:
+        view = by_pointer(source, prefix)
+    if view is None:
+        raise ValueError(f"{prefix} scratch memory of type {type(source).__name__} has no bytes")
+    return HostBytes(source, check_size(view, nbytes, prefix))
+
+
+def size_of(buffer: Any, prefix: str) -> int:
+    """The size of any host buffer in bytes."""
+    view = by_protocol(buffer, prefix, False)
+    if view is not None:
+        return view.nbytes
+    if hasattr(buffer, "nbytes") or callable(getattr(buffer, "data_ptr", None)):
+        return pointer_bytes(buffer)
+    raise ValueError(f"{prefix} buffer of type {type(buffer).__name__} is not supported")

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: MIT
+"""What ended a queue, and how a blocking call waits."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, NoReturn, Optional, TypeVar
+
+from . import _wire
+from ._rings import GE, CounterPort
+
+T = TypeVar("T")
+
+# The interval at which foreign memory is polled.
+POLL_SECONDS = 50e-6
+
+
+class Status:
+    """State of a queue. What is reported first: released, remote abort, poison, expiry."""
+
+    def __init__(self, prefix: str, port: Any, ensure_region_live: Callable[[], None]) -> None:
+        self.prefix = prefix
+        self.released = False
+        self.remote = False
+        self.error: Optional[BaseException] = None
+        self._ensure_region_live = ensure_region_live
+        self._abort_flag: CounterPort = port.counter(_wire.L3_ABORT)
+        self._peer_flag: CounterPort = port.counter(_wire.L2_ABORT)
+
+    def ensure_live(self) -> None:
+        if self.released:
+            raise RuntimeError(f"{self.prefix} has been released")
+        if self.remote:
+            self.raise_remote()
+        if self.error is not None:
+            self.raise_poisoned(self.error)
+        self._ensure_region_live()
+
+    def raise_remote(self) -> NoReturn:
+        raise RuntimeError(f"{self.prefix} remote abort observed")
+
+    def raise_poisoned(self, error: BaseException) -> NoReturn:
+        raise RuntimeError(f"{self.prefix} is poisoned: {error}")
+
+    def poison(self, error: BaseException) -> None:
+        """Keep the first error, and tell L2 by the flag."""
+        if self.error is not None:
+            return
+        self.error = error
+        flag = self._abort_flag
+        try:
+            getattr(flag, "_notify_past_liveness", flag.notify)(1)
+        except Exception as failure:
+            self.note_unwritten(error, failure)
+
+    def note_unwritten(self, error: BaseException, failure: Exception) -> None:
+        """The flag could not be written. The first error says enough."""
+
+    def guard(self, access: Callable[[], T]) -> T:
+        """Make an access of shared memory; an exception poisons the queue."""
+        try:
+            return access()
+        except Exception as error:
+            self.poison(error)
+            raise
+
+    def check_peer(self) -> None:
+        """RuntimeError if L2 has set its flag."""
+        if self.guard(lambda: bool(self._peer_flag.test(1, GE)[0])):
+            self.remote = True
+            self.raise_remote()
+
+
+def pause(port: Any, offset: int, seen: int, seconds: float) -> bool:
+    """Wait until a counter is no longer as it was seen, or for a while.
+
+    Memory of this package sleeps in the kernel; what only the reference can access is
+    polled. True: L2 has ended, and its flag says how.
+    """
+    sleep = getattr(port, "_pause", None)
+    if sleep is not None:
+        return bool(sleep(offset, seen, seconds))
+    time.sleep(min(POLL_SECONDS, seconds))
+    return False
