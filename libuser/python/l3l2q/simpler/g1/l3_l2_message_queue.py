@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: MIT
+"""The queue of the first generation: simpler.l3_l2_message_queue."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from typing import Any, List, Optional
+
+from .. import _hostmem, _l3q2, _wire
+from .._l3q2 import PREFIX, Body, Core, QueueInput, QueueOutput, uint8_of
+from .._rings import Slot
+from .tensor import Tensor
+
+L3L2_QUEUE_MAGIC = _wire.QUEUE_MAGIC
+L3L2_QUEUE_ABI_MAJOR = 1
+L3L2_QUEUE_ABI_MINOR = 1
+L3L2_QUEUE_DESC_SLOT_BYTES = _wire.SLOT_BYTES
+L3L2_QUEUE_DESC_RING_ALIGNMENT = _wire.RING_ALIGNMENT
+L3L2_QUEUE_PAYLOAD_ARENA_ALIGNMENT = _wire.ARENA_ALIGNMENT
+L3L2_QUEUE_COUNTER_STRIDE = _wire.COUNTER_STRIDE
+L3L2_QUEUE_INPUT_DESC_TAIL_OFFSET = _wire.INPUT_TAIL
+L3L2_QUEUE_INPUT_DESC_HEAD_OFFSET = _wire.INPUT_HEAD
+L3L2_QUEUE_OUTPUT_DESC_TAIL_OFFSET = _wire.OUTPUT_TAIL
+L3L2_QUEUE_OUTPUT_DESC_HEAD_OFFSET = _wire.OUTPUT_HEAD
+L3L2_QUEUE_L3_ABORT_FLAG_OFFSET = _wire.L3_ABORT
+L3L2_QUEUE_L2_ABORT_FLAG_OFFSET = _wire.L2_ABORT
+L3L2_QUEUE_COUNTER_BYTES = _wire.COUNTER_BYTES
+L3L2_QUEUE_MAX_DEPTH = _wire.MAX_DEPTH
+
+
+class L3L2QueueOpcode(enum.IntEnum):
+    """What a message is."""
+
+    INVALID = 0
+    DATA = 1
+    STOP = 2
+    ERROR = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class L3L2QueueLayout:
+    """Where the parts of a queue are in its region."""
+
+    depth: int
+    input_desc_offset: int
+    output_desc_offset: int
+    input_arena_offset: int
+    output_arena_offset: int
+    input_arena_bytes: int
+    output_arena_bytes: int
+    payload_bytes: int
+    input_desc_tail_offset: int
+    input_desc_head_offset: int
+    output_desc_tail_offset: int
+    output_desc_head_offset: int
+    l3_abort_flag_offset: int
+    l2_abort_flag_offset: int
+    counter_bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class L3L2QueueMessage:
+    """A message of the output. An equal one is as good a handle."""
+
+    seq: int
+    opcode: L3L2QueueOpcode
+    payload_offset: int
+    payload_nbytes: int
+
+
+def l3_l2_queue_magic_version() -> int:
+    return _wire.QUEUE_VERSION
+
+
+def make_l3_l2_queue_layout(
+    depth: int, input_arena_bytes: int, output_arena_bytes: int
+) -> L3L2QueueLayout:
+    """The layout of a queue; ValueError."""
+    fields = _wire.layout_fields(
+        PREFIX, int(depth), int(input_arena_bytes), int(output_arena_bytes)
+    )
+    return L3L2QueueLayout(
+        **fields, l3_abort_flag_offset=_wire.L3_ABORT, l2_abort_flag_offset=_wire.L2_ABORT
+    )
+
+
+def _make_message(slot: Slot) -> L3L2QueueMessage:
+    return L3L2QueueMessage(slot.seq, L3L2QueueOpcode(slot.opcode), slot.offset, slot.nbytes)
+
+
+class _Buffers(_l3q2.Buffers):
+    """Tensors of the orchestrator go as they are; other memory through one of them.
+
+    The reference's service copies in another process, which has to share the memory. The
+    stand-in orchestrator's regions copy here, so nothing is staged for them.
+    """
+
+    def __init__(self, orch: Any, direct: bool) -> None:
+        self._orch = orch
+        self._direct = direct
+        self._stage: Optional[_hostmem.HostBytes] = None
+
+    def accept(self, buffer: Any, nbytes: int, writable: bool) -> Body:
+        if isinstance(buffer, Tensor) or hasattr(buffer, "child_memory"):
+            self._check_tensor(buffer, nbytes)
+            return Body(buffer, None)
+        view = None
+        if buffer is not None:
+            view = _hostmem.by_protocol(buffer, PREFIX, writable)
+            if view is None:
+                view = _hostmem.by_pointer(buffer, PREFIX)
+        if view is None:
+            raise ValueError(f"{PREFIX} buffer of type {type(buffer).__name__} is not supported")
+        view = _hostmem.check_size(view, nbytes, PREFIX)
+        return Body(view, view)
+
+    def _check_tensor(self, tensor: Any, nbytes: int) -> None:
+        registered = getattr(self._orch, "_is_registered", None)
+        if registered is not None and not registered(tensor):
+            raise ValueError(f"{PREFIX} tensor was not allocated by this orchestrator")
+        if tensor.child_memory:
+            raise ValueError(f"{PREFIX} tensor is memory of the worker")
+        if hasattr(tensor, "is_contiguous") and not tensor.is_contiguous():
+            raise ValueError(f"{PREFIX} tensor must be contiguous")
+        size = _hostmem.pointer_bytes(tensor)
+        if size < nbytes:
+            raise ValueError(f"{PREFIX} tensor has {size} bytes, {nbytes} are needed")
+
+    def prepare(self, body: Body, nbytes: int, writing: bool) -> Any:
+        if body.view is None or self._direct:
+            return body.source
+        if self._stage is None or self._stage.view.nbytes < nbytes:
+            tensor = self._orch.alloc((nbytes,), uint8_of(self._orch))
+            self._stage = _hostmem.scratch(tensor, nbytes, PREFIX)
+        if writing:
+            self._stage.view[:nbytes] = body.view
+        return self._stage.source
+
+    def collect(self, body: Body, prepared: Any, nbytes: int) -> None:
+        if body.view is not None and prepared is not body.source and self._stage:
+            body.view[:] = self._stage.view[:nbytes]
+
+
+class L3L2Queue:
+    """A queue between this process and the orchestrator on a worker's chip.
+
+    Made by :func:`create_l3_l2_queue`. One thread uses ``input``, one ``output``.
+    """
+
+    def __init__(
+        self,
+        orch: Any,
+        region: Any,
+        layout: L3L2QueueLayout,
+        desc_fields: Any,
+        desc_seq: Any,
+        desc_read: Any,
+    ) -> None:
+        direct = getattr(region, "_copies_here", False)
+        self._core: Core[L3L2QueueMessage] = Core(
+            region,
+            layout,
+            _l3q2.scratch(desc_fields, desc_seq, desc_read),
+            _Buffers(orch, direct),
+            _make_message,
+        )
+        self._layout = layout
+        self._input = QueueInput(self._core)
+        self._output = QueueOutput(self._core)
+
+    @property
+    def region(self) -> Any:
+        return self._core.region
+
+    @property
+    def layout(self) -> L3L2QueueLayout:
+        return self._layout
+
+    @property
+    def magic_version(self) -> int:
+        return _wire.QUEUE_VERSION
+
+    @property
+    def input(self) -> QueueInput[L3L2QueueMessage]:
+        return self._input
+
+    @property
+    def output(self) -> QueueOutput[L3L2QueueMessage]:
+        return self._output
+
+    def l2_task_arg_scalars(self) -> List[int]:
+        """The twelve scalars that L2 makes its endpoint of."""
+        return self._core.scalars()
+
+    def try_request_stop(self) -> bool:
+        """Send STOP if there is room for it; False also if it was sent before."""
+        return self._core.send(_wire.STOP, None, 0)
+
+    def request_stop(self, timeout: float) -> None:
+        """Send STOP, the last message of the input; RuntimeError if it was sent before."""
+        self._core.send_within(_wire.STOP, None, 0, self._core.check_timeout(timeout))
+
+    def free(self) -> None:
+        """End the use of the queue and its region; the memory goes when the run ends."""
+        self._core.free()
+
+
+def create_l3_l2_queue(
+    orch: Any, *, worker_id: int, depth: int, input_arena_bytes: int, output_arena_bytes: int
+) -> L3L2Queue:
+    """Make a region on a worker and a queue in it."""
+    layout = make_l3_l2_queue_layout(depth, input_arena_bytes, output_arena_bytes)
+    return _l3q2.create_queue(
+        orch,
+        worker_id,
+        layout,
+        lambda: orch.create_l3_l2_region(
+            worker_id=worker_id,
+            payload_bytes=layout.payload_bytes,
+            counter_bytes=layout.counter_bytes,
+        ),
+        lambda region, *scratch: L3L2Queue(orch, region, layout, *scratch),
+        uint8_of(orch),
+    )
