@@ -1,0 +1,390 @@
+# SPDX-License-Identifier: MIT
+"""The queue of the third generation: simpler.worker_chip_message_queue."""
+
+from __future__ import annotations
+
+import operator
+import time
+from typing import Any, Callable, List, NoReturn, Optional, TypeVar
+
+from .. import _hostmem, _wire
+from .._rings import NE, Slot
+from .._status import Status, pause
+from .buffer import AccessMode, Buffer, BufferKind
+from .comm_region_template import (
+    PREFIX,
+    SpscQueueOpcode,
+    _BoundSpscQueue,
+    _RegionTemplateCoordinator,
+    _SpscQueueLayout,
+    _SpscQueueMessage,
+    _SpscQueueTemplate,
+)
+
+WorkerChipQueueOpcode = SpscQueueOpcode
+WorkerChipQueueLayout = _SpscQueueLayout
+WorkerChipQueueMessage = _SpscQueueMessage
+
+WORKER_CHIP_QUEUE_DESC_SLOT_BYTES = _wire.SLOT_BYTES
+WORKER_CHIP_QUEUE_COUNTER_BYTES = _wire.COUNTER_BYTES
+WORKER_CHIP_QUEUE_WORKER_ABORT_FLAG_OFFSET = _wire.L3_ABORT
+WORKER_CHIP_QUEUE_CHIP_ABORT_FLAG_OFFSET = _wire.L2_ABORT
+
+T = TypeVar("T")
+
+
+def make_worker_chip_queue_layout(
+    depth: int, input_arena_bytes: int, output_arena_bytes: int
+) -> WorkerChipQueueLayout:
+    """The layout of a queue; TypeError, ValueError."""
+    return _SpscQueueLayout.create(depth, input_arena_bytes, output_arena_bytes)
+
+
+class _Status(Status):
+    """The first exception is the answer to every later call."""
+
+    def raise_poisoned(self, error: BaseException) -> NoReturn:
+        raise error
+
+    def note_unwritten(self, error: BaseException, failure: Exception) -> None:
+        note = f"{PREFIX} abort notify failed: {failure}"
+        if hasattr(error, "add_note"):
+            error.add_note(note)
+        else:  # before Python 3.11
+            error.__dict__.setdefault("__notes__", []).append(note)
+
+    def guard(self, access: Callable[[], T]) -> T:
+        try:
+            return access()
+        except TimeoutError:
+            raise
+        except Exception as error:
+            self.poison(error)
+            raise
+
+
+class _Core:
+    """The queue behind its two halves."""
+
+    def __init__(self, worker: Any, bound: _BoundSpscQueue, region: Any) -> None:
+        self.region = region
+        self.bound = bound
+        self.layout = bound.layout
+        self.buffers = _Buffers(worker)
+        self.sending, self.receiving = bound._take()
+        self.status = _Status(PREFIX, bound.instance, self._ensure_region_live)
+        self.stopped = False
+        self.held: Optional[_SpscQueueMessage] = None
+        self._held_slot: Optional[Slot] = None
+        self._admit: Callable[[], None] = getattr(worker, "_ensure_admission", lambda: None)
+
+    def _ensure_region_live(self) -> None:
+        if self.region._expired:
+            raise RuntimeError(f"{PREFIX} expired after orchestration run")
+        self.region._ensure_live()
+
+    def enter(self) -> None:
+        self.status.ensure_live()
+        self._admit()
+
+    # -- sending
+
+    def accept_source(self, buffer: Any, nbytes: int) -> Any:
+        if nbytes < 0:
+            raise ValueError(f"{PREFIX} nbytes must not be negative")
+        check_zero_byte(buffer, nbytes)
+        return self.buffers.sized(self.buffers.kind(buffer, False), nbytes)
+
+    def send(self, opcode: int, body: Any, nbytes: int) -> bool:
+        if self.stopped:
+            return False
+        self.status.check_peer()
+        room = self.status.guard(lambda: self.sending.find_room(nbytes))
+        if room is None:
+            return False
+        try:
+            self.sending.publish(opcode, room, nbytes, body)
+        except TimeoutError:
+            raise
+        except BaseException as error:
+            self.status.poison(error)
+            raise
+        self.stopped = opcode == _wire.STOP
+        return True
+
+    def send_within(self, opcode: int, body: Any, nbytes: int, timeout_ns: int) -> None:
+        def attempt() -> Optional[bool]:
+            if self.stopped:
+                raise RuntimeError(f"{PREFIX} input is stopped")
+            return self.send(opcode, body, nbytes) or None
+
+        self._until(attempt, _wire.INPUT_HEAD, lambda: self.sending.seen, timeout_ns)
+
+    # -- receiving
+
+    def look(self) -> Optional[_SpscQueueMessage]:
+        self.status.check_peer()
+        if self.held is None:
+            slot = self.status.guard(self.receiving.look)
+            if slot is None:
+                return None
+            self.held, self._held_slot = self.bound.make_message(slot), slot
+        return self.held
+
+    def look_within(self, timeout_ns: int) -> _SpscQueueMessage:
+        return self._until(
+            self.look, _wire.OUTPUT_TAIL, lambda: self.receiving.seen, timeout_ns
+        )
+
+    def slot_of(self, handle: Any, what: str) -> Slot:
+        if self._held_slot is None or handle is not self.held:
+            error = RuntimeError(f"{PREFIX} {what} needs the active message")
+            self.status.poison(error)
+            raise error
+        return self._held_slot
+
+    def read(self, handle: Any, view: Any) -> None:
+        """Copy the body; of ``view`` the kind was checked before."""
+        slot = self.slot_of(handle, "read_into")
+        check_zero_byte(view, slot.nbytes)
+        body = self.buffers.sized(view, slot.nbytes)
+        if slot.nbytes:
+            self.status.guard(lambda: self.receiving.read(slot, body))
+
+    def release(self, handle: Any) -> None:
+        slot = self.slot_of(handle, "release")
+        try:
+            self.receiving.release(slot)
+        except TimeoutError:
+            raise
+        except BaseException as error:
+            self.status.poison(error)
+            raise
+        self.held = self._held_slot = None
+
+    # -- both
+
+    def timeout_ns(self, timeout: Any) -> int:
+        if timeout is None or timeout <= 0:
+            raise ValueError(f"{PREFIX} timeout must be positive")
+        return int(timeout * 1_000_000_000)
+
+    def _until(
+        self,
+        attempt: Callable[[], Optional[T]],
+        offset: int,
+        seen: Callable[[], int],
+        timeout_ns: int,
+    ) -> T:
+        deadline = time.monotonic_ns() + timeout_ns
+        while True:
+            result = attempt()
+            if result is not None:
+                return result
+            left = (deadline - time.monotonic_ns()) / 1_000_000_000
+            if left <= 0:
+                self.status.check_peer()
+                raise TimeoutError(f"{PREFIX} operation timed out")
+            self._wait(offset, seen(), left)
+            self.status.check_peer()
+
+    def _wait(self, offset: int, seen: int, seconds: float) -> None:
+        instance = self.bound.instance
+        if hasattr(instance, "_pause"):
+            pause(instance, offset, seen, seconds)
+            return
+        try:
+            self.status.guard(lambda: instance.counter(offset).wait(seen, NE, seconds))
+        except TimeoutError:
+            pass  # the caller looks at its own clock
+
+
+def check_zero_byte(buffer: Any, nbytes: int) -> None:
+    if nbytes == 0 and buffer is not None:
+        raise ValueError(f"{PREFIX} zero-byte message takes no buffer")
+    if nbytes and buffer is None:
+        raise ValueError(f"{PREFIX} message of {nbytes} bytes needs a buffer")
+
+
+class _Buffers:
+    """Buffers of the orchestrator, and what has the buffer protocol."""
+
+    def __init__(self, worker: Any) -> None:
+        self._worker = worker
+
+    def kind(self, buffer: Any, writable: bool) -> Any:
+        """What to give the instance; ValueError whatever the size is."""
+        if buffer is None:
+            return None
+        if isinstance(buffer, Buffer):
+            return self._own(buffer, AccessMode.WRITE if writable else AccessMode.READ)
+        view = _hostmem.by_protocol(buffer, PREFIX, writable)
+        if view is None:
+            raise ValueError(f"{PREFIX} buffer of type {type(buffer).__name__} is not supported")
+        return view
+
+    def _own(self, buffer: Buffer, need: AccessMode) -> memoryview:
+        if buffer.closed:
+            raise ValueError(f"{PREFIX} buffer is closed")
+        registered = getattr(self._worker, "_is_registered", None)
+        if registered is not None and not registered(buffer):
+            raise ValueError(f"{PREFIX} buffer was not allocated by this orchestrator")
+        if buffer.kind is not BufferKind.HOST:
+            raise ValueError(f"{PREFIX} buffer is not host memory")
+        if need not in buffer.access:
+            raise ValueError(f"{PREFIX} buffer has no {need.name} access")
+        return buffer.view
+
+    def sized(self, view: Any, nbytes: int) -> Any:
+        return None if view is None else _hostmem.check_size(view, nbytes, PREFIX)
+
+
+class WorkerChipQueueInput:
+    """Messages from L3 to L2."""
+
+    def __init__(self, core: _Core) -> None:
+        self._core = core
+
+    def enqueue(self, buffer_or_none: Any, nbytes: int, timeout: float) -> None:
+        """Send a message, waiting for room for at most ``timeout`` seconds.
+
+        A zero-byte message takes None for a buffer. ValueError if the message is larger than
+        the arena; RuntimeError after STOP or once L2 has aborted.
+        """
+        core = self._core
+        core.enter()
+        count = int(nbytes)
+        body = core.accept_source(buffer_or_none, count)
+        if count > core.layout.input_arena_bytes:
+            raise ValueError(f"{PREFIX} message of {count} bytes is larger than the arena")
+        core.send_within(_wire.DATA, body, count, core.timeout_ns(timeout))
+
+    def try_enqueue(self, buffer_or_none: Any, nbytes: int) -> bool:
+        """Send a message if there is room for it, and say whether it was sent."""
+        core = self._core
+        core.enter()
+        count = int(nbytes)
+        body = core.accept_source(buffer_or_none, count)
+        return count <= core.layout.input_arena_bytes and core.send(_wire.DATA, body, count)
+
+
+class WorkerChipQueueOutput:
+    """Messages from L2 to L3; one is active at a time, until it is released."""
+
+    def __init__(self, core: _Core) -> None:
+        self._core = core
+
+    def try_peek(self) -> Optional[WorkerChipQueueMessage]:
+        """The active message, or else the next one, or None."""
+        self._core.enter()
+        return self._core.look()
+
+    def peek(self, timeout: float) -> WorkerChipQueueMessage:
+        """The active message, or else the next one, waiting for at most ``timeout`` seconds."""
+        timeout_ns = self._core.timeout_ns(timeout)
+        self._core.enter()
+        return self._core.look_within(timeout_ns)
+
+    def read_into(self, handle: WorkerChipQueueMessage, buffer: Any) -> None:
+        """Copy the body of the active message. Any other handle poisons the queue."""
+        core = self._core
+        core.enter()
+        core.slot_of(handle, "read_into")
+        core.read(handle, core.buffers.kind(buffer, True))
+
+    def release(self, handle: WorkerChipQueueMessage) -> None:
+        """Give the active message back. Any other handle poisons the queue."""
+        self._core.enter()
+        self._core.release(handle)
+
+    def dequeue_into(self, buffer: Any, timeout: float) -> WorkerChipQueueMessage:
+        """peek, read_into and release. If the size does not fit the message stays active."""
+        core = self._core
+        core.enter()
+        timeout_ns = core.timeout_ns(timeout)
+        view = core.buffers.kind(buffer, True)
+        return self._take(core.look_within(timeout_ns), view)
+
+    def try_dequeue_into(self, buffer: Any) -> Optional[WorkerChipQueueMessage]:
+        """try_peek, read_into and release; None if there is no message."""
+        core = self._core
+        core.enter()
+        view = core.buffers.kind(buffer, True)
+        message = core.look()
+        return None if message is None else self._take(message, view)
+
+    def _take(self, message: WorkerChipQueueMessage, view: Any) -> WorkerChipQueueMessage:
+        self._core.read(message, view)
+        self._core.release(message)
+        return message
+
+
+class WorkerChipQueue:
+    """A queue between this process and the orchestrator on a worker's chip.
+
+    Made by :func:`create_worker_chip_queue`, and used by the thread that made it.
+    """
+
+    def __init__(self, worker: Any, bound: _BoundSpscQueue, region: Any) -> None:
+        self._core = _Core(worker, bound, region)
+        self._input = WorkerChipQueueInput(self._core)
+        self._output = WorkerChipQueueOutput(self._core)
+
+    @property
+    def region(self) -> Any:
+        return self._core.region
+
+    @property
+    def layout(self) -> WorkerChipQueueLayout:
+        return self._core.layout
+
+    @property
+    def magic_version(self) -> int:
+        return self._core.bound.binding.magic_version
+
+    @property
+    def input(self) -> WorkerChipQueueInput:
+        return self._input
+
+    @property
+    def output(self) -> WorkerChipQueueOutput:
+        return self._output
+
+    def chip_task_arg_scalars(self) -> List[int]:
+        """The ten scalars that L2 makes its endpoint of."""
+        self._core.enter()
+        return self._core.bound.binding.scalars()
+
+    def try_request_stop(self) -> bool:
+        """Send STOP if there is room for it; False also if it was sent before."""
+        self._core.enter()
+        return self._core.send(_wire.STOP, None, 0)
+
+    def request_stop(self, timeout: float) -> None:
+        """Send STOP, the last message of the input; RuntimeError if it was sent before."""
+        self._core.enter()
+        self._core.send_within(_wire.STOP, None, 0, self._core.timeout_ns(timeout))
+
+    def free(self) -> None:
+        """End the use of the queue and its region; the memory goes when the run ends."""
+        self._core.status.released = True
+        self._core.region.free()
+
+
+def create_worker_chip_queue(
+    orch: Any, *, worker_id: int, depth: int, input_arena_bytes: int, output_arena_bytes: int
+) -> WorkerChipQueue:
+    """Make a region on a worker and a queue in it, before the run's first submit.
+
+    ``orch`` is the stand-in orchestrator. Over an instance of the reference's, build
+    ``WorkerChipQueue(worker, _BoundSpscQueue(instance, layout, binding), region)``.
+    """
+    if isinstance(worker_id, bool):
+        raise TypeError(f"{PREFIX} worker_id must be an int, not bool")
+    worker = operator.index(worker_id)
+    return _RegionTemplateCoordinator(orch).create(
+        _SpscQueueTemplate(),
+        (depth, input_arena_bytes, output_arena_bytes),
+        worker,
+        lambda bound: WorkerChipQueue(orch, bound, orch._region_of(bound.instance)),
+    )
