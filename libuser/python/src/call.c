@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: MIT
+/* Calls into the library: who may make one, and what can end it. */
+#include <pthread.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "pyl3l2q.h"
+
+/*
+ * Longest sleep of a main thread between two looks for signals: one that comes just before
+ * the thread sleeps does not end the sleep.
+ */
+#define SIGNAL_PERIOD_NS 250000000ll
+
+unsigned int fork_generation;
+_Thread_local struct external *copying;
+
+static struct endpoint *endpoints;
+static pthread_mutex_t inside_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t inside_left = PTHREAD_COND_INITIALIZER;
+
+/* ---- fork ---------------------------------------------------------------- */
+
+/*
+ * A child has no mappings of the driver's. Where it has inherited views, zeroes take their
+ * place.
+ */
+static void fill_hole(const struct endpoint *e)
+{
+	struct l3l2q_ep_info info;
+	uintptr_t start, end, page = (uintptr_t)sysconf(_SC_PAGESIZE);
+
+	if (!e->views || !e->ep || l3l2q_ep_info(e->ep, &info) || !info.payload || e->external)
+		return;
+	start = (uintptr_t)info.payload & ~(page - 1);
+	end = ((uintptr_t)info.payload + info.payload_bytes + page - 1) & ~(page - 1);
+	mmap((void *)start, end - start, PROT_READ | PROT_WRITE,
+	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, -1, 0);
+}
+
+static void forked(void)
+{
+	struct endpoint *e;
+
+	fork_generation++;
+	pthread_mutex_init(&inside_lock, NULL);
+	pthread_cond_init(&inside_left, NULL);
+	for (e = endpoints; e; e = e->next)
+		fill_hole(e);
+}
+
+int calls_init(void)
+{
+	static bool done;
+
+	if (!done && pthread_atfork(NULL, NULL, forked)) {
+		PyErr_NoMemory();
+		return -1;
+	}
+	done = true;
+	return 0;
+}
+
+void endpoint_link(struct endpoint *e)
+{
+	e->generation = fork_generation;
+	e->next = endpoints;
+	if (endpoints)
+		endpoints->prev = e;
+	endpoints = e;
+}
+
+void endpoint_unlink(struct endpoint *e)
+{
+	if (e->prev)
+		e->prev->next = e->next;
+	else
+		endpoints = e->next;
+	if (e->next)
+		e->next->prev = e->prev;
+}
+
+bool endpoint_forked(const struct endpoint *e)
+{
+	return e->generation != fork_generation;
+}
+
+/* ---- users --------------------------------------------------------------- */
+
+void endpoint_use(struct endpoint *e)
+{
+	e->users++;
+}
+
+void endpoint_unuse(struct endpoint *e)
+{
+	struct l3l2q_ep *ep = e->ep;
+
+	if (--e->users)
+		return;
+	e->ep = NULL;
+	l3l2q_close(ep);
+	external_free(e->external);
+	e->external = NULL;
+}
+
+static void enter(struct endpoint *e)
+{
+	__atomic_fetch_add(&e->inside, 1, __ATOMIC_ACQ_REL);
+}
+
+static void leave(struct endpoint *e)
+{
+	if (__atomic_sub_fetch(&e->inside, 1, __ATOMIC_ACQ_REL))
+		return;
+	pthread_mutex_lock(&inside_lock);
+	pthread_cond_broadcast(&inside_left);
+	pthread_mutex_unlock(&inside_lock);
+}
+
+void calls_wait(struct endpoint *e)
+{
+	/* In a child the threads that were inside do not exist. */
+	if (endpoint_forked(e) || !__atomic_load_n(&e->inside, __ATOMIC_ACQUIRE))
+		return;
+	Py_BEGIN_ALLOW_THREADS
+	pthread_mutex_lock(&inside_lock);
+	while (__atomic_load_n(&e->inside, __ATOMIC_ACQUIRE))
+		pthread_cond_wait(&inside_left, &inside_lock);
+	pthread_mutex_unlock(&inside_lock);
+	Py_END_ALLOW_THREADS
+}
+
+/* ---- calls --------------------------------------------------------------- */
+
+int call_begin(struct endpoint *e, struct half *half, const char *op)
+{
+	if (e->closed)
+		raise_class(e->state, CLOSED, NULL, op, ESHUTDOWN, "the endpoint is closed");
+	else if (endpoint_forked(e))
+		raise_class(e->state, WRONG_PROCESS, NULL, op, EPERM,
+			    "the endpoint belongs to the parent process");
+	else if (copying && copying == e->external)
+		raise_class(e->state, BUSY_ERROR, e, op, EBUSY,
+			    "a copy function must not use its endpoint");
+	else if (half->busy)
+		raise_class(e->state, BUSY_ERROR, e, op, EBUSY,
+			    "another thread is in this half of the endpoint");
+	else {
+		half->busy = half != &e->any;
+		endpoint_use(e);
+		return 0;
+	}
+	return -1;
+}
+
+void call_end(struct endpoint *e, struct half *half)
+{
+	half->busy = false;
+	endpoint_unuse(e);
+}
+
+int call_finish(struct endpoint *e, struct half *half, const char *op, int ret)
+{
+	if (ret == RAISED)
+		return -1;
+	half->busy = false;
+	if (ret < 0)
+		raise_error(e->state, e, op, ret, NULL);
+	endpoint_unuse(e);
+	return ret < 0 ? -1 : 0;
+}
+
+bool call_is_long(const struct endpoint *e, size_t nbytes)
+{
+	/* a copy function may take its time */
+	return e->copied || nbytes > LARGE_BYTES;
+}
+
+static int call_unlocked(struct endpoint *e, library_call call, void *arg, int64_t timeout_ns)
+{
+	int ret;
+
+	enter(e);
+	Py_BEGIN_ALLOW_THREADS
+	ret = call(e, arg, timeout_ns);
+	/* Before the GIL is taken: where the interpreter ends, it is not given any more. */
+	leave(e);
+	Py_END_ALLOW_THREADS
+	return ret;
+}
+
+int call_once(struct endpoint *e, library_call call, void *arg, bool is_long)
+{
+	return is_long ? call_unlocked(e, call, arg, 0) : call(e, arg, 0);
+}
+
+static int64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ll + ts.tv_nsec;
+}
+
+/* True if signal handlers run in this thread; if it cannot be found out, they may. */
+static bool is_main_thread(struct state *state)
+{
+	PyObject *thread = PyObject_CallNoArgs(state->main_thread), *ident = NULL;
+	bool is_main = true;
+
+	if (thread)
+		ident = PyObject_GetAttrString(thread, "ident");
+	if (ident)
+		is_main = PyLong_AsUnsignedLong(ident) == PyThread_get_thread_ident();
+	Py_XDECREF(ident);
+	Py_XDECREF(thread);
+	PyErr_Clear();
+	return is_main;
+}
+
+/*
+ * Leave the call, run the handlers of signals, enter it again. @period becomes how long the
+ * thread may sleep from now on.
+ */
+static int run_handlers(struct endpoint *e, struct half *half, const char *op, int64_t *period)
+{
+	call_end(e, half);
+	if (PyErr_CheckSignals())
+		return RAISED;
+	if (*period == SIGNAL_PERIOD_NS && !is_main_thread(e->state))
+		*period = FOREVER;
+	return call_begin(e, half, op) ? RAISED : 0;
+}
+
+int call_block(struct endpoint *e, struct half *half, const char *op, library_call call,
+	       void *arg, bool is_long, int64_t timeout_ns)
+{
+	int64_t start, left = timeout_ns, period = SIGNAL_PERIOD_NS;
+	int ret = -EAGAIN;
+
+	/* An interruption that came before ends a call that would not have to wait, too. */
+	if (!timeout_ns || !(e->interrupted & half->bit))
+		ret = call_once(e, call, arg, is_long);
+	if (ret != -EAGAIN)
+		return ret;
+	if (!timeout_ns)
+		return -ETIMEDOUT;
+	start = now_ns();
+	for (;;) {
+		ret = call_unlocked(e, call, arg, left < period ? left : period);
+		if (ret == -EINTR && e->interrupted & half->bit) {
+			e->interrupted &= ~half->bit;
+			return ret;
+		}
+		if (ret != -EINTR && ret != -ETIMEDOUT)
+			return ret;
+		if (timeout_ns != FOREVER) {
+			left = start + timeout_ns - now_ns();
+			if (left <= 0 && ret == -ETIMEDOUT)
+				return ret;
+			left = left > 0 ? left : 1;
+		}
+		if (run_handlers(e, half, op, &period))
+			return RAISED;
+	}
+}
