@@ -42,7 +42,7 @@ export V
 MAKEFLAGS += -rR
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all help modules no-modules lib tools demo check check-debug style native guest bench bench-vm bench-insn bench-readme install uninstall clean tests kmod kmod-tests FORCE
+.PHONY: all help modules no-modules lib tools python demo check check-debug style native guest bench bench-vm bench-insn bench-readme install uninstall clean tests kmod kmod-tests FORCE
 
 all: lib tools $(if $(KRELEASE),modules,no-modules)
 
@@ -51,6 +51,7 @@ help:
 	@echo 'make modules      the kernel module for KDIR ($(KDIR))'
 	@echo 'make lib          build/lib/libl3l2q.so.$(ABI), libl3l2q.a, l3l2q.pc'
 	@echo 'make tools        build/bin/*'
+	@echo 'make python       build/python/l3l2q, for PYTHONPATH; pip installs libuser/python'
 	@echo 'make demo         stream a file natively, then over the driver in a QEMU guest (INPUT=FILE)'
 	@echo 'make check        style, native tests, and kselftests in a guest on a stock kernel'
 	@echo 'make check-debug  the kselftests in a guest on a debug kernel (the first time builds it)'
@@ -205,6 +206,33 @@ $(AICPU_EXAMPLE): libuser/examples/aicpu.c $(BUILD)/flags
 		-MMD -MP -MF $@.d -MT $@ -c -o $@ $<
 
 -include $(EXAMPLES:=.d) $(AICPU_EXAMPLE).d
+
+# Python: the module with the library inside. pip builds the same by setup.py.
+
+PYTHON ?= python3
+PYTHON_INCLUDE = $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')
+PYTHON_CFLAGS := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra $(WERROR) -fPIC -fvisibility=hidden -pthread \
+	-Ilibuser/include -Iuapi
+PYTHON_MAP := libuser/python/src/_l3l2q.map
+# .abi3 is what interpreters before 3.11 look for too
+PYTHON_SO := l3l2q/_l3l2q.abi3.so
+
+# python NAME DIRECTORY FLAGS LIBRARY
+define python
+.PHONY: $(1)
+$(1): $(BUILD)/$(2)/$(PYTHON_SO)
+	$$(Q)find $(BUILD)/$(2) \( -name '*.py*' -o -name py.typed \) -delete
+	$$(Q)cd libuser/python && find l3l2q \( -name '*.py' -o -name '*.pyi' -o -name py.typed \) \
+		-exec cp --parents -p -t $$(abspath $(BUILD)/$(2)) {} +
+
+$(BUILD)/$(2)/$(PYTHON_SO): $$(wildcard libuser/python/src/*.[ch]) $(PYTHON_MAP) $(PUBLIC_HEADERS) $(4) $(BUILD)/flags
+	$$(say) CCLD $$@
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$$(CC) $$(CFLAGS) $(PYTHON_CFLAGS) -isystem $$(PYTHON_INCLUDE) $$(CPPFLAGS) $$(LDFLAGS) $(3) -shared \
+		-Wl,--version-script=$(PYTHON_MAP) -o $$@ $$(filter libuser/python/src/%.c,$$^) $(4)
+endef
+$(eval $(call python,python,python,,$(LIB_A)))
+$(eval $(call python,python-asan,python-asan,$(SAN_asan),$(BUILD)/asan/libl3l2q.a))
 
 # Benchmarks: with those peers whose packages are there, and a static one for guests
 
