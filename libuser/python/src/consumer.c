@@ -111,6 +111,10 @@ static void message_dealloc(struct message *m)
 {
 	struct endpoint *e = m->span.e;
 
+	if (m->weak)
+		PyObject_ClearWeakRefs(OBJECT(m));
+	if (e->last == m)
+		e->last = NULL;
 	if (m->held) {
 		forget(m);
 		if (!e->closed && !endpoint_forked(e)) {
@@ -366,6 +370,11 @@ static PyGetSetDef message_getset[] = {
 	{ NULL, NULL, NULL, NULL, NULL },
 };
 
+static PyMemberDef message_members[] = {
+	{ "__weaklistoffset__", T_PYSSIZET, offsetof(struct message, weak), READONLY, NULL },
+	{ NULL, 0, 0, 0, NULL },
+};
+
 static PyType_Slot message_slots[] = {
 	{ Py_tp_doc, PyDoc_STR(
 "A message that the consumer holds, from Consumer.peek().\n\n"
@@ -375,6 +384,7 @@ static PyType_Slot message_slots[] = {
 	{ Py_tp_dealloc, message_dealloc },
 	{ Py_tp_repr, message_repr },
 	{ Py_tp_methods, message_methods },
+	{ Py_tp_members, message_members },
 	{ Py_tp_getset, message_getset },
 	{ Py_sq_length, message_length },
 	{ Py_nb_bool, message_bool },
@@ -475,7 +485,7 @@ static PyObject *peek(struct endpoint *e, const char *op, bool block, int64_t ti
 	Py_RETURN_NONE;
 }
 
-static PyObject *consumer_peek(struct consumer *c, PyObject *const *args, Py_ssize_t nargs,
+static PyObject *consumer_peek(struct half_object *c, PyObject *const *args, Py_ssize_t nargs,
 			       PyObject *kwnames)
 {
 	PARAMETERS(names, "timeout");
@@ -488,7 +498,7 @@ static PyObject *consumer_peek(struct consumer *c, PyObject *const *args, Py_ssi
 	return peek(c->e, "consumer.peek", true, timeout_ns);
 }
 
-static PyObject *consumer_try_peek(struct consumer *c, PyObject *unused)
+static PyObject *consumer_try_peek(struct half_object *c, PyObject *unused)
 {
 	(void)unused;
 	return peek(c->e, "consumer.try_peek", false, 0);
@@ -560,7 +570,7 @@ static PyObject *peek_run(struct endpoint *e, const char *op, PyObject *limit, b
 	return list;
 }
 
-static PyObject *consumer_peek_run(struct consumer *c, PyObject *const *args, Py_ssize_t nargs,
+static PyObject *consumer_peek_run(struct half_object *c, PyObject *const *args, Py_ssize_t nargs,
 				   PyObject *kwnames)
 {
 	PARAMETERS(names, "limit", "timeout");
@@ -573,7 +583,7 @@ static PyObject *consumer_peek_run(struct consumer *c, PyObject *const *args, Py
 	return peek_run(c->e, "consumer.peek_run", values[0], true, timeout_ns);
 }
 
-static PyObject *consumer_try_peek_run(struct consumer *c, PyObject *const *args,
+static PyObject *consumer_try_peek_run(struct half_object *c, PyObject *const *args,
 				       Py_ssize_t nargs, PyObject *kwnames)
 {
 	PARAMETERS(names, "limit");
@@ -619,7 +629,7 @@ static int check_messages(struct endpoint *e, PyObject *tuple, Py_ssize_t n)
 	return 0;
 }
 
-static PyObject *consumer_release(struct consumer *consumer, PyObject *const *args,
+static PyObject *consumer_release(struct half_object *consumer, PyObject *const *args,
 				  Py_ssize_t nargs, PyObject *kwnames)
 {
 	PARAMETERS(names, "messages");
@@ -731,7 +741,7 @@ static PyObject *dequeue(struct endpoint *e, const char *op, bool block, int64_t
 			PyLong_FromUnsignedLongLong(m.seq));
 }
 
-static PyObject *consumer_dequeue(struct consumer *c, PyObject *const *args, Py_ssize_t nargs,
+static PyObject *consumer_dequeue(struct half_object *c, PyObject *const *args, Py_ssize_t nargs,
 				  PyObject *kwnames)
 {
 	PARAMETERS(names, "timeout");
@@ -744,7 +754,7 @@ static PyObject *consumer_dequeue(struct consumer *c, PyObject *const *args, Py_
 	return dequeue(c->e, "consumer.dequeue", true, timeout_ns);
 }
 
-static PyObject *consumer_try_dequeue(struct consumer *c, PyObject *unused)
+static PyObject *consumer_try_dequeue(struct half_object *c, PyObject *unused)
 {
 	(void)unused;
 	return dequeue(c->e, "consumer.try_dequeue", false, 0);
@@ -800,7 +810,7 @@ static PyObject *dequeue_into(struct endpoint *e, const char *op, PyObject *buff
 			PyLong_FromUnsignedLongLong(c.m.seq));
 }
 
-static PyObject *consumer_dequeue_into(struct consumer *c, PyObject *const *args,
+static PyObject *consumer_dequeue_into(struct half_object *c, PyObject *const *args,
 				       Py_ssize_t nargs, PyObject *kwnames)
 {
 	PARAMETERS(names, "buffer", "timeout");
@@ -813,7 +823,7 @@ static PyObject *consumer_dequeue_into(struct consumer *c, PyObject *const *args
 	return dequeue_into(c->e, "consumer.dequeue_into", values[0], true, timeout_ns);
 }
 
-static PyObject *consumer_try_dequeue_into(struct consumer *c, PyObject *const *args,
+static PyObject *consumer_try_dequeue_into(struct half_object *c, PyObject *const *args,
 					   Py_ssize_t nargs, PyObject *kwnames)
 {
 	PARAMETERS(names, "buffer");
@@ -829,7 +839,7 @@ static PyObject *consumer_try_dequeue_into(struct consumer *c, PyObject *const *
 
 PyObject *consumer_new(struct endpoint *e)
 {
-	struct consumer *c = (struct consumer *)PyType_GenericAlloc(e->state->consumer, 0);
+	struct half_object *c = (struct half_object *)PyType_GenericAlloc(e->state->consumer, 0);
 
 	if (!c)
 		return NULL;
@@ -838,13 +848,12 @@ PyObject *consumer_new(struct endpoint *e)
 	return (PyObject *)c;
 }
 
-static void consumer_dealloc(struct consumer *c)
+static void consumer_dealloc(struct half_object *c)
 {
 	PyTypeObject *type = Py_TYPE(OBJECT(c));
 	struct endpoint *e = c->e;
 
 	e->rx.object = NULL;
-	Py_XDECREF(OBJECT(c->last));
 	PyObject_Free(c);
 	Py_DECREF(OBJECT(type));
 	Py_DECREF(OBJECT(e));
@@ -857,25 +866,27 @@ static PyObject *consumer_iter(PyObject *self)
 }
 
 /* Give back what the loop got last, unless views of it are in use. */
-static int finish_last(struct consumer *c)
+static int finish_last(struct endpoint *e)
 {
-	struct message *last = c->last;
+	struct message *last = e->last;
 	int ret = 0;
 
-	c->last = NULL;
-	if (last && last->held && !last->span.exports)
-		ret = message_do_release(last, "consumer.__next__");
-	Py_XDECREF(OBJECT(last));
+	e->last = NULL;
+	if (!last || !last->held || last->span.exports)
+		return 0;
+	Py_INCREF(OBJECT(last));
+	ret = message_do_release(last, "consumer.__next__");
+	Py_DECREF(OBJECT(last));
 	return ret;
 }
 
-static PyObject *consumer_next(struct consumer *c)
+static PyObject *consumer_next(struct half_object *c)
 {
 	struct endpoint *e = c->e;
 	struct message *m;
 	int drained;
 
-	if (finish_last(c) || call_begin(e, &e->rx, "consumer.__next__"))
+	if (finish_last(e) || call_begin(e, &e->rx, "consumer.__next__"))
 		return NULL;
 	drained = l3l2q_drained(l3l2q_ep_consumer(e->ep));
 	call_end(e, &e->rx);
@@ -892,19 +903,18 @@ static PyObject *consumer_next(struct consumer *c)
 		Py_DECREF(OBJECT(m));
 		return NULL;
 	}
-	Py_INCREF(OBJECT(m));
-	c->last = m;
+	e->last = m;
 	return (PyObject *)m;
 }
 
-static PyObject *consumer_endpoint(struct consumer *c, void *unused)
+static PyObject *consumer_endpoint(struct half_object *c, void *unused)
 {
 	(void)unused;
 	Py_INCREF(OBJECT(c->e));
 	return (PyObject *)c->e;
 }
 
-static PyObject *consumer_pending(struct consumer *c, void *unused)
+static PyObject *consumer_pending(struct half_object *c, void *unused)
 {
 	struct endpoint *e = c->e;
 	int64_t n;
@@ -918,7 +928,7 @@ static PyObject *consumer_pending(struct consumer *c, void *unused)
 	return PyLong_FromLongLong(n);
 }
 
-static PyObject *consumer_drained(struct consumer *c, void *unused)
+static PyObject *consumer_drained(struct half_object *c, void *unused)
 {
 	struct endpoint *e = c->e;
 	int drained;
@@ -932,7 +942,7 @@ static PyObject *consumer_drained(struct consumer *c, void *unused)
 	return PyBool_FromLong(drained);
 }
 
-static PyObject *consumer_held(struct consumer *c, void *unused)
+static PyObject *consumer_held(struct half_object *c, void *unused)
 {
 	(void)unused;
 	return PyLong_FromUnsignedLong(c->e->held_count);
@@ -992,7 +1002,7 @@ static PyType_Slot consumer_slots[] = {
 
 PyType_Spec consumer_spec = {
 	.name = "l3l2q.Consumer",
-	.basicsize = sizeof(struct consumer),
+	.basicsize = sizeof(struct half_object),
 	.flags = Py_TPFLAGS_DEFAULT,
 	.slots = consumer_slots,
 };

@@ -55,7 +55,7 @@ static int do_enqueue(struct endpoint *e, void *arg, int64_t timeout_ns)
 	return l3l2q_enqueue(p, c->opcode, c->body.data, c->body.nbytes, timeout_ns);
 }
 
-static PyObject *producer_enqueue(struct producer *p, PyObject *const *args, Py_ssize_t nargs,
+static PyObject *producer_enqueue(struct half_object *p, PyObject *const *args, Py_ssize_t nargs,
 				  PyObject *kwnames)
 {
 	PARAMETERS(names, "body", "timeout", "opcode");
@@ -90,7 +90,7 @@ static PyObject *try_finish(struct endpoint *e, const char *op, int ret)
 	return PyBool_FromLong(ret != -EAGAIN);
 }
 
-static PyObject *producer_try_enqueue(struct producer *p, PyObject *const *args,
+static PyObject *producer_try_enqueue(struct half_object *p, PyObject *const *args,
 				      Py_ssize_t nargs, PyObject *kwnames)
 {
 	PARAMETERS(names, "body", "opcode");
@@ -127,7 +127,7 @@ static int stop_begin(struct endpoint *e, const char *op)
 	return send_begin(e, op);
 }
 
-static PyObject *producer_stop(struct producer *p, PyObject *const *args, Py_ssize_t nargs,
+static PyObject *producer_stop(struct half_object *p, PyObject *const *args, Py_ssize_t nargs,
 			       PyObject *kwnames)
 {
 	PARAMETERS(names, "timeout");
@@ -146,7 +146,7 @@ static PyObject *producer_stop(struct producer *p, PyObject *const *args, Py_ssi
 	Py_RETURN_NONE;
 }
 
-static PyObject *producer_try_stop(struct producer *p, PyObject *unused)
+static PyObject *producer_try_stop(struct half_object *p, PyObject *unused)
 {
 	(void)unused;
 	if (stop_begin(p->e, "producer.try_stop"))
@@ -249,7 +249,7 @@ static int send_many(struct endpoint *e, const char *op, bool gathered, bool blo
 	return ret;
 }
 
-static PyObject *producer_enqueuev(struct producer *p, PyObject *const *args, Py_ssize_t nargs,
+static PyObject *producer_enqueuev(struct half_object *p, PyObject *const *args, Py_ssize_t nargs,
 				   PyObject *kwnames)
 {
 	PARAMETERS(names, "parts", "timeout", "opcode");
@@ -262,7 +262,7 @@ static PyObject *producer_enqueuev(struct producer *p, PyObject *const *args, Py
 	Py_RETURN_NONE;
 }
 
-static PyObject *producer_try_enqueuev(struct producer *p, PyObject *const *args,
+static PyObject *producer_try_enqueuev(struct half_object *p, PyObject *const *args,
 				       Py_ssize_t nargs, PyObject *kwnames)
 {
 	PARAMETERS(names, "parts", "opcode");
@@ -276,7 +276,7 @@ static PyObject *producer_try_enqueuev(struct producer *p, PyObject *const *args
 	return ret == RAISED ? NULL : PyBool_FromLong(ret != -EAGAIN);
 }
 
-static PyObject *producer_enqueue_run(struct producer *p, PyObject *const *args,
+static PyObject *producer_enqueue_run(struct half_object *p, PyObject *const *args,
 				      Py_ssize_t nargs, PyObject *kwnames)
 {
 	PARAMETERS(names, "bodies", "timeout", "opcode");
@@ -290,7 +290,7 @@ static PyObject *producer_enqueue_run(struct producer *p, PyObject *const *args,
 	return ret == RAISED ? NULL : PyLong_FromLong(ret);
 }
 
-static PyObject *producer_try_enqueue_run(struct producer *p, PyObject *const *args,
+static PyObject *producer_try_enqueue_run(struct half_object *p, PyObject *const *args,
 					  Py_ssize_t nargs, PyObject *kwnames)
 {
 	PARAMETERS(names, "bodies", "opcode");
@@ -375,7 +375,7 @@ static PyObject *reserve(struct endpoint *e, const char *op, bool block, int64_t
 	return PyErr_Occurred() ? NULL : Py_None;
 }
 
-static PyObject *producer_reserve(struct producer *p, PyObject *const *args, Py_ssize_t nargs,
+static PyObject *producer_reserve(struct half_object *p, PyObject *const *args, Py_ssize_t nargs,
 				  PyObject *kwnames)
 {
 	PARAMETERS(names, "nbytes", "timeout", "count");
@@ -390,7 +390,7 @@ static PyObject *producer_reserve(struct producer *p, PyObject *const *args, Py_
 	return reserve(p->e, "producer.reserve", true, timeout_ns, &c);
 }
 
-static PyObject *producer_try_reserve(struct producer *p, PyObject *const *args,
+static PyObject *producer_try_reserve(struct half_object *p, PyObject *const *args,
 				      Py_ssize_t nargs, PyObject *kwnames)
 {
 	PARAMETERS(names, "nbytes", "count");
@@ -639,7 +639,7 @@ PyType_Spec reservation_spec = {
 
 /* ---- batches -------------------------------------------------------------- */
 
-static PyObject *producer_batch(struct producer *p, PyObject *unused)
+static PyObject *producer_batch(struct half_object *p, PyObject *unused)
 {
 	struct batch *b = (struct batch *)PyType_GenericAlloc(p->e->state->batch, 0);
 
@@ -742,7 +742,7 @@ PyType_Spec batch_spec = {
 
 PyObject *producer_new(struct endpoint *e)
 {
-	struct producer *p = (struct producer *)PyType_GenericAlloc(e->state->producer, 0);
+	struct half_object *p = (struct half_object *)PyType_GenericAlloc(e->state->producer, 0);
 
 	if (!p)
 		return NULL;
@@ -751,7 +751,7 @@ PyObject *producer_new(struct endpoint *e)
 	return (PyObject *)p;
 }
 
-static void producer_dealloc(struct producer *p)
+static void producer_dealloc(struct half_object *p)
 {
 	PyTypeObject *type = Py_TYPE(OBJECT(p));
 	struct endpoint *e = p->e;
@@ -762,7 +762,7 @@ static void producer_dealloc(struct producer *p)
 	Py_DECREF(OBJECT(e));
 }
 
-static PyObject *producer_endpoint(struct producer *p, void *unused)
+static PyObject *producer_endpoint(struct half_object *p, void *unused)
 {
 	(void)unused;
 	Py_INCREF(OBJECT(p->e));
@@ -783,13 +783,13 @@ static PyObject *ask_room(struct endpoint *e, const char *op,
 	return PyLong_FromLongLong(room);
 }
 
-static PyObject *producer_room(struct producer *p, void *unused)
+static PyObject *producer_room(struct half_object *p, void *unused)
 {
 	(void)unused;
 	return ask_room(p->e, "producer.room", l3l2q_room);
 }
 
-static PyObject *producer_room_bytes(struct producer *p, void *unused)
+static PyObject *producer_room_bytes(struct half_object *p, void *unused)
 {
 	(void)unused;
 	return ask_room(p->e, "producer.room_bytes", l3l2q_room_bytes);
@@ -851,7 +851,7 @@ static PyType_Slot producer_slots[] = {
 
 PyType_Spec producer_spec = {
 	.name = "l3l2q.Producer",
-	.basicsize = sizeof(struct producer),
+	.basicsize = sizeof(struct half_object),
 	.flags = Py_TPFLAGS_DEFAULT,
 	.slots = producer_slots,
 };

@@ -23,9 +23,11 @@
 #endif
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <structmember.h>
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 #include <l3l2q.h>
 
@@ -107,6 +109,7 @@ struct endpoint {
 	uint32_t window;
 	bool closed;
 	bool copied;
+	struct message *last;		/* what the consumer's loop got, borrowed, or NULL */
 	struct message *held;		/* list of messages that are held */
 	uint32_t held_count;
 	struct l3l2q_message *dropped;	/* messages to release that nobody has any more */
@@ -116,15 +119,10 @@ struct endpoint {
 	bool cancel;			/* cancelled is still to be cancelled */
 };
 
-struct producer {
+/* Producer and Consumer. */
+struct half_object {
 	PyObject_HEAD
 	struct endpoint *e;
-};
-
-struct consumer {
-	PyObject_HEAD
-	struct endpoint *e;
-	struct message *last;		/* what __next__ returned, or NULL */
 };
 
 /* What exports the memory of a span: the start of messages and reservations. */
@@ -139,6 +137,7 @@ struct message {
 	struct span span;
 	struct l3l2q_message m;
 	PyObject *copy;			/* of copied memory, or NULL */
+	PyObject *weak;			/* weak references */
 	struct message *prev, *next;
 	bool held;
 };

@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: MIT
+"""Endpoints for asyncio.
+
+::
+
+    async with aio.create("memfd", depth=8, input_arena_bytes=4096,
+                          output_arena_bytes=4096) as ep:
+        await ep.producer.enqueue(b"HAL")
+        async for message in ep.consumer:
+            print(bytes(message.data))
+
+An endpoint belongs to the event loop that it is first used in. A task that has to wait is
+woken by the descriptor of the endpoint: nothing polls. External endpoints have none, so a
+thread of the loop's executor waits for them. Waiting may be cancelled, or limited by
+asyncio.wait_for(), at any time: nothing was sent or received then.
+
+Messages, reservations and what was received are those of l3l2q. The endpoint inside is
+``raw``, and its calls with "try" may be used beside these.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from types import TracebackType
+from typing import Any, Callable, List, Optional, Sequence, Tuple, Type, TypeVar
+
+import l3l2q
+from l3l2q import Event, Header, Message, Opcode, Received, Reservation
+
+__all__ = ["Consumer", "Endpoint", "Producer", "attach", "attach_external", "create"]
+
+_T = TypeVar("_T")
+
+# After so many calls in a row that did not have to wait, let other tasks run.
+_FAIR = 64
+# How long a thread waits at a time for an endpoint without a descriptor.
+_SLICE = 0.1
+
+_ENDED = Event.ABORT | Event.HUP
+
+
+class Endpoint:
+    """An endpoint of l3l2q whose halves wait by await."""
+
+    def __init__(self, raw: l3l2q.Endpoint) -> None:
+        self.raw = raw
+        self.producer = Producer(self)
+        self.consumer = Consumer(self)
+        self._waiters: List[Tuple[Event, asyncio.Future[None]]] = []
+        self._loop: Optional[asyncio.AbstractEventLoop] = None
+        self._watched = False
+        self._fd: Optional[int] = None
+
+    def close(self) -> None:
+        """Close the endpoint; tasks that wait for it get Closed."""
+        self._unwatch()
+        self.raw.close()
+        self._wake(Event.IN | Event.OUT)
+
+    async def __aenter__(self) -> Endpoint:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: Optional[Type[BaseException]],
+        exc_value: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self.close()
+
+    async def wait(self, event: Event) -> None:
+        """Sleep until there may be something to receive (IN) or room to send (OUT)."""
+        loop = self._bind()
+        if self._fd is None:
+            await self._wait_in_thread(loop, event)
+            return
+        waiter = (event, loop.create_future())
+        self._waiters.append(waiter)
+        try:
+            self._arm()
+            await waiter[1]
+        finally:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+    def _bind(self) -> asyncio.AbstractEventLoop:
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+            try:
+                self._fd = self.raw.fileno()
+            except l3l2q.Unavailable:
+                self._fd = None
+        elif self._loop is not loop:
+            raise RuntimeError("the endpoint belongs to another event loop")
+        return loop
+
+    async def _wait_in_thread(self, loop: asyncio.AbstractEventLoop, event: Event) -> None:
+        while not await loop.run_in_executor(None, self.raw.wait, event, _SLICE):
+            pass
+
+    def _wake(self, events: Event) -> None:
+        """Wake the tasks that wait for one of these events."""
+        if events & _ENDED:
+            events |= Event.IN | Event.OUT
+        for event, future in self._waiters:
+            if event & events and not future.done():
+                future.set_result(None)
+        self._waiters = [w for w in self._waiters if not w[1].done()]
+
+    def _arm(self) -> None:
+        """Have the descriptor tell of what tasks wait for, or wake them."""
+        while self._waiters:
+            wanted = Event(0)
+            for event, _ in self._waiters:
+                wanted |= event
+            try:
+                ready = self.raw.arm(wanted)
+            except l3l2q.Error:
+                # The calls that they make next say what it is.
+                ready = wanted
+            if not ready:
+                self._watch()
+                return
+            self._wake(ready)
+
+    def _watch(self) -> None:
+        if not self._watched and self._loop is not None and self._fd is not None:
+            self._loop.add_reader(self._fd, self._readable)
+            self._watched = True
+
+    def _unwatch(self) -> None:
+        if self._watched and self._loop is not None and self._fd is not None:
+            if not self._loop.is_closed():
+                self._loop.remove_reader(self._fd)
+            self._watched = False
+
+    def _readable(self) -> None:
+        # It stays readable until it is armed: without a task that waits, stop looking.
+        if not self._waiters:
+            self._unwatch()
+        self._arm()
+
+
+class _Half:
+    """What the halves share: try, and wait if that did nothing."""
+
+    _event: Event
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._streak = 0
+
+    async def _until(self, attempt: Callable[..., Optional[_T]], *args: Any) -> _T:
+        """Make attempts until one returns something else than None or False."""
+        while True:
+            result = attempt(*args)
+            if result is not None and result is not False:
+                break
+            self._streak = 0
+            await self.endpoint.wait(self._event)
+        self._streak += 1
+        if self._streak >= _FAIR:
+            self._streak = 0
+            await asyncio.sleep(0)
+        return result
+
+
+class Producer(_Half):
+    """The sending half of an endpoint."""
+
+    _event = Event.OUT
+
+    @property
+    def raw(self) -> l3l2q.Producer:
+        """The producer inside."""
+        return self.endpoint.raw.producer
+
+    async def enqueue(self, body: Any = None, *, opcode: int = Opcode.DATA) -> None:
+        """Send a message, and wait for room. The body is copied."""
+        await self._until(self.raw.try_enqueue, body, opcode)
+
+    async def enqueuev(self, parts: Sequence[Any], *, opcode: int = Opcode.DATA) -> None:
+        """Send one message whose body is gathered from several buffers."""
+        await self._until(self.raw.try_enqueuev, parts, opcode)
+
+    async def enqueue_run(self, bodies: Sequence[Any], *, opcode: int = Opcode.DATA) -> int:
+        """Send messages that are published at once; return how many, at least one."""
+        if not bodies:
+            return 0
+        raw = self.raw
+        return await self._until(lambda: raw.try_enqueue_run(bodies, opcode) or None)
+
+    async def reserve(self, nbytes: int, count: int = 1) -> Reservation:
+        """Take spans of the arena to write messages in place."""
+        return await self._until(self.raw.try_reserve, nbytes, count)
+
+    async def stop(self) -> None:
+        """Send STOP, the last message of the input. L3 only."""
+        await self._until(self.raw.try_stop)
+
+
+class Consumer(_Half):
+    """The receiving half of an endpoint.
+
+    Iteration yields messages until STOP, or until the other side has detached. The loop
+    releases the message that it got when it asks for the next one, or, if views of it are
+    in use, with the last of them.
+    """
+
+    _event = Event.IN
+
+    @property
+    def raw(self) -> l3l2q.Consumer:
+        """The consumer inside."""
+        return self.endpoint.raw.consumer
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__(endpoint)
+        self._window = endpoint.raw.info.window
+        self._last: Optional[weakref.ref[Message]] = None
+
+    async def peek(self) -> Message:
+        """Acquire the next message, to read it in place."""
+        return await self._until(self._receive, self.raw.try_peek)
+
+    async def peek_run(self, limit: int) -> List[Message]:
+        """Acquire up to limit messages, at least one."""
+        return await self._until(self._receive, self.raw.try_peek_run, limit)
+
+    async def dequeue(self) -> Received:
+        """Receive a message as bytes and release it."""
+        return await self._until(self._receive, self.raw.try_dequeue)
+
+    async def dequeue_into(self, buffer: Any) -> Header:
+        """Receive a message into a buffer."""
+        return await self._until(self._receive, self.raw.try_dequeue_into, buffer)
+
+    def _receive(self, attempt: Callable[..., Optional[_T]], *args: Any) -> Optional[_T]:
+        """None if there is no message yet. Raises where waiting for one would not end."""
+        result = attempt(*args)
+        if result:
+            return result
+        if self.raw.held >= self._window:
+            # The call that may block raises, since it would block for ever.
+            self.raw.peek(0)
+        return None
+
+    def __aiter__(self) -> Consumer:
+        return self
+
+    async def __anext__(self) -> Message:
+        last = self._last() if self._last is not None else None
+        self._last = None
+        if last is not None and not last.released:
+            try:
+                last.release()
+            except BufferError:
+                # Views of it are in use: it goes with the last of them.
+                pass
+        del last
+        if self.raw.drained:
+            raise StopAsyncIteration
+        try:
+            message = await self.peek()
+        except l3l2q.PeerDetached:
+            raise StopAsyncIteration from None
+        if message.opcode == Opcode.STOP:
+            message.release()
+            raise StopAsyncIteration
+        self._last = weakref.ref(message)
+        return message
+
+
+def create(*args: Any, **kwargs: Any) -> Endpoint:
+    """l3l2q.create() for asyncio."""
+    return Endpoint(l3l2q.create(*args, **kwargs))
+
+
+def attach(*args: Any, **kwargs: Any) -> Endpoint:
+    """l3l2q.attach() for asyncio."""
+    return Endpoint(l3l2q.attach(*args, **kwargs))
+
+
+def attach_external(*args: Any, **kwargs: Any) -> Endpoint:
+    """l3l2q.attach_external() for asyncio."""
+    return Endpoint(l3l2q.attach_external(*args, **kwargs))
