@@ -152,10 +152,18 @@ bool l3l2q_arm_word(struct l3l2q_ep *ep, uint32_t events)
 	return arm(ep, events, events);
 }
 
-/* Request fences for events that the kernel will arm. */
+/*
+ * Request fences for events that the kernel will arm. What is DONE needs no barrier here:
+ * the kernel looks at DONE again behind its own.
+ */
 bool l3l2q_fence_request(struct l3l2q_ep *ep, uint32_t events)
 {
-	return !ep->asks || arm(ep, 0, events);
+	uint32_t reqs = requests(ep, events);
+
+	if (L3L2Q_ARM_DONE(reqs) & ~__atomic_load_n(ep->core.armed, __ATOMIC_RELAXED))
+		return arm(ep, 0, events);
+	restart_counts(ep, reqs);
+	return true;
 }
 
 /*

@@ -12,7 +12,8 @@
  *		full barrier, armed again. Kick if event bits are set
  *  sleep	count++; or event bits | REQ into armed; full barrier; if DONE was not set
  *		in what the or has returned: if `unfenced`, membarrier; or DONE in.
- *		count--; last look; sleep
+ *		count--; last look; sleep. Before WAIT, which arms, looks and reports
+ *		itself, all of this may be left out where DONE is set
  *  let off	armed; if DONE and no event bit is set there and the count is 0 then:
  *		compare-and-exchange to take REQ and DONE away
  *  wake	the kernel, or the storing side for a futex, takes event bits only
@@ -735,6 +736,7 @@ inline turn(p, how, bits)
 #ifndef RAW
 	if
 	:: how != ARM -> lib_arm(p, bits)
+	:: how == WAIT && IS_DONE(armed, bits)
 	:: else -> k_arm_watches(p, bits)
 	fi;
 #else
