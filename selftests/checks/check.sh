@@ -26,6 +26,14 @@ times=$results.times
 mkdir -p build/results build/log
 : >"$results"
 : >"$times"
+# shellcheck disable=SC2317
+cleanup() {
+	local jobs
+
+	mapfile -t jobs < <(jobs -rp)
+	[ ${#jobs[@]} = 0 ] || { kill "${jobs[@]}" && wait; } 2>/dev/null
+}
+trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
@@ -143,36 +151,79 @@ fuzzers() {
 	native fuzz --limit $((300 * slow)) 'selftests/fuzz/run.sh short'
 }
 
-# guests SUITE [run.sh's options]: all of specs, in a guest, but those that take functions
-# away in one of their own
+# The runs of run.sh that wait for run_guests(): SUITE and run.sh's options, quoted.
+runs=()
+claims=build/results/claims
+worker=
+
+# later SUITE [run.sh's options] -- SPEC...: remember a run
+later() { runs+=("$(printf '%q ' "$@")"); }
+
+# guests SUITE [run.sh's options]: all of specs, later, in a guest, but those that take
+# functions away in one of their own; a slow kernel's in two
 guests() {
-	local suite=$1 spec shared=() alone=()
+	local suite=$1 spec shared=() alone=() driver=()
 	shift
 
 	for spec in "${specs[@]}"; do
-		case $spec in
+		case "$suite $spec" in
 		*/drv_remove) alone+=("$spec") ;;
+		guest-debug*/guest/drv_*) driver+=("$spec") ;;
 		*) shared+=("$spec") ;;
 		esac
 	done
-	if [ ${#shared[@]} != 0 ]; then
-		timed "$suite" "$top/selftests/vm/run.sh" --suite "$suite" --results "$results" "$@" -- "${shared[@]}"
-	fi
-	if [ ${#alone[@]} != 0 ]; then
-		timed "$suite-alone" "$top/selftests/vm/run.sh" --suite "$suite-alone" --results "$results" \
-			--one-thread "$@" -- "${alone[@]}"
-	fi
+	[ ${#driver[@]} = 0 ] || later "$suite-driver" "$@" -- "${driver[@]}"
+	[ ${#shared[@]} = 0 ] || later "$suite" "$@" -- "${shared[@]}"
+	[ ${#alone[@]} = 0 ] || later "$suite-alone" --one-thread "$@" -- "${alone[@]}"
+}
+
+# Run what nobody else has claimed. The output of a guest is shown when it has ended.
+run_guests() {
+	local i pid= t0
+
+	trap '[ -z "$pid" ] || { kill "$pid"; wait "$pid"; }; exit 143' TERM
+	for i in "${!runs[@]}"; do
+		mkdir "$claims/$i" 2>/dev/null || continue
+		eval "set -- ${runs[i]}"
+		title "guest $1 begins, see build/log/$1"
+		t0=$(date +%s)
+		"$top/selftests/vm/run.sh" --suite "$1" --results "$results" "${@:2}" >"$claims/$i/output" 2>&1 &
+		pid=$!
+		wait "$pid"
+		pid=
+		echo "$1 $(($(date +%s) - t0))" >>"$times"
+		cat "$claims/$i/output"
+	done
+}
+
+# A guest keeps little more than one processor busy: another one, or what runs on this
+# machine, goes on beside it.
+start_guests() {
+	rm -rf "$claims"
+	mkdir -p "$claims"
+	run_guests &
+	worker=$!
+}
+
+finish_guests() {
+	(run_guests) &
+	wait $!
+	wait "$worker"
+	worker=
+	runs=()
 }
 
 # guest SUITE KERNEL LIMIT TOTAL MEMORY 'TRANSPORT...' [VAR=VALUE...]
 guest() {
-	local suite=$1 kernel=$2 limit=$3 total=$4 mem=$5 transports=$6 specs=() args=() p dir b=build kmod
+	local suite=$1 kernel=$2 limit=$3 total=$4 mem=$5 transports=$6
+	local specs=() args=() p dir b=build kmod which=L3L2Q_TRANSPORT
 	shift 6
 
-	title "kselftests in a guest, $kernel kernel"
+	title "for guests with the $kernel kernel"
 	case $kernel in
 	*-arm64)
 		b=build/aarch64-linux-gnu
+		which=.
 		if ! p=$("$here/cross.sh" 2>&1); then
 			echo "  SKIP $suite: $p"
 			result "$suite" 0 0 1
@@ -191,9 +242,10 @@ guest() {
 	for p in "${drv[@]}"; do
 		specs+=("$* $b/guest/$p")
 	done
+	# what has no transport is as on this machine, if that has this processor
 	while read -r p; do
 		specs+=("$* $p")
-	done < <(over "$transports" "$b/guest" "${proto[@]}")
+	done < <(over "$transports" "$b/guest" "${proto[@]}" | grep "$which")
 	for p in "${shell[@]}"; do
 		# with the debugging options on it takes minutes, and says nothing about speed
 		[ "$suite $p" = 'guest-debug selftests/bench.sh' ] || specs+=("$* $p")
@@ -224,7 +276,6 @@ guest_stock() {
 guest_wc() {
 	local dir p specs=() args=()
 
-	title 'kselftests in a guest, write-combining windows'
 	dir=$(tail -n 1 build/log/kernel-stock.log)
 	for p in drv_npu drv_pci drv_remove; do
 		specs+=("build/guest/$p")
@@ -272,32 +323,42 @@ sum() {
 declare -a drv proto lib cxx shell modules
 eval "$("${make[@]}" print-tests)"
 
+guests_of_check() {
+	guest_arm64
+	guest_stock
+	guest_wc
+}
+
 case $what in
 check)
+	guests_of_check
+	start_guests
 	style
 	models
 	native_suites
 	fuzzers
-	guest_stock
-	guest_wc
-	guest_arm64
+	finish_guests
 	;;
 native)
 	native_suites
 	fuzzers
 	;;
 guest)
-	guest_stock
-	guest_wc
-	guest_arm64
+	guests_of_check
+	start_guests
+	finish_guests
 	;;
 stock)
 	guest_stock
+	start_guests
+	finish_guests
 	;;
 debug)
 	# A leak scan takes 10 s for each GiB, and there are four.
 	guest guest-debug debug 600 3000 1G "driver pci dmabuf:udmabuf $ascend" L3L2Q_MESSAGES=50000 \
 		${L3L2Q_EXITS:+"L3L2Q_EXITS=$L3L2Q_EXITS"}
+	start_guests
+	finish_guests
 	;;
 style)
 	style
