@@ -1004,12 +1004,21 @@ static inline void l3l2q_producer_account(struct l3l2q_producer *p, __u64 nbytes
 	p->bytes += nbytes;
 }
 
-/* Append a message whose body is written at the cursor. */
+/*
+ * Append a message whose body is written at the cursor. What the descriptor's words could
+ * be an alias of is read before.
+ */
 static inline void l3l2q_producer_append(struct l3l2q_producer *p, __u32 opcode, __u64 nbytes)
 {
-	l3l2q_desc_write(&p->ring[p->tail & p->mask], p->tail + 1, opcode,
-			 l3l2q_producer_offset(p, nbytes), nbytes);
-	l3l2q_producer_account(p, nbytes);
+	__u64 tail = p->tail, cursor = p->cursor, slot = tail & p->mask, bytes = p->bytes;
+	__u64 offset = nbytes ? p->base + cursor : 0;
+	__u64 *starts = p->starts;
+
+	l3l2q_desc_write(&p->ring[slot], tail + 1, opcode, offset, nbytes);
+	starts[slot] = nbytes ? cursor : L3L2Q_NO_BODY;
+	p->cursor = cursor + nbytes;
+	p->tail = tail + 1;
+	p->bytes = bytes + nbytes;
 }
 
 /* Append @n messages of one size whose bodies are written at the cursor. */
@@ -1045,9 +1054,11 @@ static inline void l3l2q_producer_clean_bodies(struct l3l2q_producer *p)
 
 static inline void l3l2q_producer_count_published(struct l3l2q_producer *p)
 {
+	__u64 tail = p->tail, bytes = p->bytes;
+
 	/* Statistics read both. */
-	__atomic_store_n(&p->published, p->tail, __ATOMIC_RELAXED);
-	__atomic_store_n(&p->published_bytes, p->bytes, __ATOMIC_RELAXED);
+	__atomic_store_n(&p->published, tail, __ATOMIC_RELAXED);
+	__atomic_store_n(&p->published_bytes, bytes, __ATOMIC_RELAXED);
 }
 
 /* Bodies and descriptors first, in memory from which they have to be sent. */
@@ -1063,14 +1074,27 @@ L3L2Q_COLD void l3l2q_producer_publish_slow(struct l3l2q_producer *p)
 	p->kick |= l3l2q_core_wants_kick(p->core, &p->fence, L3L2Q_SEE_TAIL);
 }
 
-/* In plain memory, which is what the fast paths are for. */
-static inline void l3l2q_producer_publish_plain(struct l3l2q_producer *p)
+/*
+ * In plain memory, which is what the fast paths are for; something was appended. Returns
+ * whether the peer sleeps for it.
+ */
+static inline __u32 l3l2q_producer_publish_plain(struct l3l2q_producer *p)
 {
-	if (p->published == p->tail)
-		return;
+	__u32 tail = (__u32)p->tail;
+	__s32 *counter = p->tail_counter;
+
 	l3l2q_producer_count_published(p);
-	l3l2q_store_counter(p->tail_counter, (__u32)p->tail);
-	p->kick |= l3l2q_core_wants_kick(p->core, &p->fence, L3L2Q_SEE_TAIL);
+	l3l2q_store_counter(counter, tail);
+	return l3l2q_core_wants_kick(p->core, &p->fence, L3L2Q_SEE_TAIL);
+}
+
+/* What follows a message or a run on a fast path. */
+static inline void l3l2q_producer_finish_fast(struct l3l2q_producer *p)
+{
+	__u32 kick = p->batching ? 0 : l3l2q_producer_publish_plain(p);
+
+	if (l3l2q_unlikely(kick))
+		p->kick = kick;
 }
 
 static inline void l3l2q_core_publish(struct l3l2q_producer *p)
@@ -1078,7 +1102,7 @@ static inline void l3l2q_core_publish(struct l3l2q_producer *p)
 	if (p->published == p->tail)
 		return;
 	if (l3l2q_likely(p->core->memory == L3L2Q_MEMORY_CACHED))
-		l3l2q_producer_publish_plain(p);
+		p->kick |= l3l2q_producer_publish_plain(p);
 	else
 		l3l2q_producer_publish_slow(p);
 }
@@ -1449,8 +1473,7 @@ static inline int l3l2q_core_try_enqueue(struct l3l2q_producer *p, __u32 opcode,
 	if (nbytes)
 		copy(p->core, l3l2q_producer_body(p, nbytes), arg, nbytes);
 	l3l2q_producer_append(p, opcode, nbytes);
-	if (!p->batching)
-		l3l2q_producer_publish_plain(p);
+	l3l2q_producer_finish_fast(p);
 	return 0;
 }
 
@@ -1528,8 +1551,7 @@ static inline int l3l2q_core_try_enqueue_run(struct l3l2q_producer *p, __u32 opc
 			return -EAGAIN;
 		return l3l2q_producer_enqueue_run(p, opcode, bodies, n, sent);
 	}
-	if (!p->batching)
-		l3l2q_producer_publish_plain(p);
+	l3l2q_producer_finish_fast(p);
 	return sent;
 }
 
@@ -1732,8 +1754,7 @@ static inline int l3l2q_core_commit(struct l3l2q_producer *p,
 	if (l3l2q_unlikely(!l3l2q_producer_can_commit_fast(p, span, opcode)))
 		return l3l2q_producer_commit(p, span, opcode, 1);
 	l3l2q_producer_append_span(p, span, opcode);
-	if (!p->batching)
-		l3l2q_producer_publish_plain(p);
+	l3l2q_producer_finish_fast(p);
 	return 0;
 }
 
@@ -1755,8 +1776,7 @@ static inline int l3l2q_core_commit_run(struct l3l2q_producer *p,
 		return l3l2q_producer_commit(p, span, opcode, (__u32)n);
 	p->reserved = 0;
 	l3l2q_producer_append_run(p, opcode, span->nbytes, (__u32)n);
-	if (!p->batching)
-		l3l2q_producer_publish_plain(p);
+	l3l2q_producer_finish_fast(p);
 	return 0;
 }
 
@@ -1824,8 +1844,8 @@ struct l3l2q_held {
  * @stopped: STOP was acquired
  * @drained: STOP was physically released; the caller reads it
  * @window_full: messages may be there that are not reported as readable before a release
- * @slow_path: every message takes the slow path: STOP was acquired, or the memory is
- *	not cached or can be removed
+ * @fast_path: messages may take the fast path: STOP was not acquired, the memory is cached
+ *	and cannot be removed. 0 in a forked child, whose copy is all zero
  * @end: a word that is 0 until one of the sides ends
  * @arena_offset: of the peer's arena in the payload range
  * @bytes: in bodies released
@@ -1866,7 +1886,7 @@ struct l3l2q_consumer {
 	__u8 stopped;
 	__u8 drained;
 	__u8 window_full;
-	__u8 slow_path;
+	__u8 fast_path;
 
 	const __u32 *end;
 	__u64 arena_offset;
@@ -1950,7 +1970,7 @@ static inline int l3l2q_core_consumer_init(struct l3l2q_consumer *c,
 	c->window = (__u32)window;
 	c->one_handle = window == 1 && (core->binding == L3L2Q_BINDING_L3Q2 ||
 					core->role == L3L2Q_ROLE_L3);
-	c->slow_path = !l3l2q_core_is_plain(core);
+	c->fast_path = (__u8)l3l2q_core_is_plain(core);
 	c->ask_at = core->flag_tells ? 0 : L3L2Q_ASK_NEVER;
 	c->end = l3l2q_core_end(core);
 	core->rx_end = &c->end;
@@ -2041,18 +2061,27 @@ static inline void l3l2q_consumer_publish(struct l3l2q_consumer *c)
 	c->kick |= l3l2q_core_wants_kick(c->core, &c->fence, L3L2Q_SEE_HEAD);
 }
 
+/* The same in plain memory. Returns whether the peer sleeps for it. */
+static inline __u32 l3l2q_consumer_publish_plain(struct l3l2q_consumer *c, __u64 head)
+{
+	__s32 *counter = c->head_counter;
+
+	__atomic_store_n(&c->published, head, __ATOMIC_RELAXED);
+	l3l2q_store_counter(counter, (__u32)head);
+	return l3l2q_core_wants_kick(c->core, &c->fence, L3L2Q_SEE_HEAD);
+}
+
 /*
- * 1 if a message can be acquired on the fast path; -EAGAIN if there is none; 0 if the
- * slow path has to decide.
+ * 1 if a message can be acquired on the fast path, should there be room in the window;
+ * -EAGAIN if there is none; 0 if the slow path has to decide.
  */
-static inline int l3l2q_consumer_refresh_fast(struct l3l2q_consumer *c)
+static inline int l3l2q_consumer_refresh_any(struct l3l2q_consumer *c)
 {
 	__u32 news;
 
-	if (l3l2q_unlikely(c->acquired - c->head >= c->window || c->slow_path ||
-			   !l3l2q_end_is_clear(&c->end)))
+	if (l3l2q_unlikely(!c->fast_path || !l3l2q_end_is_clear(&c->end)))
 		return 0;
-	if (c->acquired != c->tail)
+	if (l3l2q_likely(c->acquired != c->tail))
 		return 1;
 	news = l3l2q_load_counter(c->tail_counter) - (__u32)c->tail;
 	if (!news && l3l2q_likely(c->ask_at))
@@ -2065,21 +2094,34 @@ static inline int l3l2q_consumer_refresh_fast(struct l3l2q_consumer *c)
 	return 1;
 }
 
+/* The same with regard to the window. */
+static inline int l3l2q_consumer_refresh_fast(struct l3l2q_consumer *c)
+{
+	return l3l2q_likely(c->acquired - c->head < c->window) ? l3l2q_consumer_refresh_any(c) : 0;
+}
+
+/* The same if no handle is held, as has to be where a message is taken by copying. */
+static inline int l3l2q_consumer_refresh_idle(struct l3l2q_consumer *c)
+{
+	return l3l2q_likely(c->acquired == c->head) ? l3l2q_consumer_refresh_any(c) : 0;
+}
+
 /* Acquire a message that is as expected; the caller updates the readiness. */
 static inline struct l3l2q_message *l3l2q_consumer_acquire(struct l3l2q_consumer *c,
 							   struct l3l2q_desc desc)
 {
-	__u64 entry = c->acquired & c->held_mask;
+	__u64 entry = c->acquired & c->held_mask, cursor = c->cursor, *starts = c->starts;
 	struct l3l2q_message *held = &c->held[entry];
+	const void *data = l3l2q_consumer_body(c, desc.payload_offset, desc.payload_nbytes);
 
 	held->seq = desc.seq;
 	held->payload_offset = desc.payload_offset;
 	held->nbytes = desc.payload_nbytes;
-	held->data = l3l2q_consumer_body(c, desc.payload_offset, desc.payload_nbytes);
+	held->data = data;
 	held->opcode = (__u32)desc.opcode;
-	c->starts[entry] = c->cursor;
-	c->cursor += desc.payload_nbytes;
-	c->acquired++;
+	starts[entry] = cursor;
+	c->cursor = cursor + desc.payload_nbytes;
+	c->acquired = desc.seq;
 	return held;
 }
 
@@ -2136,23 +2178,31 @@ static inline int l3l2q_consumer_can_copy_fast(const struct l3l2q_consumer *c,
 			    (to || !desc.payload_nbytes));
 }
 
-/* Copy out a message that is as expected, and release it. */
-static inline void l3l2q_consumer_copy_and_release(struct l3l2q_consumer *c,
-						   struct l3l2q_desc desc,
-						   struct l3l2q_message *m, void *to)
+/*
+ * Copy out a message that is as expected, and release it; no handle is held, so that the
+ * window is not full before or after. Returns whether the peer sleeps for the room.
+ */
+static inline __u32 l3l2q_consumer_copy_and_release(struct l3l2q_consumer *c,
+						    struct l3l2q_desc desc,
+						    struct l3l2q_message *m, void *to)
 {
+	struct l3l2q_control *control;
+
 	if (to && desc.payload_nbytes)
 		__builtin_memcpy(to, c->payload + desc.payload_offset, desc.payload_nbytes);
 	c->cursor += desc.payload_nbytes;
-	c->head = ++c->acquired;
+	c->acquired = desc.seq;
+	c->head = desc.seq;
+	l3l2q_core_add_count(&c->bytes, desc.payload_nbytes);
 	m->seq = desc.seq;
 	m->payload_offset = desc.payload_offset;
 	m->nbytes = desc.payload_nbytes;
 	m->data = 0;
-	m->opcode = (__u32)desc.opcode;
-	l3l2q_core_add_count(&c->bytes, desc.payload_nbytes);
-	l3l2q_consumer_update_readiness(c);
-	l3l2q_consumer_publish(c);
+	m->opcode = L3L2Q_OP_DATA;
+	control = c->core->control;
+	if (control)
+		__atomic_store_n(&control->seen_tail, (__u32)desc.seq, __ATOMIC_RELAXED);
+	return l3l2q_consumer_publish_plain(c, desc.seq);
 }
 
 /* ---- consumer: slow paths ---------------------------------------------- */
@@ -2347,8 +2397,10 @@ static inline int l3l2q_consumer_validate_desc(struct l3l2q_consumer *c, struct 
 		if (l3l2q_consumer_locate(c, offset, nbytes))
 			return l3l2q_consumer_reject(c, "body not where the cursor is");
 	}
-	if (stop)
-		c->stopped = c->slow_path = 1;
+	if (stop) {
+		c->stopped = 1;
+		c->fast_path = 0;
+	}
 	held = l3l2q_consumer_acquire(c, desc);
 	if (c->core->memory == L3L2Q_MEMORY_COPIED)
 		held->data = 0;
@@ -2434,7 +2486,7 @@ static inline int l3l2q_core_try_peek(struct l3l2q_consumer *c, struct l3l2q_mes
 /* Acquire @n messages at once if they are known to be published, and as expected. */
 static inline int l3l2q_consumer_acquire_rest(struct l3l2q_consumer *c, int n)
 {
-	if (c->slow_path || c->tail - c->acquired < (__u64)n ||
+	if (!c->fast_path || c->tail - c->acquired < (__u64)n ||
 	    c->window - (c->acquired - c->head) < (__u64)n ||
 	    c->mask + 1 - (c->acquired & c->mask) < (__u64)n ||
 	    !l3l2q_consumer_acquire_run(c, (__u32)n))
@@ -2680,7 +2732,7 @@ static inline int l3l2q_core_complete(struct l3l2q_consumer *c, const struct l3l
 
 	if (l3l2q_unlikely(!held || l3l2q_core_check_receive(c->core)))
 		return l3l2q_consumer_reject_handle(c);
-	if (l3l2q_unlikely(c->slow_path && l3l2q_core_removed(c->core)))
+	if (l3l2q_unlikely(!c->fast_path && l3l2q_core_removed(c->core)))
 		return l3l2q_core_remote_abort(c->core, "release");
 	held->seq = 0;
 	c->completed++;
@@ -2729,13 +2781,14 @@ static inline int l3l2q_consumer_can_release_fast(const struct l3l2q_consumer *c
 {
 	return l3l2q_likely(m->seq == c->head + 1 && c->head != c->acquired &&
 			    l3l2q_message_matches(&c->held[c->head & c->held_mask], m) &&
-			    !c->completed && !c->slow_path && l3l2q_end_is_clear(&c->end));
+			    !c->completed && c->fast_path && l3l2q_end_is_clear(&c->end));
 }
 
-static inline void l3l2q_consumer_release_next(struct l3l2q_consumer *c)
+static inline void l3l2q_consumer_release_next(struct l3l2q_consumer *c,
+					       const struct l3l2q_message *m)
 {
-	l3l2q_core_add_count(&c->bytes, c->held[c->head & c->held_mask].nbytes);
-	c->head++;
+	l3l2q_core_add_count(&c->bytes, m->nbytes);
+	c->head = m->seq;
 	l3l2q_consumer_publish_head(c);
 }
 
@@ -2753,7 +2806,7 @@ static inline int l3l2q_core_release(struct l3l2q_consumer *c, const struct l3l2
 {
 	if (l3l2q_unlikely(!l3l2q_consumer_can_release_fast(c, m)))
 		return l3l2q_consumer_release(c, m);
-	l3l2q_consumer_release_next(c);
+	l3l2q_consumer_release_next(c, m);
 	return 0;
 }
 
@@ -2772,7 +2825,7 @@ static inline int l3l2q_core_release_batch(struct l3l2q_consumer *c,
 	__u64 held_mask = c->held_mask, head = c->head, acquired = c->acquired, bytes = 0;
 	int i = 0, ret = 0;
 
-	if (l3l2q_likely(!c->slow_path && l3l2q_end_is_clear(&c->end))) {
+	if (l3l2q_likely(c->fast_path && l3l2q_end_is_clear(&c->end))) {
 		for (; i < n && head != acquired && m[i].seq == head + 1; i++, head++) {
 			if (!l3l2q_message_matches(&held[head & held_mask], &m[i]))
 				break;
@@ -2822,7 +2875,7 @@ static inline int l3l2q_core_release_upto(struct l3l2q_consumer *c, const struct
 	const struct l3l2q_message *held = l3l2q_consumer_find(c, m);
 	__u64 end;
 
-	if (l3l2q_unlikely(!held || c->completed || c->wrapped > c->head || c->slow_path ||
+	if (l3l2q_unlikely(!held || c->completed || c->wrapped > c->head || !c->fast_path ||
 			   !l3l2q_end_is_clear(&c->end)))
 		return l3l2q_consumer_release_upto(c, m);
 	/* The cursor moves by the bytes of the bodies where it does not wrap. */
@@ -2889,17 +2942,20 @@ L3L2Q_SLOW int l3l2q_consumer_dequeue_this(struct l3l2q_consumer *c, struct l3l2
 static inline int l3l2q_core_try_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m,
 					 void *to, __u64 capacity)
 {
-	int found = l3l2q_consumer_refresh_fast(c);
+	int found = l3l2q_consumer_refresh_idle(c);
 	struct l3l2q_desc desc;
+	__u32 kick;
 
-	if (l3l2q_unlikely(!found || c->acquired != c->head))
+	if (l3l2q_unlikely(!found))
 		return l3l2q_consumer_dequeue_any(c, m, to, capacity);
 	if (found == -EAGAIN)
 		return found;
 	desc = l3l2q_consumer_read_desc(c);
 	if (l3l2q_unlikely(!l3l2q_consumer_can_copy_fast(c, desc, to, capacity)))
 		return l3l2q_consumer_dequeue_this(c, desc, m, to, capacity);
-	l3l2q_consumer_copy_and_release(c, desc, m, to);
+	kick = l3l2q_consumer_copy_and_release(c, desc, m, to);
+	if (l3l2q_unlikely(kick))
+		c->kick = kick;
 	return 0;
 }
 

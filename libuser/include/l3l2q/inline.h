@@ -56,20 +56,24 @@ int l3l2q_consumer_finish(struct l3l2q_consumer *c, int ret);
 /* Publish what was appended, unless a batch is open. */
 static inline __attribute__((always_inline)) int l3l2q_inline_publish(struct l3l2q_producer *p)
 {
-	if (p->batching)
+	__u32 kick = p->batching ? 0 : l3l2q_producer_publish_plain(p);
+
+	if (l3l2q_likely(!kick))
 		return 0;
-	l3l2q_producer_publish_plain(p);
-	return l3l2q_likely(!p->kick) ? 0 : l3l2q_producer_finish(p, 0);
+	p->kick = kick;
+	return l3l2q_producer_finish(p, 0);
 }
 
 L3L2Q_INLINE int l3l2q_try_enqueue(struct l3l2q_producer *p, uint32_t opcode,
 				   const void *body, size_t nbytes)
 {
-	if (l3l2q_unlikely(!l3l2q_opcode_is_data(opcode) || !body != !nbytes))
+	if (l3l2q_unlikely(!l3l2q_opcode_is_data(opcode)))
 		return l3l2q_try_enqueue_slow(p, opcode, body, nbytes);
 	if (!l3l2q_producer_fits_fast(p, nbytes))
-		return l3l2q_producer_still_blocked(p, nbytes) ? -EAGAIN :
+		return !body == !nbytes && l3l2q_producer_still_blocked(p, nbytes) ? -EAGAIN :
 		       l3l2q_try_enqueue_slow(p, opcode, body, nbytes);
+	if (l3l2q_unlikely(nbytes ? !body : !!body))
+		return l3l2q_try_enqueue_slow(p, opcode, body, nbytes);
 	if (nbytes)
 		__builtin_memcpy(l3l2q_producer_body(p, nbytes), body, nbytes);
 	l3l2q_producer_append(p, opcode, nbytes);
@@ -116,25 +120,29 @@ L3L2Q_INLINE int l3l2q_release(struct l3l2q_consumer *c, const struct l3l2q_mess
 {
 	if (l3l2q_unlikely(!l3l2q_consumer_can_release_fast(c, m)))
 		return l3l2q_release_slow(c, m);
-	l3l2q_consumer_release_next(c);
+	l3l2q_consumer_release_next(c, m);
 	return l3l2q_likely(!(c->kick | c->self_kick)) ? 0 : l3l2q_consumer_finish(c, 0);
 }
 
 L3L2Q_INLINE int l3l2q_try_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m,
 				   void *body, size_t capacity)
 {
-	int found = l3l2q_consumer_refresh_fast(c);
+	int found = l3l2q_consumer_refresh_idle(c);
 	struct l3l2q_desc desc;
+	__u32 kick;
 
-	if (l3l2q_unlikely(!found || c->acquired != c->head))
+	if (l3l2q_unlikely(!found))
 		return l3l2q_try_dequeue_slow(c, m, body, capacity);
 	if (found == -EAGAIN)
 		return found;
 	desc = l3l2q_consumer_read_desc(c);
 	if (l3l2q_unlikely(!l3l2q_consumer_can_copy_fast(c, desc, body, capacity)))
 		return l3l2q_try_dequeue_slow(c, m, body, capacity);
-	l3l2q_consumer_copy_and_release(c, desc, m, body);
-	return l3l2q_likely(!c->kick) ? 0 : l3l2q_consumer_finish(c, 0);
+	kick = l3l2q_consumer_copy_and_release(c, desc, m, body);
+	if (l3l2q_likely(!kick))
+		return 0;
+	c->kick = kick;
+	return l3l2q_consumer_finish(c, 0);
 }
 
 #ifdef __cplusplus
