@@ -69,7 +69,7 @@ class EndpointShared:
 
     def snapshot(self) -> bytes:
         payload = self.read(0, self.payload_bytes)
-        return payload + b"".join(I32.pack(self.load(o)) for o in range(0, 384, 64))
+        return payload + b"".join(I32.pack(self.load(o)) for o in range(0, self.counter_bytes, 4))
 
     def load(self, offset: int) -> int:
         return self.endpoint.test(offset, 0)[1]
