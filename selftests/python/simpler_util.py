@@ -47,7 +47,7 @@ class Shared:
         return self.payload[:] + self.counters[:]
 
     def load(self, offset: int) -> int:
-        return I32.unpack_from(self.counters, offset)[0]
+        return int(I32.unpack_from(self.counters, offset)[0])
 
     def store(self, offset: int, value: int) -> None:
         I32.pack_into(self.counters, offset, value)
@@ -104,9 +104,9 @@ class Peer:
         return cursor % size, cursor + nbytes
 
     def input_tail(self) -> int:
-        return self.shared.load(TAIL_IN)
+        return int(self.shared.load(TAIL_IN))
 
-    def input_slot(self, index: int) -> Tuple[int, ...]:
+    def input_slot(self, index: int) -> Tuple[Any, ...]:
         return SLOT.unpack(self.shared.read(index % self.depth * 32, 32))
 
     def take(self) -> Tuple[int, bytes]:
@@ -120,7 +120,7 @@ class Peer:
             return opcode, b""
         at, self.input_cursor = self.place(self.input_cursor, nbytes, self.input_bytes)
         assert offset == self.input_arena + at
-        return opcode, self.shared.read(offset, nbytes)
+        return opcode, bytes(self.shared.read(offset, nbytes))
 
     def give_back(self, count: int = 1) -> None:
         self.given += count
@@ -150,19 +150,19 @@ class Peer:
         self.put_slot(self.sent + 1, opcode, offset, len(body))
 
     def output_head(self) -> int:
-        return self.shared.load(HEAD_OUT)
+        return int(self.shared.load(HEAD_OUT))
 
     def abort(self) -> None:
         self.shared.store(L2_FLAG, 1)
 
     @property
     def l3_flag(self) -> int:
-        return self.shared.load(L3_FLAG)
+        return int(self.shared.load(L3_FLAG))
 
 
 # ---- the reference's side of the seams --------------------------------------------------------
 
-COMPARE = {
+COMPARE: Dict[int, Callable[[int, int], bool]] = {
     0: lambda a, b: a == b,
     1: lambda a, b: a != b,
     2: lambda a, b: a > b,
@@ -300,7 +300,9 @@ class Rig(NamedTuple):
 
     @property
     def log(self) -> List[Tuple[Any, ...]]:
-        return self.shared.log
+        """Accesses of shared memory, where they can be seen."""
+        log: List[Tuple[Any, ...]] = self.shared.log
+        return log
 
 
 class Generation(NamedTuple):
@@ -313,12 +315,15 @@ class Generation(NamedTuple):
         return self.name
 
     def task_scalars(self, queue: Any) -> List[int]:
-        return getattr(queue, self.scalars)()
+        scalars: List[int] = getattr(queue, self.scalars)()
+        return scalars
 
     def make_layout(self, *shape: Any) -> Any:
         return getattr(self.module, f"make_{self.create[len('create_'):]}_layout")(*shape)
 
-    def create_on(self, orch: Any, depth: Any, in_bytes: Any, out_bytes: Any, worker: Any = 0) -> Any:
+    def create_on(
+        self, orch: Any, depth: Any, in_bytes: Any, out_bytes: Any, worker: Any = 0
+    ) -> Any:
         return getattr(self.module, self.create)(
             orch,
             worker_id=worker,

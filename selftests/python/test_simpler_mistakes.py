@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import threading
-from typing import Any, Callable, Iterator, List
+from typing import Any, Callable, Iterator, List, Union
 
 import pytest
 
@@ -173,11 +173,15 @@ def test_oversize(rig: Rig, generation: Generation) -> None:
     assert rig.queue.input.try_enqueue(bytes(128), 128)
 
 
+def after_bad_read(rig: Rig, generation: Generation) -> Union[Poisons, Unchanged]:
+    return Poisons(rig) if generation is G3 else Unchanged(rig)
+
+
 def test_read_into_with_the_wrong_handle(rig: Rig, generation: Generation) -> None:
     rig.peer.send(b"hello")
     message = rig.queue.output.peek(1.0)
     wrong = dataclasses.replace(message, seq=2)
-    with Poisons(rig) if generation is G3 else Unchanged(rig):
+    with after_bad_read(rig, generation):
         with pytest.raises(RuntimeError):
             rig.queue.output.read_into(wrong, bytearray(5))
     if generation is not G3:
@@ -188,7 +192,7 @@ def test_read_into_of_a_released_message(rig: Rig, generation: Generation) -> No
     rig.peer.send(b"hello")
     message = rig.queue.output.peek(1.0)
     rig.queue.output.release(message)
-    with Poisons(rig) if generation is G3 else Unchanged(rig):
+    with after_bad_read(rig, generation):
         with pytest.raises(RuntimeError):
             rig.queue.output.read_into(message, bytearray(5))
 
@@ -376,7 +380,7 @@ def test_stopped_before_oversize_before_full(rig: Rig, generation: Generation) -
 
 
 def test_dequeue_into_with_a_bad_buffer_and_no_message(rig: Rig, generation: Generation) -> None:
-    """G1 and G2 look at the buffer after the peek. G3 looks at its kind before, at its size after."""
+    """G1 and G2 look at it after the peek; G3 at its kind before, at its size after."""
     with Unchanged(rig):
         assert rig.queue.output.try_dequeue_into(bytearray(0)) is None
         if generation is G3:
@@ -502,22 +506,20 @@ def test_region_is_freed_if_scratch_alloc_fails(generation: Generation, which: i
 
 @pytest.mark.parametrize("generation", [G1, G2], ids=str)
 def test_region_is_freed_if_a_counter_cannot_be_zeroed(generation: Generation) -> None:
-    orch = util.ReferenceOrch()
-    create = orch._create
+    class BrokenOrch(util.ReferenceOrch):
+        def _create(self, *args: Any) -> util.ReferenceRegion:
+            region = super()._create(*args)
+            region.shared.failures["notify", util.HEAD_OUT] = OSError("no")
+            return region
 
-    def broken(*args: Any) -> Any:
-        region = create(*args)
-        region.shared.failures["notify", util.HEAD_OUT] = OSError("no")
-        return region
-
-    orch._create = broken  # type: ignore[method-assign]
+    orch = BrokenOrch()
     with pytest.raises(OSError):
         generation.create_on(orch, 4, 64, 64)
     assert [region.freed for region in orch.regions] == [1]
     assert not orch.allocs
 
 
-def test_mistakes_of_g1_g2_sizes() -> None:
+def test_region_with_bad_sizes() -> None:
     for generation, create in ((G1, "create_l3_l2_region"), (G2, "create_worker_chip_region")):
         orch = orchestrator(generation)
         for payload, counter in ((0, 64), (-1, 64), (64, 0), (64, 6), (64, -4)):

@@ -374,14 +374,16 @@ def test_try_forms_and_abort(rig: Rig, generation: util.Generation) -> None:
     assert rig.peer.input_tail() == 2
 
 
-def test_abort_ends_a_wait(rig: Rig) -> None:
-    if isinstance(rig.shared, util.Shared) and not hasattr(rig.orch, "close"):
-        pytest.skip("polled by the reference's rules: at the time-out only")
+@pytest.mark.parametrize("where", ["mapped", util.TRANSPORT])
+def test_abort_ends_a_wait(generation: util.Generation, where: str) -> None:
+    """Memory of this library; what is polled by the reference's rules waits for its time-out."""
+    rig = util.make_rig(generation, where)
     late = threading.Timer(0.05, rig.peer.abort)
     late.start()
     with pytest.raises(RuntimeError, match="remote abort observed"):
-        rig.queue.output.peek(0.5)
+        rig.queue.output.peek(3600.0)
     late.join()
+    util.close_rig(rig)
 
 
 def test_free_is_idempotent_and_logical(rig: Rig, generation: util.Generation) -> None:

@@ -193,8 +193,12 @@ class _Core:
         if hasattr(instance, "_pause"):
             pause(instance, offset, seen, seconds)
             return
+
+        def wait() -> None:
+            instance.counter(offset).wait(seen, NE, seconds)
+
         try:
-            self.status.guard(lambda: instance.counter(offset).wait(seen, NE, seconds))
+            self.status.guard(wait)
         except TimeoutError:
             pass  # the caller looks at its own clock
 
