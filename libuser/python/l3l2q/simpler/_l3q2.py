@@ -9,6 +9,7 @@ from typing import Any, Callable, Generic, List, NamedTuple, Optional, Tuple, Ty
 
 from . import _hostmem, _wire
 from ._datatype import DataType
+from ._region import port_of
 from ._rings import InputRing, OutputRing, Scratch, Slot
 from ._status import Status, pause
 
@@ -69,13 +70,14 @@ class Core(Generic[M]):
         make_message: Callable[[Slot], M],
     ) -> None:
         self.region = region
+        self.port = port_of(region)
         self.layout = layout
         self.buffers = buffers
         self.make_message = make_message
-        self.status = Status(PREFIX, region, self._ensure_region_live)
-        self.sending = InputRing(region, PREFIX, layout, scratch, as_count)
+        self.status = Status(PREFIX, self.port, self._ensure_region_live)
+        self.sending = InputRing(self.port, PREFIX, layout, scratch, as_count)
         self.receiving = OutputRing(
-            region, PREFIX, layout, scratch, as_count, OUTPUT_OPCODES, wraps_early=True
+            self.port, PREFIX, layout, scratch, as_count, OUTPUT_OPCODES, wraps_early=True
         )
         self.stopped = False
         self.held: Optional[Tuple[M, Slot]] = None
@@ -98,7 +100,7 @@ class Core(Generic[M]):
         self.status.ensure_live()
         if self.stopped or nbytes > self.layout.input_arena_bytes:
             return False
-        room = self.status.guard(lambda: self.sending.find_room(nbytes))
+        room = self.status.guard(self.sending.find_room, nbytes)
         if room is None:
             return False
         prepared = self.buffers.prepare(body, nbytes, True) if body else None
@@ -144,7 +146,7 @@ class Core(Generic[M]):
             return
         body = self.buffers.accept(buffer, slot.nbytes, writable=True)
         prepared = self.buffers.prepare(body, slot.nbytes, False)
-        self.status.guard(lambda: self.receiving.read(slot, prepared))
+        self.status.guard(self.receiving.read, slot, prepared)
         self.buffers.collect(body, prepared, slot.nbytes)
 
     def release(self, handle: Any) -> None:
@@ -182,7 +184,7 @@ class Core(Generic[M]):
             if left <= 0:
                 self.status.check_peer()
                 raise TimeoutError(f"{PREFIX} operation timed out")
-            if pause(self.region, offset, seen(), left):
+            if pause(self.port, offset, seen(), left):
                 self.status.check_peer()
 
     def free(self) -> None:
@@ -292,9 +294,10 @@ def uint8_of(orch: Any) -> Any:
     return getattr(getattr(module, "DataType", DataType), "UINT8", DataType.UINT8)
 
 
-def scratch(fields: Any, seq: Any, slot: Any) -> Scratch:
-    return Scratch(
-        _hostmem.scratch(fields, _wire.FIELDS.size, PREFIX),
-        _hostmem.scratch(seq, _wire.SEQ.size, PREFIX),
-        _hostmem.scratch(slot, _wire.SLOT.size, PREFIX),
-    )
+def scratch(region: Any, *sources: Any) -> Scratch:
+    """Memory of the orchestrator for 24, 8 and 32 bytes of descriptors."""
+    sizes = (_wire.FIELDS.size, _wire.SEQ.size, _wire.SLOT.size)
+    memory = [_hostmem.scratch(each, size, PREFIX) for each, size in zip(sources, sizes)]
+    if getattr(region, "_copies_here", False):
+        memory = [_hostmem.HostBytes(each.view, each.view) for each in memory]
+    return Scratch(*memory)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import enum
 import re
 import threading
-from typing import Any, Callable, List, NamedTuple, NoReturn, Optional
+from typing import Any, Callable, List, NamedTuple, NoReturn, Optional, Tuple
 
 from . import _hostmem
 from .memory import Memory
@@ -98,8 +98,7 @@ class RegionInstance:
         self.worker_id = worker_id
         self.payload_bytes = payload_bytes
         self.counter_bytes = counter_bytes
-        self.state = RegionInstanceState.LIVE
-        self.data_plane_error: Optional[BaseException] = None
+        self._live = True
         self._memory = memory
         self._to_bytes = to_bytes
         self._thread = threading.get_ident() if one_thread else None
@@ -109,9 +108,13 @@ class RegionInstance:
     def memory(self) -> Memory:
         return self._memory
 
+    @property
+    def state(self) -> RegionInstanceState:
+        return RegionInstanceState.LIVE if self._live else RegionInstanceState.CLOSED
+
     def memory_now(self) -> Memory:
         """The memory, if it may be accessed."""
-        if self.state is not RegionInstanceState.LIVE:
+        if not self._live:
             raise RuntimeError("region instance is closed")
         if self._thread is not None and threading.get_ident() != self._thread:
             raise RuntimeError("region is used by another thread than the orchestration's")
@@ -131,17 +134,22 @@ class RegionInstance:
         check_counter_offset(offset, self.counter_bytes)
         return InstanceCounter(self, offset)
 
+    def _port(self) -> DirectPort:
+        return DirectPort(self, Verdict())
+
     def _pause(self, offset: int, seen: int, seconds: float) -> bool:
         return self.memory_now().pause(offset, seen, seconds)
 
     def close(self) -> None:
-        if self.state is RegionInstanceState.LIVE:
-            self.state = RegionInstanceState.CLOSED
+        if self._live:
+            self._live = False
             self._memory.close()
 
 
 def instance_failure(instance: Any) -> Optional[str]:
     """Why an instance cannot be used: one of this package's or of the reference's."""
+    if type(instance) is RegionInstance and instance._live:
+        return None
     if getattr(instance, "data_plane_error", None) is not None:
         return f"is poisoned: {instance.data_plane_error}"
     state = getattr(instance, "state", None)
@@ -181,7 +189,93 @@ class OrchCounter:
         return observed
 
 
-class OrchRegion:
+class Verdict:
+    """What a failed access of an instance is to the queue over it: the exception as it is."""
+
+    _text = "region"
+
+    def _check_value(self, value: int) -> None:
+        """Raise if a value is no int32."""
+
+    def _fail(self, error: Exception) -> NoReturn:
+        raise error
+
+    def _refuse_payload(self, error: ValueError) -> NoReturn:
+        raise error
+
+
+class DirectCounter:
+    """A counter of a queue over an instance of this package."""
+
+    def __init__(self, instance: RegionInstance, verdict: Verdict, offset: int) -> None:
+        self._now = instance.memory_now
+        self._verdict = verdict
+        self._offset = offset
+
+    def notify(self, value: int) -> None:
+        self._verdict._check_value(value)
+        try:
+            self._now().notify(self._offset, 0, value)
+        except Exception as error:
+            self._verdict._fail(error)
+
+    def _notify_past_liveness(self, value: int) -> None:
+        self._now().notify(self._offset, 0, value)
+
+    def test(self, cmp_value: int, cmp: int) -> Tuple[bool, int]:
+        try:
+            return self._now().test(self._offset, cmp, cmp_value)
+        except Exception as error:
+            self._verdict._fail(error)
+
+
+class DirectPort:
+    """What a queue accesses an instance of this package by.
+
+    The queue has looked at the state of the region, and the ranges are its layout's. What is
+    left is who may access the memory, and what a failure means.
+    """
+
+    def __init__(self, instance: RegionInstance, verdict: Verdict) -> None:
+        self._instance = instance
+        self._verdict = verdict
+        self._now = instance.memory_now
+        self._pause = instance._pause
+
+    def counter(self, offset: int) -> DirectCounter:
+        return DirectCounter(self._instance, self._verdict, offset)
+
+    def _view(self, buffer: Any, nbytes: int, writable: bool) -> memoryview:
+        try:
+            view = self._instance._to_bytes(buffer, writable)
+            return _hostmem.check_size(view, nbytes, self._verdict._text)
+        except ValueError as error:
+            self._verdict._refuse_payload(error)
+
+    def payload_write(self, offset: int, host_buffer: Any, nbytes: int) -> None:
+        if type(host_buffer) is not memoryview:
+            host_buffer = self._view(host_buffer, nbytes, False)
+        try:
+            self._now().write(offset, host_buffer)
+        except Exception as error:
+            self._verdict._fail(error)
+
+    def payload_read(self, offset: int, host_buffer: Any, nbytes: int) -> None:
+        if type(host_buffer) is not memoryview:
+            host_buffer = self._view(host_buffer, nbytes, True)
+        try:
+            self._now().read(offset, host_buffer)
+        except Exception as error:
+            self._verdict._fail(error)
+
+
+def port_of(thing: Any) -> Any:
+    """What to access a region or an instance by: itself, unless it is of this package."""
+    own = getattr(thing, "_port", None)
+    return own() if own is not None else thing
+
+
+class OrchRegion(Verdict):
     """A region of an orchestration run."""
 
     _text = "region"
@@ -198,8 +292,6 @@ class OrchRegion:
         self._error: Optional[BaseException] = None
         self._starts_zeroed: bool = getattr(instance, "_starts_zeroed", False)
         self._copies_here = isinstance(instance, RegionInstance)
-        if self._copies_here:
-            self._pause = instance._pause
 
     @property
     def descriptor(self) -> Any:
@@ -234,29 +326,39 @@ class OrchRegion:
             self._error = error
 
     def _check_value(self, value: int) -> None:
-        """Raise what this generation raises for a value that is no int32."""
         check_int32(value)
 
     def _access(self, access: Callable[[], Any]) -> Any:
         self._ensure_live()
         try:
             return access()
-        except (TimeoutError, ValueError):
-            raise
-        except RuntimeError as error:
-            self._poison(error)
-            raise
         except Exception as error:
-            self._poison(error)
-            raise RuntimeError(f"{self._text} {self.region_id} access failed: {error}") from error
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> NoReturn:
+        """Raise what a failed access is to the caller. It poisons, unless it was refused."""
+        if isinstance(error, (TimeoutError, ValueError)):
+            raise error
+        self._poison(error)
+        if isinstance(error, RuntimeError):
+            raise error
+        raise RuntimeError(f"{self._text} {self.region_id} access failed: {error}") from error
+
+    def _port(self) -> Any:
+        """What a queue in the region accesses it by."""
+        return DirectPort(self._instance, self) if self._copies_here else self
 
     def _payload(self, access: Callable[[], Any]) -> Any:
         try:
             return self._access(access)
         except ValueError as error:
-            if self._range_poisons:
-                self._poison(error)
-            raise
+            self._refuse_payload(error)
+
+    def _refuse_payload(self, error: ValueError) -> NoReturn:
+        """A bad range or buffer of a payload access."""
+        if self._range_poisons:
+            self._poison(error)
+        raise error
 
     def payload_write(self, offset: int, host_buffer: Any, nbytes: Optional[int] = None) -> None:
         """Copy host bytes into the payload; all of the buffer if ``nbytes`` is None."""
@@ -309,7 +411,7 @@ def fatal_region(text: str) -> Optional[int]:
     return int(found.group(1), 0) if found else None
 
 
-def fatal_transaction(text: str) -> "Optional[tuple[int, int]]":
+def fatal_transaction(text: str) -> Optional[Tuple[int, int]]:
     """Session bits and transaction that an error text of L2's SPSC queue names."""
     found = _SPSC_FATAL.search(text)
     return (int(found.group(1), 16), int(found.group(2))) if found else None

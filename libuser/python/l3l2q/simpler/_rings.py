@@ -8,7 +8,7 @@ what they do to it.
 
 from __future__ import annotations
 
-from typing import Any, Callable, FrozenSet, NamedTuple, NoReturn, Optional, Protocol
+from typing import Any, Callable, FrozenSet, NamedTuple, NoReturn, Optional, Protocol, Tuple
 
 from . import _wire
 from ._hostmem import HostBytes
@@ -77,7 +77,7 @@ class Ring:
     def _read_slot(self, index: int) -> Slot:
         slot = self._scratch.slot
         self._port.payload_read(self._slot_offset(index), slot.source, _wire.SLOT_BYTES)
-        return Slot(*_wire.SLOT.unpack_from(slot.view))
+        return Slot._make(_wire.SLOT.unpack_from(slot.view))
 
     def _observe(self, counter: CounterPort, count: int, limit: int) -> int:
         """The other side's count; it must not pass ``limit``."""
@@ -191,7 +191,7 @@ class OutputRing(Ring):
         if slot.offset != self._after(slot)[0]:
             self.fail("payload replay offset mismatch")
 
-    def _after(self, slot: Slot) -> "tuple[int, int]":
+    def _after(self, slot: Slot) -> Tuple[int, int]:
         """Where the body of a slot has to be, and the cursor behind it."""
         if slot.nbytes and self._wraps_early and slot.offset == self._arena.offset:
             return slot.offset, self._arena.wrap(self._cursor, slot.nbytes)

@@ -56,17 +56,17 @@ class Status:
     def note_unwritten(self, error: BaseException, failure: Exception) -> None:
         """The flag could not be written. The first error says enough."""
 
-    def guard(self, access: Callable[[], T]) -> T:
+    def guard(self, access: Callable[..., T], *args: Any) -> T:
         """Make an access of shared memory; an exception poisons the queue."""
         try:
-            return access()
+            return access(*args)
         except Exception as error:
             self.poison(error)
             raise
 
     def check_peer(self) -> None:
         """RuntimeError if L2 has set its flag."""
-        if self.guard(lambda: bool(self._peer_flag.test(1, GE)[0])):
+        if self.guard(self._peer_flag.test, 1, GE)[0]:
             self.remote = True
             self.raise_remote()
 

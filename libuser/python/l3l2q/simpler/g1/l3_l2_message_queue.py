@@ -85,8 +85,11 @@ def make_l3_l2_queue_layout(
     )
 
 
+_OPCODES = tuple(L3L2QueueOpcode)
+
+
 def _make_message(slot: Slot) -> L3L2QueueMessage:
-    return L3L2QueueMessage(slot.seq, L3L2QueueOpcode(slot.opcode), slot.offset, slot.nbytes)
+    return L3L2QueueMessage(slot.seq, _OPCODES[slot.opcode], slot.offset, slot.nbytes)
 
 
 class _Buffers(_l3q2.Buffers):
@@ -161,7 +164,7 @@ class L3L2Queue:
         self._core: Core[L3L2QueueMessage] = Core(
             region,
             layout,
-            _l3q2.scratch(desc_fields, desc_seq, desc_read),
+            _l3q2.scratch(region, desc_fields, desc_seq, desc_read),
             _Buffers(orch, direct),
             _make_message,
         )

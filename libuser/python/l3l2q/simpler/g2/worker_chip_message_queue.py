@@ -85,9 +85,11 @@ def make_worker_chip_queue_layout(
     )
 
 
+_OPCODES = tuple(WorkerChipQueueOpcode)
+
+
 def _make_message(slot: Slot) -> WorkerChipQueueMessage:
-    opcode = WorkerChipQueueOpcode(slot.opcode)
-    return WorkerChipQueueMessage(slot.seq, opcode, slot.offset, slot.nbytes)
+    return WorkerChipQueueMessage(slot.seq, _OPCODES[slot.opcode], slot.offset, slot.nbytes)
 
 
 class _Buffers(_l3q2.Buffers):
@@ -137,7 +139,7 @@ class WorkerChipQueue:
         self._core: Core[WorkerChipQueueMessage] = Core(
             region,
             layout,
-            _l3q2.scratch(desc_fields, desc_seq, desc_read),
+            _l3q2.scratch(region, desc_fields, desc_seq, desc_read),
             _Buffers(orch),
             _make_message,
         )

@@ -9,6 +9,7 @@ from typing import Any, Callable, List, NoReturn, Tuple, TypeVar
 
 from .. import _wire
 from .._hostmem import HostBytes
+from .._region import port_of
 from .._rings import InputRing, OutputRing, Scratch, Slot
 
 __all__ = ["SpscQueueOpcode"]
@@ -26,6 +27,9 @@ class SpscQueueOpcode(enum.IntEnum):
     DATA = 1
     STOP = 2
     ERROR = 3
+
+
+_OPCODES = tuple(SpscQueueOpcode)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,10 +157,11 @@ class _BoundSpscQueue(_Unique):
 
     def __init__(self, instance: Any, layout: _SpscQueueLayout, binding: _SpscQueueBinding) -> None:
         self.instance = instance
+        self.port = port_of(instance)
         self.layout = layout
         self.binding = binding
         sizes = (_wire.FIELDS.size, _wire.SEQ.size, _wire.SLOT.size)
-        self._scratch = Scratch(*(HostBytes(b, memoryview(b)) for b in map(bytearray, sizes)))
+        self._scratch = Scratch(*(HostBytes(b, b) for b in (memoryview(bytearray(n)) for n in sizes)))
         self._taken = False
 
     def _take(self) -> Tuple[InputRing, OutputRing]:
@@ -164,12 +169,11 @@ class _BoundSpscQueue(_Unique):
         if self._taken:
             raise RuntimeError(f"{PREFIX} is bound to a queue already")
         self._taken = True
-        common = (self.instance, PREFIX, self.layout, self._scratch, _wire.signed32)
+        common = (self.port, PREFIX, self.layout, self._scratch, _wire.signed32)
         return InputRing(*common), OutputRing(*common, OUTPUT_OPCODES, wraps_early=False)
 
     def make_message(self, slot: Slot) -> _SpscQueueMessage:
-        opcode = SpscQueueOpcode(slot.opcode)
-        return _SpscQueueMessage(slot.seq, opcode, slot.offset, slot.nbytes, self)
+        return _SpscQueueMessage(slot.seq, _OPCODES[slot.opcode], slot.offset, slot.nbytes, self)
 
 
 class _SpscQueuePlan(_Unique):

@@ -53,9 +53,9 @@ class _Status(Status):
         else:  # before Python 3.11
             error.__dict__.setdefault("__notes__", []).append(note)
 
-    def guard(self, access: Callable[[], T]) -> T:
+    def guard(self, access: Callable[..., T], *args: Any) -> T:
         try:
-            return access()
+            return access(*args)
         except TimeoutError:
             raise
         except Exception as error:
@@ -72,7 +72,7 @@ class _Core:
         self.layout = bound.layout
         self.buffers = _Buffers(worker)
         self.sending, self.receiving = bound._take()
-        self.status = _Status(PREFIX, bound.instance, self._ensure_region_live)
+        self.status = _Status(PREFIX, bound.port, self._ensure_region_live)
         self.stopped = False
         self.held: Optional[_SpscQueueMessage] = None
         self._held_slot: Optional[Slot] = None
@@ -99,7 +99,7 @@ class _Core:
         if self.stopped:
             return False
         self.status.check_peer()
-        room = self.status.guard(lambda: self.sending.find_room(nbytes))
+        room = self.status.guard(self.sending.find_room, nbytes)
         if room is None:
             return False
         try:
@@ -149,7 +149,7 @@ class _Core:
         check_zero_byte(view, slot.nbytes)
         body = self.buffers.sized(view, slot.nbytes)
         if slot.nbytes:
-            self.status.guard(lambda: self.receiving.read(slot, body))
+            self.status.guard(self.receiving.read, slot, body)
 
     def release(self, handle: Any) -> None:
         slot = self.slot_of(handle, "release")
@@ -189,16 +189,12 @@ class _Core:
             self.status.check_peer()
 
     def _wait(self, offset: int, seen: int, seconds: float) -> None:
-        instance = self.bound.instance
-        if hasattr(instance, "_pause"):
-            pause(instance, offset, seen, seconds)
+        port = self.bound.port
+        if hasattr(port, "_pause"):
+            pause(port, offset, seen, seconds)
             return
-
-        def wait() -> None:
-            instance.counter(offset).wait(seen, NE, seconds)
-
         try:
-            self.status.guard(wait)
+            self.status.guard(port.counter(offset).wait, seen, NE, seconds)
         except TimeoutError:
             pass  # the caller looks at its own clock
 
