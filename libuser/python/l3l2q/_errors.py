@@ -11,7 +11,8 @@
                                             is full
       Unavailable                           no driver, device or permission
       Closed                                this side ended: closed, detached, or after STOP
-      WrongProcess(PermissionError)         the endpoint belongs to the parent process
+      NotPermitted(PermissionError)         not for this role or end
+        WrongProcess                        the endpoint belongs to the parent process
       PeerGone(ConnectionError)             the other side ended
         PeerDetached(BrokenPipeError)       cleanly
         PeerAborted(ConnectionAbortedError) it aborted or died, or its memory was removed
@@ -104,7 +105,11 @@ class Closed(Error):
     """This side ended: it was closed or detached, or STOP was sent."""
 
 
-class WrongProcess(Error, PermissionError):
+class NotPermitted(Error, PermissionError):
+    """The call is not for this role, or not for this end of the region."""
+
+
+class WrongProcess(NotPermitted):
     """The endpoint belongs to the process that made it, and this is a child of it."""
 
 

@@ -218,7 +218,6 @@ class Consumer(_Half):
 
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(endpoint)
-        self._window = endpoint.raw.info.window
         self._last: Optional[weakref.ref[Message]] = None
 
     async def peek(self) -> Message:
@@ -242,7 +241,7 @@ class Consumer(_Half):
         result = attempt(*args)
         if result:
             return result
-        if self.raw.held >= self._window:
+        if self.raw.full:
             # The call that may block raises, since it would block for ever.
             self.raw.peek(0)
         return None

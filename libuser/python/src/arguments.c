@@ -170,26 +170,26 @@ int get_timeout(PyObject *object, int64_t *ns)
 
 /* ---- buffers ------------------------------------------------------------- */
 
+/* An object refused its buffer: say which argument it is, and repeat why. */
 static int refuse_buffer(PyObject *object, const char *name, bool writable)
 {
+	PyObject *type, *value, *traceback;
 	Py_buffer view;
 
-	if (!PyErr_ExceptionMatches(PyExc_BufferError) && !PyErr_ExceptionMatches(PyExc_ValueError) &&
-	    !PyErr_ExceptionMatches(PyExc_TypeError))
+	if (!PyErr_ExceptionMatches(PyExc_BufferError) && !PyErr_ExceptionMatches(PyExc_ValueError))
 		return -1;
-	if (writable) {
+	PyErr_Fetch(&type, &value, &traceback);
+	if (writable && !PyObject_GetBuffer(object, &view, PyBUF_C_CONTIGUOUS)) {
+		PyBuffer_Release(&view);
+		PyErr_Format(PyExc_BufferError, "%s: is read-only", name);
+	} else {
 		PyErr_Clear();
-		if (!PyObject_GetBuffer(object, &view, PyBUF_C_CONTIGUOUS)) {
-			PyBuffer_Release(&view);
-			PyErr_Format(PyExc_BufferError, "%s: is read-only", name);
-			return -1;
-		}
+		PyErr_Format(PyExc_BufferError, "%s: a C-contiguous buffer was expected: %S", name,
+			     value ? value : type);
 	}
-	/* What else can be wrong, such as a released memoryview, is said by the object. */
-	if (PyErr_ExceptionMatches(PyExc_BufferError)) {
-		PyErr_Clear();
-		PyErr_Format(PyExc_BufferError, "%s: a C-contiguous buffer was expected", name);
-	}
+	Py_XDECREF(type);
+	Py_XDECREF(value);
+	Py_XDECREF(traceback);
 	return -1;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Consumer and Message: receiving. */
 #include "pyl3l2q.h"
+#include <l3l2q/core.h>
 
 /* Most messages that one call acquires. */
 #define RUN_MAX 1024
@@ -402,30 +403,46 @@ PyType_Spec message_spec = {
 
 /* ---- acquiring -------------------------------------------------------------- */
 
-/* With a window of 1, L3 gets the message that it holds again; L2 would end the endpoint. */
-static bool again(const struct endpoint *e)
-{
-	return e->window == 1 && e->held && e->role == L3L2Q_ROLE_L3;
-}
-
 static const char window_full[] = "the window is full: a message has to be released first";
 
-/* Begin a call that acquires messages. */
+static struct l3l2q_consumer *consumer_of(const struct endpoint *e)
+{
+	return l3l2q_ep_consumer(e->ep);
+}
+
+/*
+ * Nothing but STOP can be acquired now, and only this half's thread can change that. What
+ * was released behind a message that is held counts.
+ */
+static bool is_full(const struct endpoint *e)
+{
+	const struct l3l2q_consumer *c = consumer_of(e);
+
+	return c->acquired - c->head >= c->window;
+}
+
+/* Begin a call that acquires messages; where it would end the endpoint, refuse. */
 static int acquire_begin(struct endpoint *e, const char *op)
 {
 	if (consumer_begin(e, op))
 		return -1;
-	if (e->window > 1 || !e->held)
+	if (!e->held || !consumer_of(e)->one_handle)
 		return 0;
 	call_end(e, &e->rx);
 	raise_class(e->state, BUSY_ERROR, e, op, EBUSY, window_full);
 	return -1;
 }
 
-/* Nothing but STOP can be acquired now, and only this call's thread could change that. */
-static bool is_full(const struct endpoint *e)
+/* With a window of 1, L3 gets the message that it holds again: that one, or NULL. */
+static PyObject *held_again(struct endpoint *e)
 {
-	return e->held_count >= e->window;
+	PyObject *held = OBJECT(e->held);
+
+	if (!held || e->role != L3L2Q_ROLE_L3 || endpoint_forked(e) || e->closed || e->rx.busy ||
+	    !consumer_of(e)->one_handle)
+		return NULL;
+	Py_INCREF(held);
+	return held;
 }
 
 /* As call_block(), but raise where a full window would have it wait for ever. */
@@ -457,16 +474,12 @@ static int do_peek(struct endpoint *e, void *arg, int64_t timeout_ns)
 /* The next message; None if there is none and it is not to block. */
 static PyObject *peek(struct endpoint *e, const char *op, bool block, int64_t timeout_ns)
 {
+	PyObject *held = held_again(e);
 	struct message *m;
 	int ret;
 
-	if (again(e)) {
-		if (call_begin(e, &e->rx, op))
-			return NULL;
-		call_end(e, &e->rx);
-		Py_INCREF(OBJECT(e->held));
-		return (PyObject *)e->held;
-	}
+	if (held)
+		return held;
 	m = message_alloc(e);
 	if (!m || acquire_begin(e, op)) {
 		Py_XDECREF(OBJECT(m));
@@ -693,7 +706,9 @@ static PyObject *take_bytes(struct endpoint *e, struct l3l2q_message *m, int *re
 	struct read_call c = { m, NULL, m->nbytes };
 
 	*ret = -ENOMEM;
-	if (bytes) {
+	if (!bytes) {
+		PyErr_Clear();
+	} else {
 		c.data = m->nbytes ? PyBytes_AsString(bytes) : NULL;
 		*ret = call_once(e, do_read_into, &c, call_is_long(e, m->nbytes));
 	}
@@ -730,7 +745,6 @@ static PyObject *dequeue(struct endpoint *e, const char *op, bool block, int64_t
 	ret = acquire(e, op, do_peek, &m, e->copied, block, timeout_ns);
 	if (!ret)
 		bytes = take_bytes(e, &m, &ret);
-	PyErr_Clear();
 	if (call_finish(e, &e->rx, op, ret == -EAGAIN ? 0 : ret)) {
 		Py_XDECREF(bytes);
 		return NULL;
@@ -948,6 +962,18 @@ static PyObject *consumer_held(struct half_object *c, void *unused)
 	return PyLong_FromUnsignedLong(c->e->held_count);
 }
 
+static PyObject *consumer_full(struct half_object *c, void *unused)
+{
+	bool full;
+
+	(void)unused;
+	if (consumer_begin(c->e, "consumer.full"))
+		return NULL;
+	full = is_full(c->e);
+	call_end(c->e, &c->e->rx);
+	return PyBool_FromLong(full);
+}
+
 static PyMethodDef consumer_methods[] = {
 	METHOD("peek", consumer_peek, PyDoc_STR(
 "peek($self, /, timeout=None)\n--\n\n"
@@ -982,6 +1008,9 @@ static PyGetSetDef consumer_getset[] = {
 	GETTER("pending", consumer_pending, "Messages that are there and that the window has room for."),
 	GETTER("drained", consumer_drained, "True once STOP and all before it were released."),
 	GETTER("held", consumer_held, "Messages that are held."),
+	GETTER("full", consumer_full,
+	       "True if only STOP can be acquired until a message is released: the window counts from\n"
+	       "the first message that is held."),
 	{ NULL, NULL, NULL, NULL, NULL },
 };
 

@@ -24,7 +24,6 @@ PyObject *endpoint_new(struct state *state, struct l3l2q_ep *ep, struct external
 	e->rx.bit = 2;
 	e->any.bit = 4;
 	e->role = info.role;
-	e->window = info.window;
 	e->copied = info.memory == L3L2Q_MEMORY_COPIED;
 	endpoint_link(e);
 	return (PyObject *)e;

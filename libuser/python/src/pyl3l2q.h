@@ -47,6 +47,7 @@ enum error_class {
 	BUSY_ERROR,
 	UNAVAILABLE,
 	CLOSED,
+	NOT_PERMITTED,
 	WRONG_PROCESS,
 	PEER_DETACHED,
 	PEER_ABORTED,
@@ -106,7 +107,6 @@ struct endpoint {
 	unsigned int interrupted;	/* interrupt() was called: bits of halves */
 	unsigned int generation;	/* fork_generation of the process that made it */
 	uint32_t role;
-	uint32_t window;
 	bool closed;
 	bool copied;
 	struct message *last;		/* what the consumer's loop got, borrowed, or NULL */

@@ -1,0 +1,383 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Calls that block: what ends them, and what other threads may do meanwhile."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import Any, Callable, List
+
+import pytest
+from native_util import LONG, Caller, Pair, create, in_child, sleeping, until
+
+import l3l2q
+from l3l2q import Compare, Event
+
+
+def receive(pair: Pair) -> l3l2q.Received:
+    return pair.l3.consumer.dequeue()
+
+
+BLOCKING: List[Callable[[Pair], Any]] = [
+    receive,
+    lambda pair: pair.l3.consumer.peek(),
+    lambda pair: pair.l3.consumer.peek_run(4),
+    lambda pair: pair.l3.consumer.dequeue_into(bytearray(64)),
+    lambda pair: next(pair.l3.consumer),
+    lambda pair: pair.l3.producer.enqueue(b"x"),
+    lambda pair: pair.l3.producer.enqueuev([b"x"], LONG),
+    lambda pair: pair.l3.producer.enqueue_run([b"x"]),
+    lambda pair: pair.l3.producer.reserve(8),
+    lambda pair: pair.l3.producer.stop(),
+    lambda pair: pair.l3.wait(Event.IN),
+    lambda pair: pair.l3.wait(Event.IN, LONG),
+]
+
+
+@pytest.fixture(params=range(len(BLOCKING)))
+def blocked(request: Any, pair: Pair) -> Callable[[], Any]:
+    """A call on L3 that blocks."""
+    pair.fill_input()
+    return lambda: BLOCKING[request.param](pair)
+
+
+def test_close_ends_a_call_of_another_thread(pair: Pair, blocked: Callable[[], Any]) -> None:
+    caller = sleeping(pair.l3, blocked)
+    pair.l3.close()
+    assert isinstance(caller.join().raised, l3l2q.Closed)
+
+
+def test_interrupt_ends_a_call_of_another_thread(pair: Pair, blocked: Callable[[], Any]) -> None:
+    caller = sleeping(pair.l3, blocked)
+    pair.l3.interrupt()
+    assert isinstance(caller.join().raised, l3l2q.Interrupted)
+    assert pair.l3.error is None
+
+
+def test_the_peers_end_ends_a_call(pair: Pair, blocked: Callable[[], Any]) -> None:
+    caller = sleeping(pair.l3, blocked)
+    pair.l2.close()
+    caller.join()
+    assert isinstance(caller.raised, (l3l2q.PeerDetached, StopIteration)) or (
+        caller.result & Event.HUP
+    )
+
+
+def test_a_signal_handler_that_raises_ends_a_call(
+    pair: Pair, blocked: Callable[[], Any]
+) -> None:
+    def handler(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = pair.l3.stats.sleeps
+    old = signal.signal(signal.SIGUSR1, handler)
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def send() -> None:
+        until(lambda: pair.l3.stats.sleeps > before)
+        signal.pthread_kill(main, signal.SIGUSR1)
+
+    try:
+        sender = Caller(send)
+        with pytest.raises(KeyboardInterrupt):
+            blocked()
+        sender.join()
+    finally:
+        signal.signal(signal.SIGUSR1, old)
+    assert pair.l3.error is None
+
+
+def test_a_call_goes_on_after_a_signal_handler_that_returns(pair: Pair) -> None:
+    """PEP 475. What the handler does with the endpoint does not disturb it."""
+    ran = []
+
+    def handler(*_: Any) -> None:
+        ran.append(pair.l3.consumer.try_dequeue())
+        pair.l3.producer.enqueue(b"from a handler", LONG)
+        if len(ran) == 3:
+            pair.l2.producer.enqueue(b"the end", LONG)
+
+    old = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+    try:
+        received = pair.l3.consumer.dequeue(LONG)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+    assert received.data == b"the end" and len(ran) >= 3
+    assert pair.l2.consumer.dequeue(LONG).data == b"from a handler"
+
+
+def test_signals_do_not_prolong_a_time_out(pair: Pair) -> None:
+    old = signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, 0.005, 0.005)
+    try:
+        started = time.monotonic()
+        with pytest.raises(l3l2q.Timeout):
+            pair.l3.consumer.dequeue(0.05)
+        assert time.monotonic() - started >= 0.05
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+
+
+def test_a_handler_may_close_the_endpoint_of_the_call(pair: Pair) -> None:
+    old = signal.signal(signal.SIGALRM, lambda *_: pair.l3.close())
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
+    try:
+        with pytest.raises(l3l2q.Closed):
+            pair.l3.consumer.dequeue()
+    finally:
+        signal.signal(signal.SIGALRM, old)
+
+
+def test_ctrl_c_ends_a_program(tmp_path: Any) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import l3l2q, native_util, os\n"
+        "pair = native_util.Pair()\n"
+        "try:\n"
+        "    print('ready', flush=True)\n"
+        "    pair.l3.consumer.dequeue()\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted', flush=True)\n"
+    )
+    here = os.path.dirname(os.path.abspath(__file__))
+    child = subprocess.Popen(
+        [sys.executable, program],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.environ.get("PYTHONPATH", "") + ":" + here},
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"ready\n"
+    # It may not sleep yet: a signal that comes before ends the call as well.
+    child.send_signal(signal.SIGINT)
+    assert child.stdout.read() == b"interrupted\n"
+    assert child.wait(LONG) == 0
+    child.stdout.close()
+
+
+def test_an_interruption_waits_for_the_next_call(pair: Pair) -> None:
+    pair.l3.interrupt()
+    pair.l3.interrupt()
+    with pytest.raises(l3l2q.Interrupted) as raised:
+        pair.l3.producer.enqueue(b"x", LONG)
+    assert isinstance(raised.value, InterruptedError) and raised.value.op == "producer.enqueue"
+    with pytest.raises(l3l2q.Interrupted):
+        pair.l3.consumer.peek(LONG)
+    with pytest.raises(l3l2q.Interrupted):
+        pair.l3.wait(Event.IN, LONG)
+    pair.l3.producer.enqueue(b"y", LONG)
+    assert pair.l2.consumer.dequeue(LONG).data == b"y"
+
+
+def test_a_second_thread_is_refused(pair: Pair) -> None:
+    pair.fill_input()
+    receiver = sleeping(pair.l3, lambda: pair.l3.consumer.dequeue())
+    for call in (
+        pair.l3.consumer.peek,
+        pair.l3.consumer.try_peek,
+        pair.l3.consumer.try_dequeue,
+        lambda: pair.l3.consumer.drained,
+    ):
+        with pytest.raises(l3l2q.BusyError, match="another thread"):
+            call()
+    sender = sleeping(pair.l3, lambda: pair.l3.producer.enqueue(b"x"))
+    for call in (
+        lambda: pair.l3.producer.enqueue(b"y"),
+        lambda: pair.l3.producer.try_reserve(1),
+        lambda: pair.l3.producer.batch().__enter__(),
+        lambda: pair.l3.producer.room,
+    ):
+        with pytest.raises(l3l2q.BusyError, match="another thread"):
+            call()
+    # The halves are independent, and so is the endpoint.
+    assert pair.l3.stats.sent == 8 and pair.l3.wait(Event.IN, 0) == 0
+    pair.l2.producer.enqueue(b"out", LONG)
+    assert receiver.join().result.data == b"out"
+    pair.l2.consumer.dequeue(LONG)
+    assert sender.join().raised is None
+
+
+def test_what_is_dropped_while_another_thread_is_in_the_half(pair: Pair) -> None:
+    pair.l3.producer.enqueue(b"1", LONG)
+    dropped = pair.l2.consumer.peek(LONG)
+    receiver = sleeping(pair.l2, lambda: pair.l2.consumer.peek())
+    del dropped
+    assert pair.l2.consumer.held == 0 and pair.l2.stats.received == 0
+    pair.l3.producer.enqueue(b"2", LONG)
+    assert receiver.join().result.tobytes() == b"2"
+    # The next call of the half gives it back.
+    assert pair.l2.consumer.pending == 0
+    assert pair.l2.stats.received == 1
+    pair.l2.producer.enqueue(b"3", LONG)
+    pair.fill_input()
+    span = pair.l2.producer.reserve(1, LONG)
+    sender = sleeping(pair.l3, lambda: pair.l3.producer.enqueue(b"4"))
+    del span
+    receiver.result.release()
+    assert sender.join().raised is None
+    pair.l2.producer.enqueue(b"5", LONG)
+
+
+def test_threads_that_all_use_everything(make: Callable[..., Pair]) -> None:
+    pair = make(window=4)
+    stop = threading.Event()
+    raised: List[BaseException] = []
+
+    def use(ep: l3l2q.Endpoint) -> None:
+        while not stop.is_set():
+            for call in (
+                lambda: ep.producer.enqueue(b"x" * 100, 0.001),
+                lambda: ep.consumer.dequeue(0.001),
+                lambda: ep.producer.reserve(64, 0.001).commit(),
+                lambda: ep.consumer.peek(0.001),
+                lambda: ep.wait(timeout=0.001),
+                ep.interrupt,
+                lambda: ep.stats,
+            ):
+                try:
+                    call()
+                except (l3l2q.BusyError, l3l2q.Timeout, l3l2q.Interrupted):
+                    pass
+                except BaseException as error:
+                    raised.append(error)
+                    return
+
+    threads = [Caller(lambda ep=ep: use(ep)) for ep in (pair.l3, pair.l2) for _ in range(4)]
+    until(lambda: pair.l2.stats.received > 50 or raised)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert raised == [] and pair.l3.error is None and pair.l2.error is None
+
+
+def test_a_child_cannot_use_the_endpoint(pair: Pair) -> None:
+    pair.l3.producer.enqueue(b"x", LONG)
+    message = pair.l2.consumer.peek(LONG)
+    span = pair.l2.producer.reserve(1, LONG)
+    batch = pair.l3.producer.batch()
+
+    def child() -> None:
+        for call in (
+            lambda: pair.l3.producer,
+            lambda: pair.l3.info,
+            lambda: pair.l3.wait(timeout=0),
+            pair.l3.fileno,
+            pair.l3.abort,
+            pair.l3.detach,
+            message.release,
+            message.tobytes,
+            span.commit,
+            span.cancel,
+            batch.__enter__,
+        ):
+            with pytest.raises(l3l2q.WrongProcess) as raised:
+                call()
+            assert isinstance(raised.value, PermissionError)
+        assert "parent" in repr(pair.l3)
+        pair.close()
+
+    assert in_child(child) == 0
+    assert in_child(lambda: None) == 0
+    message.release()
+    span.cancel()
+    pair.l3.producer.enqueue(b"y", LONG)
+    assert pair.l2.consumer.dequeue(LONG).data == b"y"
+
+
+def test_a_child_of_a_process_with_blocked_threads(pair: Pair) -> None:
+    receiver = sleeping(pair.l3, lambda: pair.l3.consumer.dequeue())
+    assert in_child(pair.close) == 0
+    pair.l2.producer.enqueue(b"x", LONG)
+    assert receiver.join().result.data == b"x"
+
+
+def test_the_interpreter_ends_with_blocked_threads(tmp_path: Any) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import l3l2q, native_util\n"
+        "pair = native_util.Pair()\n"
+        "native_util.sleeping(pair.l3, pair.l3.consumer.dequeue)\n"
+        "native_util.sleeping(pair.l2, lambda: pair.l2.wait(l3l2q.Event.IN))\n"
+        "message = pair.l3.producer.reserve(8)\n"
+        "view = memoryview(message)\n"
+    )
+    here = os.path.dirname(os.path.abspath(__file__))
+    result = subprocess.run(
+        [sys.executable, program],
+        env={**os.environ, "PYTHONPATH": os.environ.get("PYTHONPATH", "") + ":" + here},
+        timeout=LONG,
+    )
+    assert result.returncode == 0
+
+
+def test_wait(pair: Pair) -> None:
+    assert pair.l3.wait(Event.OUT, 0) == Event.OUT
+    assert pair.l3.wait(Event.IN, 0) == Event(0)
+    assert pair.l3.wait(Event.IN, 0.001) == Event(0)
+    assert isinstance(pair.l3.wait(timeout=LONG), Event)
+    pair.l2.producer.enqueue(b"x", LONG)
+    assert pair.l3.wait(Event.IN) == Event.IN
+    waiter = sleeping(pair.l2, lambda: pair.l2.wait(Event.IN))
+    pair.l3.close()
+    assert waiter.join().result & Event.HUP
+
+
+def test_arm_and_poll(pair: Pair) -> None:
+    poll = select.poll()
+    poll.register(pair.l2.fileno(), select.POLLIN)
+    assert pair.l2.arm(Event.IN) == Event(0)
+    sender = Caller(lambda: pair.l3.producer.enqueue(b"x", LONG))
+    assert poll.poll(LONG * 1000)
+    sender.join()
+    assert pair.l2.arm(Event.IN) == Event.IN
+    assert pair.l2.consumer.dequeue(LONG).data == b"x"
+
+
+def test_raw_regions() -> None:
+    with create(payload_bytes=4096, counter_bytes=128) as ep:
+        with l3l2q.attach(ep.open_peer()) as peer:
+            assert ep.info.layout is None and len(ep.scalars) == 6
+            for half in (lambda: ep.producer, lambda: ep.consumer):
+                with pytest.raises(l3l2q.Unavailable, match="raw"):
+                    half()
+            ep.payload_write(100, b"12345")
+            assert peer.payload_read(100, 5) == b"12345"
+            buffer = bytearray(3)
+            peer.payload_read_into(102, buffer)
+            assert buffer == b"345"
+            waiter = sleeping(peer, lambda: peer.wait_counter(64, 7, Compare.GE))
+            ep.notify(64, 7)
+            assert waiter.join().result == 7
+            ep.notify(64, -10, l3l2q.NotifyOp.ADD)
+            assert peer.test(64, -3) == (True, -3)
+            assert peer.test(64, 0, Compare.GT) == (False, -3)
+            assert peer.wait_counter(64, 0, Compare.LT, 0) == -3
+            with pytest.raises(l3l2q.Timeout):
+                peer.wait_counter(64, 0, Compare.EQ, 0.001)
+            with pytest.raises(l3l2q.Unavailable):
+                ep.abort()
+            waiter = sleeping(peer, lambda: peer.wait_counter(64, 100))
+            peer.interrupt()
+            assert isinstance(waiter.join().raised, l3l2q.Interrupted)
+            waiter = sleeping(peer, lambda: peer.wait_counter(64, 100))
+            ep.close()
+            assert isinstance(waiter.join().raised, l3l2q.PeerGone)
+
+
+def test_a_queues_counters_and_payload(pair: Pair) -> None:
+    pair.l3.producer.enqueue(b"x", LONG)
+    assert pair.l2.test(0, 1) == (True, 1)
+    assert pair.l2.wait_counter(0, 1, Compare.GE, LONG) == 1
+    with pytest.raises(PermissionError):
+        pair.l2.notify(0, 2)
+    layout = pair.l2.info.layout
+    assert layout is not None
+    assert pair.l2.payload_read(layout.input_arena_offset, 1) == b"x"
