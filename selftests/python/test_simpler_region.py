@@ -431,3 +431,41 @@ def test_transactions_count_from_1_in_a_session() -> None:
     scalars = [G3.task_scalars(G3.create_on(orch, 4, 64, 64)) for _ in range(3)]
     assert [s[2] for s in scalars] == [1, 2, 3]
     assert len({s[1] for s in scalars}) == 1
+
+
+class Opaque:
+    """Host memory that only the reference's regions know how to access."""
+
+
+class PublicRegion:
+    """A region that shows its expiry as a property, and checks its state in its own calls."""
+
+    expired = False
+
+    def __init__(self, region: util.ReferenceRegion) -> None:
+        self.descriptor_scalars = region.descriptor_scalars
+        self.payload_write = region.payload_write
+        self.payload_read = region.payload_read
+        self.counter = region.counter
+        self.free = region.free
+
+
+@pytest.mark.parametrize("generation", [G1, G2], ids=str)
+def test_region_with_public_names_only(generation: Generation) -> None:
+    class Orch(util.ReferenceOrch):
+        def create_l3_l2_region(self, **sizes: Any) -> Any:
+            return PublicRegion(super().create_l3_l2_region(**sizes))
+
+        create_worker_chip_region = create_l3_l2_region
+
+        def alloc(self, shape: Any, dtype: Any) -> Any:
+            return Opaque()
+
+    orch = Orch()
+    queue = generation.create_on(orch, 4, 128, 192)
+    peer = util.Peer(orch.regions[0].shared, 4, 128, 192)
+    queue.input.enqueue(b"hello", 5, 1.0)
+    assert peer.consume() == (util.DATA, b"hello")
+    queue.region.expired = True
+    with pytest.raises(RuntimeError, match="expired after orchestration run"):
+        queue.input.try_enqueue(b"x", 1)

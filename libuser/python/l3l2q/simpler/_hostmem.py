@@ -67,15 +67,18 @@ def check_size(view: memoryview, nbytes: int, prefix: str) -> memoryview:
     return view if view.nbytes == nbytes else view[:nbytes]
 
 
-def scratch(source: Any, nbytes: int, prefix: str) -> HostBytes:
-    """Memory of an orchestrator that descriptors go through."""
+def allocated(source: Any, nbytes: int, prefix: str) -> HostBytes:
+    """Memory that an orchestrator has allocated.
+
+    If it does not show its bytes, ordinary memory takes its place: ports take that too.
+    """
     view = getattr(source, "view", None)
     if not isinstance(view, memoryview):
         view = by_protocol(source, prefix, True)
     if view is None:
         view = by_pointer(source, prefix)
     if view is None:
-        raise ValueError(f"{prefix} scratch memory of type {type(source).__name__} has no bytes")
+        source = view = memoryview(bytearray(nbytes))
     return HostBytes(source, check_size(view, nbytes, prefix))
 
 

@@ -74,18 +74,13 @@ class Core(Generic[M]):
         self.layout = layout
         self.buffers = buffers
         self.make_message = make_message
-        self.status = Status(PREFIX, self.port, self._ensure_region_live)
+        self.status = Status(PREFIX, self.port, region)
         self.sending = InputRing(self.port, PREFIX, layout, scratch, as_count)
         self.receiving = OutputRing(
             self.port, PREFIX, layout, scratch, as_count, OUTPUT_OPCODES, wraps_early=True
         )
         self.stopped = False
         self.held: Optional[Tuple[M, Slot]] = None
-
-    def _ensure_region_live(self) -> None:
-        if self.region._expired:
-            raise RuntimeError(f"{PREFIX} expired after orchestration run")
-        self.region._ensure_live()
 
     # -- sending
 
@@ -297,7 +292,7 @@ def uint8_of(orch: Any) -> Any:
 def scratch(region: Any, *sources: Any) -> Scratch:
     """Memory of the orchestrator for 24, 8 and 32 bytes of descriptors."""
     sizes = (_wire.FIELDS.size, _wire.SEQ.size, _wire.SLOT.size)
-    memory = [_hostmem.scratch(each, size, PREFIX) for each, size in zip(sources, sizes)]
+    memory = [_hostmem.allocated(each, size, PREFIX) for each, size in zip(sources, sizes)]
     if getattr(region, "_copies_here", False):
         memory = [_hostmem.HostBytes(each.view, each.view) for each in memory]
     return Scratch(*memory)

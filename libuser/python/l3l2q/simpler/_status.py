@@ -18,12 +18,17 @@ POLL_SECONDS = 50e-6
 class Status:
     """State of a queue. What is reported first: released, remote abort, poison, expiry."""
 
-    def __init__(self, prefix: str, port: Any, ensure_region_live: Callable[[], None]) -> None:
+    def __init__(self, prefix: str, port: Any, region: Any) -> None:
         self.prefix = prefix
         self.released = False
         self.remote = False
         self.error: Optional[BaseException] = None
-        self._ensure_region_live = ensure_region_live
+        self._region = region
+        # The reference's regions of the second generation show it under another name.
+        self._expiry = "_expired" if hasattr(region, "_expired") else "expired"
+        self._ensure_region_live: Callable[[], Any] = getattr(
+            region, "_ensure_live", lambda: None
+        )
         self._abort_flag: CounterPort = port.counter(_wire.L3_ABORT)
         self._peer_flag: CounterPort = port.counter(_wire.L2_ABORT)
 
@@ -34,6 +39,8 @@ class Status:
             self.raise_remote()
         if self.error is not None:
             self.raise_poisoned(self.error)
+        if getattr(self._region, self._expiry, False):
+            raise RuntimeError(f"{self.prefix} expired after orchestration run")
         self._ensure_region_live()
 
     def raise_remote(self) -> NoReturn:

@@ -135,7 +135,7 @@ class _Buffers(_l3q2.Buffers):
             return body.source
         if self._stage is None or self._stage.view.nbytes < nbytes:
             tensor = self._orch.alloc((nbytes,), uint8_of(self._orch))
-            self._stage = _hostmem.scratch(tensor, nbytes, PREFIX)
+            self._stage = _hostmem.allocated(tensor, nbytes, PREFIX)
         if writing:
             self._stage.view[:nbytes] = body.view
         return self._stage.source

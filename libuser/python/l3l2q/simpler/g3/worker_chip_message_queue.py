@@ -72,16 +72,11 @@ class _Core:
         self.layout = bound.layout
         self.buffers = _Buffers(worker)
         self.sending, self.receiving = bound._take()
-        self.status = _Status(PREFIX, bound.port, self._ensure_region_live)
+        self.status = _Status(PREFIX, bound.port, region)
         self.stopped = False
         self.held: Optional[_SpscQueueMessage] = None
         self._held_slot: Optional[Slot] = None
         self._admit: Callable[[], None] = getattr(worker, "_ensure_admission", lambda: None)
-
-    def _ensure_region_live(self) -> None:
-        if self.region._expired:
-            raise RuntimeError(f"{PREFIX} expired after orchestration run")
-        self.region._ensure_live()
 
     def enter(self) -> None:
         self.status.ensure_live()
