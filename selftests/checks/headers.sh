@@ -22,7 +22,7 @@ while read -r f; do
 	lib+=("$f")
 done < <(find libuser/include -name '*.h' -not -path '*/simpler/*' 2>/dev/null | LC_ALL=C sort)
 # those of C++ alone
-cxx=(libuser/include/l3l2q.hpp)
+cxx=(libuser/include/l3l2q.hpp libuser/include/l3l2q/simpler/g*/*/*.h)
 
 levels=(-O0 -O1 -O2 -O3 -Os)
 c_warnings=(-Wconversion -Wsign-conversion -Wundef -Wshadow)

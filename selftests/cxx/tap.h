@@ -6,9 +6,9 @@
 #ifndef CXX_TAP_H
 #define CXX_TAP_H
 
+#include <cinttypes>
 #include <cstdio>
 #include <cstring>
-#include <string>
 #include <type_traits>
 #include <vector>
 
@@ -37,37 +37,39 @@ struct Register {
 	Register(const char *name, void (*run)()) { tests().push_back({name, run}); }
 };
 
-template <typename T>
-std::string show(const T &value)
-{
-	if constexpr (std::is_enum_v<T>)
-		return std::to_string(static_cast<std::underlying_type_t<T>>(value));
-	else if constexpr (std::is_arithmetic_v<T>)
-		return std::to_string(value);
-	else
-		return std::string(value);
-}
+/* A number or a text; one type for both, so that a comparison is a short call. */
+struct Value {
+	template <typename T, typename = std::enable_if_t<std::is_integral_v<T> || std::is_enum_v<T>>>
+	Value(T v) : number(static_cast<std::uint64_t>(v))
+	{
+	}
+	Value(const char *v) : text(v) {}
 
-inline bool same(const char *a, const char *b)
-{
-	return !std::strcmp(a, b);
-}
+	bool operator==(const Value &other) const
+	{
+		return text && other.text ? !std::strcmp(text, other.text) : number == other.number && text == other.text;
+	}
+	void print() const
+	{
+		if (text)
+			std::printf("%s", text);
+		else
+			std::printf("%" PRId64, static_cast<std::int64_t>(number));
+	}
 
-template <typename A, typename B>
-bool same(const A &a, const B &b)
-{
-	if constexpr (std::is_integral_v<A> && std::is_integral_v<B> && !std::is_same_v<A, bool>)
-		return static_cast<std::common_type_t<A, B>>(a) == static_cast<std::common_type_t<A, B>>(b);
-	else
-		return a == b;
-}
+	std::uint64_t number = 0;
+	const char *text = nullptr;
+};
 
-template <typename A, typename B>
-bool compare(const char *file, int line, const char *text, const A &want, const B &got)
+__attribute__((noinline)) inline bool compare(const char *file, int line, const char *what, Value want, Value got)
 {
-	if (same(want, got))
+	if (want == got)
 		return true;
-	std::printf("# %s:%d: %s: expected %s, got %s\n", file, line, text, show(want).c_str(), show(got).c_str());
+	std::printf("# %s:%d: %s: expected ", file, line, what);
+	want.print();
+	std::printf(", got ");
+	got.print();
+	std::printf("\n");
 	failures()++;
 	return false;
 }
