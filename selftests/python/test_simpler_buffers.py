@@ -98,6 +98,8 @@ def test_generation_1_bytes_are_staged_lazily() -> None:
     assert rig.orch.allocs == [24, 8, 32, 5]
     assert rig.queue.input.try_enqueue(b"123", 3)
     assert rig.orch.allocs == [24, 8, 32, 5]
+    assert rig.queue.input.try_enqueue(b"54321", 5)
+    assert rig.orch.allocs == [24, 8, 32, 5]
     rig.peer.send(b"1234567")
     body = bytearray(7)
     rig.queue.output.dequeue_into(body, 1.0)

@@ -177,6 +177,28 @@ def after_bad_read(rig: Rig, generation: Generation) -> Union[Poisons, Unchanged
     return Poisons(rig) if generation is G3 else Unchanged(rig)
 
 
+@pytest.mark.parametrize("generation", [G1, G2], ids=str)
+@pytest.mark.parametrize("kind", MEMORIES)
+def test_oversize_enqueue_sleeps(generation: Generation, kind: str, monkeypatch: Any) -> None:
+    """Also if L2 releases messages meanwhile, which is what other calls wait for."""
+    rig = util.make_rig(generation, kind)
+    rig.queue.input.enqueue(b"x", 1, 1.0)
+    rig.peer.consume()
+    core = rig.queue._core
+    attempts: List[int] = []
+    send = core.send
+
+    def counted(*args: Any) -> Any:
+        attempts.append(1)
+        return send(*args)
+
+    monkeypatch.setattr(core, "send", counted)
+    with pytest.raises(TimeoutError):
+        rig.queue.input.enqueue(bytes(129), 129, 0.01)
+    assert len(attempts) == 2
+    util.close_rig(rig)
+
+
 def test_read_into_with_the_wrong_handle(rig: Rig, generation: Generation) -> None:
     rig.peer.send(b"hello")
     message = rig.queue.output.peek(1.0)
@@ -467,6 +489,15 @@ def test_create_on_a_worker_that_is_not_there(generation: Generation, worker: in
 def test_worker_id_of_a_wrong_type(worker: Any) -> None:
     with pytest.raises(TypeError):
         G3.create_on(orchestrator(G3), 4, 64, 64, worker)
+
+
+@pytest.mark.parametrize("generation", [G1, G2], ids=str)
+def test_worker_id_is_converted(generation: Generation) -> None:
+    orch = orchestrator(generation)
+    for worker in ("0", 0.9, False):
+        assert generation.create_on(orch, 4, 64, 64, worker).layout.depth == 4
+    with pytest.raises(TypeError):
+        generation.create_on(orch, 4, 64, 64, None)
 
 
 def test_create_on_an_unbound_orchestrator(generation: Generation) -> None:

@@ -11,7 +11,7 @@ from . import _hostmem, _wire
 from ._datatype import DataType
 from ._region import port_of
 from ._rings import InputRing, OutputRing, Scratch, Slot
-from ._status import Status, pause
+from ._status import LONGEST_SLEEP, Status, pause
 
 PREFIX = "L3-L2 queue"
 
@@ -109,6 +109,8 @@ class Core(Generic[M]):
         return True
 
     def send_within(self, opcode: int, body: Optional[Body], nbytes: int, timeout: float) -> None:
+        fits = nbytes <= self.layout.input_arena_bytes
+
         def attempt() -> Optional[bool]:
             if self.send(opcode, body, nbytes):
                 return True
@@ -116,7 +118,9 @@ class Core(Generic[M]):
                 raise RuntimeError(f"{PREFIX} input is stopped")
             return None
 
-        self._until(attempt, _wire.INPUT_HEAD, lambda: self.sending.seen, timeout)
+        # No release makes room for what is larger than the arena.
+        offset = _wire.INPUT_HEAD if fits else None
+        self._until(attempt, offset, lambda: self.sending.seen, timeout)
 
     # -- receiving
 
@@ -166,10 +170,11 @@ class Core(Generic[M]):
     def _until(
         self,
         attempt: Callable[[], Optional[T]],
-        offset: int,
+        offset: Optional[int],
         seen: Callable[[], int],
         timeout: float,
     ) -> T:
+        """What ``attempt`` returns in time; the counter that it depends on may be awaited."""
         deadline = time.monotonic() + timeout
         while True:
             result = attempt()
@@ -179,7 +184,9 @@ class Core(Generic[M]):
             if left <= 0:
                 self.status.check_peer()
                 raise TimeoutError(f"{PREFIX} operation timed out")
-            if pause(self.port, offset, seen(), left):
+            if offset is None:
+                time.sleep(min(left, LONGEST_SLEEP))
+            elif pause(self.port, offset, seen(), left):
                 self.status.check_peer()
 
     def free(self) -> None:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import itertools
-import operator
 import weakref
 from types import TracebackType
 from typing import Any, Dict, List, Optional, Tuple, Type, TypeVar, Union
@@ -99,10 +98,9 @@ class StandIn:
             raise RuntimeError("worker is not initialised, or the run has ended")
 
     def _check_worker(self, worker_id: int) -> int:
-        worker = operator.index(worker_id)
-        if not 0 <= worker < self._workers:
-            raise ValueError(f"worker_id must be from 0 to {self._workers - 1}, not {worker}")
-        return worker
+        if not 0 <= worker_id < self._workers:
+            raise ValueError(f"worker_id must be from 0 to {self._workers - 1}, not {worker_id}")
+        return worker_id
 
     def _allocate(
         self,

@@ -13,6 +13,8 @@ T = TypeVar("T")
 
 # The interval at which foreign memory is polled.
 POLL_SECONDS = 50e-6
+# The longest time that one call sleeps for.
+LONGEST_SLEEP = 3600.0
 
 
 class Status:

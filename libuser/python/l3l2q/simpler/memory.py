@@ -20,12 +20,9 @@ import l3l2q
 from l3l2q import Binding, Compare, Range, Role
 
 from . import _wire
-from ._status import POLL_SECONDS
+from ._status import LONGEST_SLEEP, POLL_SECONDS
 
 __all__ = ["Copies", "Mapping", "Memory", "Request", "Source", "copied", "mapped", "native"]
-
-# The longest time that one call sleeps for.
-LONGEST_SLEEP = 3600.0
 
 _I32 = struct.Struct("<i")
 

@@ -62,7 +62,7 @@ class Orchestrator(StandIn):
     def _make_region(
         self, worker_id: int, payload_bytes: int, counter_bytes: int, **more: Any
     ) -> L3L2OrchRegion:
-        _, instance = self._allocate(worker_id, payload_bytes, counter_bytes, **more)
+        _, instance = self._allocate(int(worker_id), payload_bytes, counter_bytes, **more)
         desc = L3L2OrchRegionDesc(*instance.memory.scalars[:6])
         region = L3L2OrchRegion(self, instance.worker_id, desc)
         self._regions.append(region)

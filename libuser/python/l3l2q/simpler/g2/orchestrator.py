@@ -72,7 +72,7 @@ class Orchestrator(StandIn):
     def _make_region(
         self, worker_id: int, payload_bytes: int, counter_bytes: int, **more: Any
     ) -> WorkerChipOrchRegion:
-        _, instance = self._allocate(worker_id, payload_bytes, counter_bytes, **more)
+        _, instance = self._allocate(int(worker_id), payload_bytes, counter_bytes, **more)
         desc = WorkerChipOrchRegionDesc(*instance.memory.scalars[:6])
         region = WorkerChipOrchRegion(self, instance, desc)
         self._regions.append(region)
