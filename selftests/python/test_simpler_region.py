@@ -278,6 +278,9 @@ def test_region_over_an_instance_of_the_reference() -> None:
     assert body == b"1234"
     assert region.counter(64).test(3, g2.WaitCmp.GE) == (True, 3)
     assert shared.log == [("write", 8, 4), ("notify", 64, 3), ("read", 8, 4), ("test", 64)]
+    for offset in (-4, 2, 384):
+        with pytest.raises(ValueError):
+            region.counter(offset)
 
 
 def test_queue_over_an_instance_of_the_reference() -> None:

@@ -109,8 +109,8 @@ class NativeMemory:
     def pause(self, offset: int, seen: int, seconds: float) -> bool:
         try:
             self.endpoint.wait_counter(offset, seen, Compare.NE, min(seconds, LONGEST_SLEEP))
-        except l3l2q.Timeout:
-            pass
+        except (l3l2q.Timeout, l3l2q.Closed):
+            pass  # the queue looks at its clock, and whether its run has ended
         except l3l2q.PeerDetached:
             # Nothing can come any more, but the caller asked for this time.
             if math.isinf(seconds):
