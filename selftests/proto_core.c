@@ -1420,6 +1420,29 @@ TEST_F(queue, s8_peek_run)
 	EXPECT_SOUND(self->rx);
 }
 
+/* A batch goes on where the array of handles ends, and not past the window. */
+TEST_F(queue, s8_peek_batch)
+{
+	struct l3l2q_message m[8];
+	int window = variant->window == 3 ? 3 : 1, n, round;
+	uint64_t seq = 1;
+
+	for (round = 0; round < 40; round++) {
+		ASSERT_LE(1, send_run(self->tx, 8, 1 + round % 3));
+		while (self->rx->c.head != self->tx->p.tail) {
+			uint64_t pending = self->tx->p.tail - self->rx->c.head;
+
+			n = l3l2q_core_peek_batch(&self->rx->c, m, 8);
+			ASSERT_EQ(pending < (uint64_t)window ? (int)pending : window, n);
+			EXPECT_EQ(seq, m[0].seq);
+			EXPECT_EQ(seq + (uint64_t)n - 1, m[n - 1].seq);
+			ASSERT_EQ(0, l3l2q_core_release_batch(&self->rx->c, m, n));
+			seq += (uint64_t)n;
+		}
+	}
+	EXPECT_SOUND(self->rx);
+}
+
 /* Release up to a handle, where others were released before it. */
 TEST_F(queue, s8_release_upto_and_out_of_order)
 {

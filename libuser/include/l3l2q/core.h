@@ -2614,8 +2614,9 @@ static inline int l3l2q_core_peek_batch(struct l3l2q_consumer *c, struct l3l2q_m
 		n = l3l2q_consumer_peek_run(c, &run, max - got, c->tail != tail);
 		for (i = 0; i < n; i++)
 			m[got++] = run[i];
-		/* Go on where the array of handles ended. */
+		/* Go on where the array of handles ended, unless the window is full. */
 	} while (n > 0 && got < max && !(c->acquired & c->held_mask) && !c->stopped &&
+		 c->acquired - c->head < c->window &&
 		 !(c->tail == c->acquired && c->tail != tail &&
 		   c->core->memory == L3L2Q_MEMORY_COPIED));
 	return got ? got : n;
