@@ -208,9 +208,21 @@ static void check_woken(struct world *w, enum l3l2q_role role)
 	}
 }
 
+/* The consumer's own handles, of messages that are held, stay as they were given out. */
+static void check_own_handles(const struct direction *d)
+{
+	int i;
+
+	for (i = 0; i < (int)RECORDS; i++)
+		FUZZ_CHECK(!d->own[i] || !d->is_held[i] || same_message(d->own[i], &d->held[i]),
+			   "a handle of a run has changed");
+}
+
 static void after(struct world *w, struct side *s)
 {
 	check_image(w);
+	if (!s->detached)
+		check_own_handles(&w->dir[!s->role]);
 	check_error(w, s);
 	check_woken(w, (enum l3l2q_role)!s->role);
 }
@@ -486,6 +498,7 @@ static void op_reserve(struct world *w, struct side *s)
 		memcpy(w->payload_image + span.payload_offset, body_buffer, n);
 	}
 	d->span = span;
+	d->span_count = 1;
 	d->reserved = true;
 	d->refused = false;
 	after(w, s);
@@ -666,6 +679,7 @@ static void acquired(struct world *w, struct side *s, const struct l3l2q_message
 static void released(struct world *w, struct direction *d, const struct l3l2q_message *m)
 {
 	d->is_held[(m->seq - 1) % RECORDS] = false;
+	d->own[(m->seq - 1) % RECORDS] = NULL;
 	record_of(d, m->seq - 1)->done = true;
 	d->old[d->nr_old++ % OLD_HANDLES] = *m;
 	release_prefix(w, d);
@@ -1003,6 +1017,298 @@ static void op_release_batch(struct world *w, struct side *s)
 		/* Those before the bad one were given back. */
 		for (i = 0; i < n && held_message(d, &m[i]); i++)
 			released(w, d, &m[i]);
+	}
+	after(w, s);
+}
+
+/* ---- runs --------------------------------------------------------------- */
+
+/* An end of the endpoint that a call met behind what it reports. */
+static void note_late_end(struct world *w, struct side *s)
+{
+	struct l3l2q_error error;
+	int32_t flag;
+
+	if (s->error)
+		return;
+	memcpy(&flag, w->counters + flag_offset(s->role), sizeof(flag));
+	l3l2q_ep_error(s->ep, &error);
+	if (flag == 1) {
+		FUZZ_CHECK(w->tainted, "a run poisoned without a reason");
+		s->error = -EBADMSG;
+		counter_set(w, flag_offset(s->role), 1);
+	} else if (error.kind == L3L2Q_ERR_REMOTE_ABORTED) {
+		FUZZ_CHECK(w->tainted || peer_has_aborted(w, s), "a remote abort of nobody's");
+		s->error = -ECONNABORTED;
+	}
+}
+
+static unsigned int body_result(struct world *w, struct side *s, const struct l3l2q_body *body,
+				unsigned int opcode)
+{
+	if (!body->data != !body->nbytes)
+		return RET_INVAL | ended(s) | (w->dir[s->role].stop_sent ? STOPPED : 0) |
+		       (opcode & RET_INVAL);
+	return send_result(w, s, body->nbytes, opcode);
+}
+
+/* The first body decides what the call returns, and those before a bad one are sent. */
+static void op_enqueue_run(struct world *w, struct side *s)
+{
+	struct direction *d = &w->dir[s->role];
+	uint32_t opcode = take_opcode();
+	int n = (int)take(&in) % 7 - 1, i, ret;
+	struct l3l2q_body bodies[6] = { 0 };
+	int64_t timeout = 0;
+	bool bad_timeout, blocking = take_timeout(s, &timeout, &bad_timeout), hooked = false;
+	unsigned int set, shape;
+
+	if (busy[s->role][TX])
+		return;
+	fill_body(body_buffer, sizeof(body_buffer));
+	for (i = 0; i < n; i++) {
+		uint64_t size = take_size(d->arena);
+
+		shape = take(&in);
+		/* What is larger than the arena is not read. */
+		bodies[i].nbytes = size;
+		bodies[i].data = !size != (shape >= 240) ? NULL : body_buffer + shape % 64;
+	}
+	set = n < 1 || bad_timeout ? RET_INVAL | ended(s)
+				   : body_result(w, s, bodies, opcode_result(s, opcode));
+	if (opcode == L3L2Q_OP_STOP && s->role == L3L2Q_ROLE_L3)
+		set = RET_INVAL | ended(s);
+	fuzz_trace("%d: enqueue_run of %d, op %u, %s %lld", s->role, n, opcode,
+		   blocking ? "timeout" : "try", (long long)timeout);
+	if (!blocking) {
+		ret = l3l2q_try_enqueue_run(s->p, opcode, bodies, n);
+	} else {
+		before_blocking(w, s, TX, set, timeout);
+		ret = l3l2q_enqueue_run(s->p, opcode, bodies, n, timeout);
+		hooked = after_blocking(s, TX);
+		if (hooked)
+			set |= body_result(w, s, bodies, opcode_result(s, opcode));
+		set = blocking_set(set, hooked);
+		sync_published(w, d);
+	}
+	check_result(w, s, TX, set, ret, blocking, "enqueue_run");
+	FUZZ_CHECK(ret < 0 || (ret >= 1 && ret <= n), "enqueue_run: %d of %d", ret, n);
+	for (i = 0; i < ret; i++) {
+		FUZZ_CHECK(!bodies[i].data == !bodies[i].nbytes, "a bad body was sent");
+		FUZZ_CHECK(w->tainted || has_room(d, bodies[i].nbytes), "sent without room");
+		sent(w, d, opcode, bodies[i].data, bodies[i].nbytes, place(d, bodies[i].nbytes));
+	}
+	if (ret < 0) {
+		not_sent(d, ret, n > 0 ? bodies->nbytes : 0);
+	} else if (ret < n) {
+		set = body_result(w, s, &bodies[ret], opcode_result(s, opcode));
+		FUZZ_CHECK(w->tainted || set != RET_OK, "enqueue_run stopped at %d of %d", ret, n);
+		note_late_end(w, s);
+	}
+	after(w, s);
+}
+
+/* How many spans of a run there is room for: section 4, without a wrap. */
+static int run_room(struct direction *d, uint64_t nbytes, int n)
+{
+	uint64_t start = place(d, nbytes), oldest;
+	int fits = 0;
+
+	while (fits < n && d->tail - d->head + (uint64_t)fits < d->depth &&
+	       start % d->arena + (uint64_t)(fits + 1) * nbytes <= d->arena &&
+	       (!nbytes || !oldest_body(d, &oldest) ||
+		start + (uint64_t)(fits + 1) * nbytes - oldest <= d->arena))
+		fits++;
+	return fits;
+}
+
+static void op_reserve_run(struct world *w, struct side *s)
+{
+	struct direction *d = &w->dir[s->role];
+	struct l3l2q_reservation span, old;
+	uint64_t nbytes = take_size(d->arena);
+	int n = (int)take(&in) % 10 - 1, ret;
+	int64_t timeout = 0;
+	bool bad_timeout, blocking = take_timeout(s, &timeout, &bad_timeout), hooked;
+	unsigned int set;
+
+	if (busy[s->role][TX])
+		return;
+	set = n < 1 || bad_timeout ? RET_INVAL | ended(s) : send_result(w, s, nbytes, 0);
+	fuzz_trace("%d: reserve_run of %d, %llu bytes, %s %lld", s->role, n,
+		   (unsigned long long)nbytes, blocking ? "timeout" : "try", (long long)timeout);
+	memset(&span, 0x5c, sizeof(span));
+	old = span;
+	if (!blocking) {
+		ret = l3l2q_try_reserve_run(s->p, nbytes, n, &span);
+	} else {
+		before_blocking(w, s, TX, set, timeout);
+		ret = l3l2q_reserve_run(s->p, nbytes, n, &span, timeout);
+		hooked = after_blocking(s, TX);
+		if (hooked)
+			set |= send_result(w, s, nbytes, 0);
+		set = blocking_set(set, hooked);
+		sync_published(w, d);
+	}
+	if (w->memory == L3L2Q_MEMORY_COPIED && (w->tainted || set & RET_OK))
+		set |= RET_NOTSUP;
+	FUZZ_CHECK(ret < 0 || w->memory != L3L2Q_MEMORY_COPIED, "a reservation in copied memory");
+	check_result(w, s, TX, set, ret, blocking, "reserve_run");
+	if (ret < 0) {
+		FUZZ_CHECK(!memcmp(&span, &old, sizeof(span)), "a failed reserve_run wrote its result");
+		not_sent(d, ret, nbytes);
+		after(w, s);
+		return;
+	}
+	FUZZ_CHECK(w->tainted ? ret >= 1 && ret <= n : ret == run_room(d, nbytes, n),
+		   "%d spans of %d, the model says %d", ret, n, run_room(d, nbytes, n));
+	FUZZ_CHECK(span.nbytes == nbytes && span.data == (nbytes ? s->payload + span.payload_offset : NULL),
+		   "spans of %llu bytes at %p", (unsigned long long)span.nbytes, span.data);
+	if (nbytes) {
+		uint64_t all = (uint64_t)ret * nbytes;
+
+		FUZZ_CHECK(span.payload_offset >= d->arena_offset &&
+			   span.payload_offset + all <= d->arena_offset + d->arena,
+			   "a run outside of the arena");
+		fill_body(body_buffer, all);
+		memcpy(span.data, body_buffer, all);
+		memcpy(w->payload_image + span.payload_offset, body_buffer, all);
+	}
+	if (!w->tainted)
+		FUZZ_CHECK(span.seq == d->tail + 1 &&
+			   span.payload_offset == (nbytes ? d->arena_offset + place(d, nbytes) % d->arena : 0),
+			   "a run at %llu", (unsigned long long)span.payload_offset);
+	d->span = span;
+	d->span_count = ret;
+	d->reserved = true;
+	d->refused = false;
+	after(w, s);
+}
+
+static void op_commit_run(struct world *w, struct side *s)
+{
+	struct direction *d = &w->dir[s->role];
+	bool good;
+	struct l3l2q_reservation span = take_span(d, &good);
+	uint32_t opcode = take_opcode();
+	int n = (int)take(&in) % 9 - 1, i, ret;
+	bool bad = n < 1 || n > d->span_count;
+	unsigned int set = ended(s);
+
+	if (busy[s->role][TX])
+		return;
+	fuzz_trace("%d: commit_run of %d, seq %llu op %u%s", s->role, n, (unsigned long long)span.seq,
+		   opcode, good ? "" : " (bad)");
+	if (!set) {
+		set = opcode_result(s, opcode);
+		if (!good)
+			set |= RET_OWNERSHIP;
+		if (bad)
+			set |= RET_INVAL;
+		if (!set)
+			set = RET_OK;
+		set = with_peer(w, s, set);
+	} else {
+		set |= (opcode_result(s, opcode) | (bad ? RET_INVAL : 0)) & RET_INVAL;
+	}
+	ret = l3l2q_commit_run(s->p, &span, opcode, n);
+	check_result(w, s, TX, set, ret, false, "commit_run");
+	if (!ret) {
+		d->reserved = false;
+		for (i = 0; i < n; i++)
+			sent(w, d, opcode,
+			     w->payload_image + span.payload_offset + (uint64_t)i * span.nbytes,
+			     span.nbytes, place(d, span.nbytes));
+	}
+	after(w, s);
+}
+
+/* As op_peek_batch(); the consumer's array of handles ends a run, too. */
+static void op_peek_run(struct world *w, struct side *s)
+{
+	struct direction *d = &w->dir[!s->role];
+	int max = (int)take(&in) % 12 - 1, ret, i, entries = 2, most;
+	const struct l3l2q_message *const nothing = (const void *)body_buffer, *run = nothing;
+	int64_t timeout = 0;
+	bool bad_timeout, blocking = take_timeout(s, &timeout, &bad_timeout), hooked = false;
+	bool again = has_one_handle(s) && d->acquired != d->head, stop_past_window;
+	unsigned int set;
+	int32_t flag;
+
+	if (busy[s->role][RX])
+		return;
+	set = receive_result(w, s);
+	if (max < 1 || bad_timeout)
+		set = RET_INVAL | ended(s);
+	fuzz_trace("%d: peek_run of %d, %s %lld", s->role, max, blocking ? "timeout" : "try",
+		   (long long)timeout);
+	if (!blocking) {
+		ret = l3l2q_try_peek_run(s->c, &run, max);
+	} else {
+		before_blocking(w, s, RX, set, timeout);
+		ret = l3l2q_peek_run(s->c, &run, max, timeout);
+		hooked = after_blocking(s, RX);
+		if (hooked)
+			set |= receive_result(w, s);
+		set = blocking_set(set, hooked);
+	}
+	check_result(w, s, RX, set, ret, blocking, "peek_run");
+	d->nothing = found_nothing(ret, hooked);
+	if (ret < 0) {
+		FUZZ_CHECK(run == nothing, "a failed peek_run wrote its result");
+		after(w, s);
+		return;
+	}
+	while (entries < (int)s->window + 1)
+		entries *= 2;
+	most = again || s->window == 1 ? 1 : entries - (int)(d->acquired % (unsigned int)entries);
+	most = max < most ? max : most;
+	FUZZ_CHECK(ret >= 1 && ret <= most, "peek_run: %d of %d", ret, most);
+	for (i = 0; i < ret; i++) {
+		if (i && !w->tainted)
+			FUZZ_CHECK(receive_result(w, s) & RET_OK, "peek_run went on to message %d", i);
+		acquired(w, s, &run[i]);
+		d->own[(run[i].seq - 1) % RECORDS] = &run[i];
+	}
+	memcpy(&flag, w->counters + flag_offset(s->role), sizeof(flag));
+	set = receive_result(w, s);
+	stop_past_window = d->acquired - d->head >= s->window &&
+			   record_of(d, d->acquired)->opcode == L3L2Q_OP_STOP;
+	if (!w->tainted && flag == 1 && !s->error) {
+		FUZZ_CHECK(ret < most && set & RET_BADMSG, "peek_run poisoned without a reason");
+		s->error = -EBADMSG;
+		counter_set(w, flag_offset(s->role), 1);
+	} else if (!w->tainted && ret < most && !hooked && !stop_past_window) {
+		FUZZ_CHECK(!(set & RET_OK) && set != RET_BADMSG,
+			   "peek_run stopped at %d of %d, the model says %#x", ret, most, set);
+	}
+	note_late_end(w, s);
+	after(w, s);
+}
+
+static void op_release_upto(struct world *w, struct side *s)
+{
+	struct direction *d = &w->dir[!s->role];
+	struct l3l2q_message m = take_handle(d), *held = held_message(d, &m), *other;
+	unsigned int set;
+	uint64_t i;
+	int ret;
+
+	if (busy[s->role][RX])
+		return;
+	fuzz_trace("%d: release_upto seq %llu, %s", s->role, (unsigned long long)m.seq,
+		   held ? "held" : "not held");
+	set = held ? RET_OK : RET_OWNERSHIP;
+	if (s->detached || (s->error && s->error != -ECONNABORTED))
+		set = ended(s);
+	else if (!held && (peer_has_aborted(w, s) || s->error))
+		set = aborted_instead(w, set);
+	ret = l3l2q_release_upto(s->c, &m);
+	check_result(w, s, RX, set, ret, false, "release_upto");
+	for (i = d->head; !ret && i < m.seq; i++) {
+		other = &d->held[i % RECORDS];
+		if (d->is_held[i % RECORDS])
+			released(w, d, other);
 	}
 	after(w, s);
 }
@@ -1780,6 +2086,17 @@ static void call(struct world *w, struct side *s, unsigned int op)
 	}
 }
 
+static void call_run(struct world *w, struct side *s, unsigned int op)
+{
+	switch (op) {
+	case 0: op_enqueue_run(w, s); break;
+	case 1: op_reserve_run(w, s); break;
+	case 2: op_commit_run(w, s); break;
+	case 3: op_peek_run(w, s); break;
+	default: op_release_upto(w, s); break;
+	}
+}
+
 static void peer(struct world *w, enum l3l2q_role role, unsigned int op)
 {
 	switch (op & 7) {
@@ -1801,6 +2118,8 @@ static void step(struct world *w)
 	} else if (w->side[role].ours) {
 		if (op >= 99 && !w->side[!role].ours)
 			peer(w, (enum l3l2q_role)!role, op);
+		else if (op >= 66 && op < 76)
+			call_run(w, &w->side[role], (op - 66) / 2);
 		else
 			call(w, &w->side[role], op % 33);
 	} else {

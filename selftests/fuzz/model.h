@@ -83,12 +83,14 @@ struct direction {
 	bool refused;			/* the last send was: no progress */
 	uint64_t refused_nbytes;
 	struct l3l2q_reservation span;
+	int span_count;			/* spans of a run */
 	/* consumer */
 	uint64_t acquired;
 	bool stop_acquired;
 	bool nothing;			/* the last receive was: no progress */
 	struct l3l2q_message held[RECORDS]; /* by index of the message */
 	bool is_held[RECORDS];
+	const struct l3l2q_message *own[RECORDS]; /* of a run: the consumer's handles */
 	struct l3l2q_message old[OLD_HANDLES];
 	unsigned int nr_old;
 };
