@@ -296,6 +296,42 @@ def test_failing_access_of_dequeue(seam: Rig, where: Any) -> None:
     assert seam.peer.output_head() == 0
 
 
+@pytest.mark.parametrize("kind", ["reference", "copied"])
+def test_each_access_in_turn_fails(generation: Generation, kind: str) -> None:
+    """Whichever it is, the call raises, the flag is set, and the queue has ended."""
+    for fatal in range(1, 100):
+        rig = util.make_rig(generation, kind)
+        rig.peer.send(b"output")
+        left = [fatal]
+
+        def count(what: Any) -> None:
+            left[0] -= 1
+            if left[0] == 0:
+                raise OSError("the bus is gone")
+
+        rig.shared.before = count
+        try:
+            exchange(rig)
+        except (OSError, RuntimeError):
+            pass
+        else:
+            break
+        assert rig.peer.l3_flag == 1
+        with Unchanged(rig), pytest.raises((OSError, RuntimeError)):
+            rig.queue.input.try_enqueue(None, 0)
+    accesses = 5 + 5 + 1 + 4 + 2 if generation is not G3 else 6 + 6 + 1 + 5 + 2 + 1
+    assert fatal == accesses + 1
+
+
+def exchange(rig: Rig) -> None:
+    rig.queue.input.try_enqueue(b"first", 5)
+    rig.peer.consume()
+    rig.queue.input.try_enqueue(b"second", 6)
+    rig.queue.output.dequeue_into(bytearray(6), 1.0)
+    with pytest.raises(TimeoutError):
+        rig.queue.output.peek(1e-9)
+
+
 def test_failing_flag_write_is_swallowed(seam: Rig, generation: Generation) -> None:
     seam.shared.failures["notify", util.L3_FLAG] = OSError("flag")
     error = fails(seam, lambda: seam.queue.input.try_enqueue(b"abc", 3), "write", 256)

@@ -150,6 +150,20 @@ def test_wrap_starts_at_the_arena_begin(rig: Rig) -> None:
     assert rig.peer.consume() == (DATA, b"w" * 40)
 
 
+def test_exact_fit_is_no_wrap(rig: Rig) -> None:
+    """A body that ends with the arena, and the next one at its begin, both ways."""
+    for first in (100, 28):
+        assert rig.queue.input.try_enqueue(bytes(first), first)
+    assert util.SLOT.unpack(rig.shared.read(32, 32)) == (2, DATA, 356, 28)
+    for _ in range(2):
+        rig.peer.consume()
+    assert rig.queue.input.try_enqueue(bytes(128), 128)
+    assert util.SLOT.unpack(rig.shared.read(64, 32)) == (3, DATA, 256, 128)
+    for size, offset in ((150, 384), (42, 534), (192, 384)):
+        rig.peer.send(bytes(size))
+        assert rig.queue.output.dequeue_into(bytearray(size), 1.0).payload_offset == offset
+
+
 def test_released_space_is_used_again(rig: Rig) -> None:
     for turn in range(50):
         body = bytes([turn]) * (turn * 7 % 60 + 1)

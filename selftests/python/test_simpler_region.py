@@ -252,7 +252,12 @@ def test_fatal_text_ends_a_queue() -> None:
             text = "SPSC queue endpoint error op=init kind=3 session=%#018x transaction=%d msg=x"
             rig.orch.note_fatal(text % (session, transaction + 1))
             assert rig.queue.output.try_peek() is None
+            other = generation.create_on(rig.orch, 4, 64, 64)
             rig.orch.note_fatal(text % (session, transaction))
+            with pytest.raises(RuntimeError, match="admits no more work"):
+                other.output.try_peek()
+            with pytest.raises(RuntimeError, match="admits no more work"):
+                generation.create_on(rig.orch, 4, 64, 64)
         else:
             rig.orch.note_fatal(fatal(rig.queue.region.region_id))
         with util.Unchanged(rig), pytest.raises(RuntimeError):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
 from typing import Any, Callable, Generic, List, NamedTuple, Optional, Tuple, TypeVar
@@ -19,7 +20,26 @@ PREFIX = "L3-L2 queue"
 OUTPUT_OPCODES = frozenset((_wire.INVALID, _wire.DATA, _wire.ERROR))
 
 M = TypeVar("M")
+L = TypeVar("L", bound=_wire.Layout)
 T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class LayoutFields:
+    """Where the parts of a queue are in its region, up to the abort flags."""
+
+    depth: int
+    input_desc_offset: int
+    output_desc_offset: int
+    input_arena_offset: int
+    output_arena_offset: int
+    input_arena_bytes: int
+    output_arena_bytes: int
+    payload_bytes: int
+    input_desc_tail_offset: int
+    input_desc_head_offset: int
+    output_desc_tail_offset: int
+    output_desc_head_offset: int
 
 
 class Body(NamedTuple):
@@ -266,6 +286,55 @@ class QueueOutput(Generic[M]):
         self.read_into(message, buffer)
         self.release(message)
         return message
+
+
+class Queue(Generic[M, L]):
+    """A queue between this process and the orchestrator on a worker's chip."""
+
+    def __init__(
+        self,
+        region: Any,
+        layout: L,
+        scratch: Scratch,
+        buffers: Buffers,
+        make_message: Callable[[Slot], M],
+    ) -> None:
+        self._core: Core[M] = Core(region, layout, scratch, buffers, make_message)
+        self._layout = layout
+        self._input = QueueInput(self._core)
+        self._output = QueueOutput(self._core)
+
+    @property
+    def region(self) -> Any:
+        return self._core.region
+
+    @property
+    def layout(self) -> L:
+        return self._layout
+
+    @property
+    def magic_version(self) -> int:
+        return _wire.QUEUE_VERSION
+
+    @property
+    def input(self) -> QueueInput[M]:
+        return self._input
+
+    @property
+    def output(self) -> QueueOutput[M]:
+        return self._output
+
+    def try_request_stop(self) -> bool:
+        """Send STOP if there is room for it; False also if it was sent before."""
+        return self._core.send(_wire.STOP, None, 0)
+
+    def request_stop(self, timeout: float) -> None:
+        """Send STOP, the last message of the input; RuntimeError if it was sent before."""
+        self._core.send_within(_wire.STOP, None, 0, self._core.check_timeout(timeout))
+
+    def free(self) -> None:
+        """End the use of the queue and its region; the memory goes when the run ends."""
+        self._core.free()
 
 
 def create_queue(

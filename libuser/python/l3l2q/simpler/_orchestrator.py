@@ -136,5 +136,30 @@ class StandIn:
         return region_id, instance
 
 
+class RegionOrchestrator(StandIn):
+    __doc__ = StandIn.__doc__
+
+    def _build_region(self, instance: RegionInstance) -> OrchRegion:
+        raise NotImplementedError
+
+    def _make_region(
+        self,
+        worker_id: Any,
+        payload_bytes: Any,
+        counter_bytes: Any,
+        queue: Optional[Tuple[int, int, int]] = None,
+    ) -> Any:
+        _, instance = self._allocate(
+            int(worker_id), int(payload_bytes), int(counter_bytes), queue
+        )
+        region = self._build_region(instance)
+        self._regions.append(region)
+        return region
+
+    def _create_queue_region(self, worker_id: Any, layout: Any) -> Any:
+        sizes = layout.payload_bytes, layout.counter_bytes
+        return self._make_region(worker_id, *sizes, queue_shape(layout))
+
+
 def queue_shape(layout: Any) -> Tuple[int, int, int]:
     return layout.depth, layout.input_arena_bytes, layout.output_arena_bytes

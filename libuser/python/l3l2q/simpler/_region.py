@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import re
 import threading
@@ -58,6 +59,21 @@ def check_payload_range(offset: int, nbytes: int, payload_bytes: int) -> None:
 def check_counter_offset(offset: int, counter_bytes: int) -> None:
     if offset < 0 or offset % 4 or offset + 4 > counter_bytes:
         raise ValueError(f"no counter at offset {offset} of {counter_bytes} bytes")
+
+
+@dataclasses.dataclass(frozen=True)
+class RegionDesc:
+    """The six scalars that describe a region to L2."""
+
+    magic_version: int
+    region_id: int
+    payload_base: int
+    payload_bytes: int
+    counter_base: int
+    counter_bytes: int
+
+    def scalars(self) -> List[int]:
+        return list(dataclasses.astuple(self))
 
 
 class InstanceCounter:
@@ -135,7 +151,7 @@ class RegionInstance:
         return InstanceCounter(self, offset)
 
     def _port(self) -> DirectPort:
-        return DirectPort(self, Verdict())
+        return DirectPort(self, ErrorPolicy())
 
     def _pause(self, offset: int, seen: int, seconds: float) -> bool:
         return self.memory_now().pause(offset, seen, seconds)
@@ -189,7 +205,7 @@ class OrchCounter:
         return observed
 
 
-class Verdict:
+class ErrorPolicy:
     """What a failed access of an instance is to the queue over it: the exception as it is."""
 
     _text = "region"
@@ -207,17 +223,17 @@ class Verdict:
 class DirectCounter:
     """A counter of a queue over an instance of this package."""
 
-    def __init__(self, instance: RegionInstance, verdict: Verdict, offset: int) -> None:
+    def __init__(self, instance: RegionInstance, policy: ErrorPolicy, offset: int) -> None:
         self._now = instance.memory_now
-        self._verdict = verdict
+        self._policy = policy
         self._offset = offset
 
     def notify(self, value: int) -> None:
-        self._verdict._check_value(value)
+        self._policy._check_value(value)
         try:
             self._now().notify(self._offset, 0, value)
         except Exception as error:
-            self._verdict._fail(error)
+            self._policy._fail(error)
 
     def _notify_past_liveness(self, value: int) -> None:
         self._now().notify(self._offset, 0, value)
@@ -226,7 +242,7 @@ class DirectCounter:
         try:
             return self._now().test(self._offset, cmp, cmp_value)
         except Exception as error:
-            self._verdict._fail(error)
+            self._policy._fail(error)
 
 
 class DirectPort:
@@ -236,21 +252,21 @@ class DirectPort:
     left is who may access the memory, and what a failure means.
     """
 
-    def __init__(self, instance: RegionInstance, verdict: Verdict) -> None:
+    def __init__(self, instance: RegionInstance, policy: ErrorPolicy) -> None:
         self._instance = instance
-        self._verdict = verdict
+        self._policy = policy
         self._now = instance.memory_now
         self._pause = instance._pause
 
     def counter(self, offset: int) -> DirectCounter:
-        return DirectCounter(self._instance, self._verdict, offset)
+        return DirectCounter(self._instance, self._policy, offset)
 
     def _view(self, buffer: Any, nbytes: int, writable: bool) -> memoryview:
         try:
             view = self._instance._to_bytes(buffer, writable)
-            return _hostmem.check_size(view, nbytes, self._verdict._text)
+            return _hostmem.check_size(view, nbytes, self._policy._text)
         except ValueError as error:
-            self._verdict._refuse_payload(error)
+            self._policy._refuse_payload(error)
 
     def payload_write(self, offset: int, host_buffer: Any, nbytes: int) -> None:
         if type(host_buffer) is not memoryview:
@@ -258,7 +274,7 @@ class DirectPort:
         try:
             self._now().write(offset, host_buffer)
         except Exception as error:
-            self._verdict._fail(error)
+            self._policy._fail(error)
 
     def payload_read(self, offset: int, host_buffer: Any, nbytes: int) -> None:
         if type(host_buffer) is not memoryview:
@@ -266,7 +282,7 @@ class DirectPort:
         try:
             self._now().read(offset, host_buffer)
         except Exception as error:
-            self._verdict._fail(error)
+            self._policy._fail(error)
 
 
 def port_of(thing: Any) -> Any:
@@ -275,7 +291,7 @@ def port_of(thing: Any) -> Any:
     return own() if own is not None else thing
 
 
-class OrchRegion(Verdict):
+class OrchRegion(ErrorPolicy):
     """A region of an orchestration run."""
 
     _text = "region"
@@ -305,7 +321,7 @@ class OrchRegion(Verdict):
     def descriptor_scalars(self) -> List[int]:
         """The six scalars that describe the region to L2."""
         self._ensure_live()
-        return scalars_of(self._desc)
+        return list(dataclasses.astuple(self._desc))
 
     def _ensure_live(self) -> None:
         if self._released:
@@ -386,17 +402,6 @@ class OrchRegion(Verdict):
     def free(self) -> None:
         """Mark the region released. Its memory goes when the run ends."""
         self._released = True
-
-
-def scalars_of(desc: Any) -> List[int]:
-    return [
-        desc.magic_version,
-        desc.region_id,
-        desc.payload_base,
-        desc.payload_bytes,
-        desc.counter_base,
-        desc.counter_bytes,
-    ]
 
 
 _FATAL = re.compile(r"L3-L2 endpoint error .*?\bregion=(0x[0-9a-fA-F]+|\d+)")

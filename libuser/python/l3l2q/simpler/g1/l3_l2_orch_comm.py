@@ -3,12 +3,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import struct
-from typing import Any, List
+from typing import Any
 
-from .._region import NotifyOp, OrchCounter, OrchRegion, SignalTestResult, WaitCmp, scalars_of
+from .._region import (
+    NotifyOp,
+    OrchCounter,
+    OrchRegion,
+    RegionDesc,
+    SignalTestResult,
+    WaitCmp,
+)
 
 __all__ = [
     "L3L2OrchCommCmd",
@@ -33,19 +39,8 @@ class L3L2OrchCommCmd(enum.IntEnum):
     SIGNAL_TEST = 7
 
 
-@dataclasses.dataclass(frozen=True)
-class L3L2OrchRegionDesc:
-    """The six scalars that describe a region to L2."""
-
-    magic_version: int
-    region_id: int
-    payload_base: int
-    payload_bytes: int
-    counter_base: int
-    counter_bytes: int
-
-    def scalars(self) -> List[int]:
-        return scalars_of(self)
+class L3L2OrchRegionDesc(RegionDesc):
+    __doc__ = RegionDesc.__doc__
 
 
 class L3L2OrchCounter(OrchCounter):

@@ -6,16 +6,17 @@ from __future__ import annotations
 from typing import Any, Sequence
 
 from .. import _hostmem
-from .._orchestrator import StandIn, queue_shape
-from .l3_l2_message_queue import L3L2Queue, L3L2QueueLayout, create_l3_l2_queue
+from .._orchestrator import RegionOrchestrator
+from .._region import RegionInstance
+from .l3_l2_message_queue import L3L2Queue, create_l3_l2_queue
 from .l3_l2_orch_comm import L3L2OrchRegion, L3L2OrchRegionDesc
 from .tensor import DataType, Tensor
 
 __all__ = ["DataType", "Orchestrator", "Tensor"]
 
 
-class Orchestrator(StandIn):
-    __doc__ = StandIn.__doc__
+class Orchestrator(RegionOrchestrator):
+    __doc__ = RegionOrchestrator.__doc__
 
     # The reference's client serves one thread at a time, whichever.
     _one_thread = False
@@ -40,7 +41,8 @@ class Orchestrator(StandIn):
         self, *, worker_id: int, payload_bytes: int, counter_bytes: int
     ) -> L3L2OrchRegion:
         """A raw region on a worker."""
-        return self._make_region(worker_id, int(payload_bytes), int(counter_bytes))
+        region: L3L2OrchRegion = self._make_region(worker_id, payload_bytes, counter_bytes)
+        return region
 
     def create_l3_l2_queue(
         self, *, worker_id: int, depth: int, input_arena_bytes: int, output_arena_bytes: int
@@ -54,16 +56,6 @@ class Orchestrator(StandIn):
             output_arena_bytes=output_arena_bytes,
         )
 
-    def _create_queue_region(self, worker_id: int, layout: L3L2QueueLayout) -> L3L2OrchRegion:
-        return self._make_region(
-            worker_id, layout.payload_bytes, layout.counter_bytes, queue=queue_shape(layout)
-        )
-
-    def _make_region(
-        self, worker_id: int, payload_bytes: int, counter_bytes: int, **more: Any
-    ) -> L3L2OrchRegion:
-        _, instance = self._allocate(int(worker_id), payload_bytes, counter_bytes, **more)
+    def _build_region(self, instance: RegionInstance) -> L3L2OrchRegion:
         desc = L3L2OrchRegionDesc(*instance.memory.scalars[:6])
-        region = L3L2OrchRegion(self, instance.worker_id, desc)
-        self._regions.append(region)
-        return region
+        return L3L2OrchRegion(self, instance.worker_id, desc)

@@ -6,20 +6,17 @@ from __future__ import annotations
 from typing import Any, Sequence
 
 from .. import _hostmem
-from .._orchestrator import StandIn, queue_shape
+from .._orchestrator import RegionOrchestrator
+from .._region import RegionInstance
 from .buffer import Buffer, DataType
-from .worker_chip_message_queue import (
-    WorkerChipQueue,
-    WorkerChipQueueLayout,
-    create_worker_chip_queue,
-)
+from .worker_chip_message_queue import WorkerChipQueue, create_worker_chip_queue
 from .worker_chip_orch_comm import WorkerChipOrchRegion, WorkerChipOrchRegionDesc
 
 __all__ = ["Orchestrator"]
 
 
-class Orchestrator(StandIn):
-    __doc__ = StandIn.__doc__
+class Orchestrator(RegionOrchestrator):
+    __doc__ = RegionOrchestrator.__doc__
 
     _region_version = 0x30000
 
@@ -43,7 +40,8 @@ class Orchestrator(StandIn):
         self, *, worker_id: int, payload_bytes: int, counter_bytes: int
     ) -> WorkerChipOrchRegion:
         """A raw region on a worker, before the run's first submit."""
-        return self._make_region(worker_id, int(payload_bytes), int(counter_bytes))
+        region: WorkerChipOrchRegion = self._make_region(worker_id, payload_bytes, counter_bytes)
+        return region
 
     def create_worker_chip_queue(
         self, *, worker_id: int, depth: int, input_arena_bytes: int, output_arena_bytes: int
@@ -64,16 +62,6 @@ class Orchestrator(StandIn):
         if self._failed:
             raise RuntimeError("worker admits no more work after a fatal error")
 
-    def _create_queue_region(self, worker_id: int, layout: WorkerChipQueueLayout) -> Any:
-        return self._make_region(
-            worker_id, layout.payload_bytes, layout.counter_bytes, queue=queue_shape(layout)
-        )
-
-    def _make_region(
-        self, worker_id: int, payload_bytes: int, counter_bytes: int, **more: Any
-    ) -> WorkerChipOrchRegion:
-        _, instance = self._allocate(int(worker_id), payload_bytes, counter_bytes, **more)
+    def _build_region(self, instance: RegionInstance) -> WorkerChipOrchRegion:
         desc = WorkerChipOrchRegionDesc(*instance.memory.scalars[:6])
-        region = WorkerChipOrchRegion(self, instance, desc)
-        self._regions.append(region)
-        return region
+        return WorkerChipOrchRegion(self, instance, desc)

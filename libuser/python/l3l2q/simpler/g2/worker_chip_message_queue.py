@@ -8,7 +8,7 @@ import enum
 from typing import Any, List
 
 from .. import _hostmem, _l3q2, _wire
-from .._l3q2 import PREFIX, Body, Core, QueueInput, QueueOutput, uint8_of
+from .._l3q2 import PREFIX, Body, LayoutFields, Queue, uint8_of
 from .._rings import Slot
 from .buffer import Buffer
 
@@ -39,21 +39,9 @@ class WorkerChipQueueOpcode(enum.IntEnum):
 
 
 @dataclasses.dataclass(frozen=True)
-class WorkerChipQueueLayout:
+class WorkerChipQueueLayout(LayoutFields):
     """Where the parts of a queue are in its region."""
 
-    depth: int
-    input_desc_offset: int
-    output_desc_offset: int
-    input_arena_offset: int
-    output_arena_offset: int
-    input_arena_bytes: int
-    output_arena_bytes: int
-    payload_bytes: int
-    input_desc_tail_offset: int
-    input_desc_head_offset: int
-    output_desc_tail_offset: int
-    output_desc_head_offset: int
     worker_abort_flag_offset: int
     chip_abort_flag_offset: int
     counter_bytes: int
@@ -121,7 +109,7 @@ class _Buffers(_l3q2.Buffers):
         return Body(buffer, None)
 
 
-class WorkerChipQueue:
+class WorkerChipQueue(Queue[WorkerChipQueueMessage, WorkerChipQueueLayout]):
     """A queue between this process and the orchestrator on a worker's chip.
 
     Made by :func:`create_worker_chip_queue`, and used by the thread that made it.
@@ -136,52 +124,17 @@ class WorkerChipQueue:
         desc_seq: Any,
         desc_read: Any,
     ) -> None:
-        self._core: Core[WorkerChipQueueMessage] = Core(
+        super().__init__(
             region,
             layout,
             _l3q2.scratch(region, desc_fields, desc_seq, desc_read),
             _Buffers(orch),
             _make_message,
         )
-        self._layout = layout
-        self._input = QueueInput(self._core)
-        self._output = QueueOutput(self._core)
-
-    @property
-    def region(self) -> Any:
-        return self._core.region
-
-    @property
-    def layout(self) -> WorkerChipQueueLayout:
-        return self._layout
-
-    @property
-    def magic_version(self) -> int:
-        return _wire.QUEUE_VERSION
-
-    @property
-    def input(self) -> QueueInput[WorkerChipQueueMessage]:
-        return self._input
-
-    @property
-    def output(self) -> QueueOutput[WorkerChipQueueMessage]:
-        return self._output
 
     def chip_task_arg_scalars(self) -> List[int]:
         """The twelve scalars that L2 makes its endpoint of."""
         return self._core.scalars()
-
-    def try_request_stop(self) -> bool:
-        """Send STOP if there is room for it; False also if it was sent before."""
-        return self._core.send(_wire.STOP, None, 0)
-
-    def request_stop(self, timeout: float) -> None:
-        """Send STOP, the last message of the input; RuntimeError if it was sent before."""
-        self._core.send_within(_wire.STOP, None, 0, self._core.check_timeout(timeout))
-
-    def free(self) -> None:
-        """End the use of the queue and its region; the memory goes when the run ends."""
-        self._core.free()
 
 
 def create_worker_chip_queue(

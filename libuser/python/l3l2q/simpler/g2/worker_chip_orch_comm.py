@@ -3,27 +3,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import List
-
-from .._region import OrchCounter, OrchRegion, scalars_of
+from .._region import OrchCounter, OrchRegion, RegionDesc
 
 __all__ = ["WorkerChipOrchCounter", "WorkerChipOrchRegion", "WorkerChipOrchRegionDesc"]
 
 
-@dataclasses.dataclass(frozen=True)
-class WorkerChipOrchRegionDesc:
-    """The six scalars that describe a region to L2."""
-
-    magic_version: int
-    region_id: int
-    payload_base: int
-    payload_bytes: int
-    counter_base: int
-    counter_bytes: int
-
-    def scalars(self) -> List[int]:
-        return scalars_of(self)
+class WorkerChipOrchRegionDesc(RegionDesc):
+    __doc__ = RegionDesc.__doc__
 
 
 class WorkerChipOrchCounter(OrchCounter):
