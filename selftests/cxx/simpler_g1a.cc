@@ -97,3 +97,68 @@ static_assert(!l3_l2_queue_valid_opcode(0u) && l3_l2_queue_valid_opcode(L3L2Queu
 static_assert(l3_l2_queue_magic_version() == 0x4C33513200010001 && l3_l2_queue_is_power_of_two(8));
 static_assert(l3_l2_orch_comm_is_aligned(128, 64) && !l3_l2_orch_comm_is_aligned(8, 64));
 static_assert(sizeof(L3L2OrchCommRequest) == 72 && sizeof(L3L2OrchCommResponse) == 328);
+
+#include "simpler/twelve_scalars.h"
+
+namespace gen {
+
+constexpr uint64_t kFlowWindow = 1;
+using FlowQueue = ScalarQueue<1>;
+
+/* As orchestration.h, with one handle: what has to be held is copied. */
+class Orchestration {
+public:
+	explicit Orchestration(const OrchArgs &args) : queue_(args) {}
+
+	bool run()
+	{
+		Handle stop;
+
+		if (!copy(0) || !copy(1) || !answer(1, 0, kWords) || !answer(0, 0, kWords) || !copy(0))
+			return false;
+		for (size_t i = 0; i < 3; i++)
+			if (!answer(0, 2 * i, 2))
+				return false;
+		if (!copy(0) || !copy(1) || !peek(queue_.ep, kTimeoutNs, stop) || stop.opcode != Opcode::STOP)
+			return false;
+		return answer(0, 0, kWords, 1) && queue_.ep.input().release(stop);
+	}
+
+private:
+	static constexpr uint64_t kTimeoutNs = 60000000000;
+	static constexpr size_t kWords = 6;
+	static constexpr size_t kNone = 2;
+
+	bool copy(size_t to)
+	{
+		Handle m;
+
+		if (!peek(queue_.ep, kTimeoutNs, m) || m.payload_nbytes != sizeof(held_[to]))
+			return false;
+		std::memcpy(held_[to], reinterpret_cast<const void *>(m.payload.gm_addr), sizeof(held_[to]));
+		return queue_.ep.input().release(m);
+	}
+	ExternalTensor tensor(size_t which, size_t from, size_t words) const
+	{
+		return make_tensor_external(reinterpret_cast<uint64_t>(held_[which] + from), words * 4);
+	}
+	bool answer(size_t which, size_t from, size_t words, size_t other = kNone)
+	{
+		Reservation span;
+
+		if (!reserve(queue_.ep, words * 4, kTimeoutNs, span))
+			return false;
+		rt_submit_aiv_task(tensor(which, from, words),
+				   other == kNone ? ExternalTensor{} : tensor(other, from, words),
+				   make_tensor_external(span.payload.gm_addr, words * 4));
+		l3_l2_orch_endpoint_cache_flush_range(reinterpret_cast<const void *>(span.payload.gm_addr), words * 4);
+		return queue_.ep.output().publish(span, Opcode::DATA);
+	}
+
+	FlowQueue queue_;
+	uint32_t held_[2][kWords];
+};
+
+} /* namespace gen */
+
+#include "simpler/flow.h"

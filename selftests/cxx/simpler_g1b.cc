@@ -33,3 +33,12 @@ inline uint64_t l2_abort_offset(const Layout &l)
 #include "simpler/queue_tests.h"
 #include "simpler/window_tests.h"
 #include "simpler/endpoint_tests.h"
+
+#include "simpler/twelve_scalars.h"
+
+namespace gen {
+using FlowQueue = ScalarQueue<4>;
+}
+
+#include "simpler/orchestration.h"
+#include "simpler/flow.h"

@@ -34,30 +34,8 @@ inline const char *op_of(const RawError &error)
 	return FUNCTION(endpoint_op_to_string)(error.op);
 }
 
-template <typename E>
-bool try_peek(E &ep, Handle &m)
-{
-	return ep.input().try_peek(m);
-}
-
-template <typename E>
-bool peek(E &ep, uint64_t timeout_ns, Handle &m)
-{
-	return ep.input().peek(timeout_ns, m);
-}
-
-template <typename E>
-bool try_reserve(E &ep, uint64_t nbytes, Reservation &r)
-{
-	return ep.output().try_reserve(nbytes, r);
-}
-
-template <typename E>
-bool reserve(E &ep, uint64_t nbytes, uint64_t timeout_ns, Reservation &r)
-{
-	return ep.output().reserve(nbytes, timeout_ns, r);
-}
-
 } /* namespace gen */
+
+#include "calls_by_reference.h"
 
 #endif /* CXX_SIMPLER_BY_REFERENCE_H */
