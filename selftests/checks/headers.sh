@@ -52,7 +52,7 @@ try() {
 }
 
 echo 'TAP version 13'
-echo "1..$((${#uapi[@]} * 3 + 2 + ${#lib[@]} * 2 + ${#levels[@]} * 2 + 3 + 3 + 3 + 1 + 4 + 1 + ${#cxx[@]} * 2 + 2))"
+echo "1..$((${#uapi[@]} * 3 + 2 + ${#lib[@]} * 2 + ${#levels[@]} * 2 + 3 + 3 + 3 + 1 + 4 + 1 + ${#cxx[@]} * 2 + 2 + 7 + 1))"
 
 # -m32 without the 32-bit libc: the uapi needs the kernel's headers alone, and
 # those are the same files
@@ -306,6 +306,71 @@ as_short() {
 }
 as_short gcc g++
 as_short clang clang++
+
+# refused NAME GENERATION ERROR: a program of that generation, on stdin, that must not compile
+refused() {
+	cat >"$tmp/bad.cc"
+	{
+		! g++ -std=c++17 -fsyntax-only -Iuapi -Ilibuser/include -I"libuser/include/l3l2q/simpler/$2" "$tmp/bad.cc" \
+			>"$tmp/said" 2>&1 && grep -q "$3" "$tmp/said" || { cat "$tmp/said"; false; }
+	} >"$tmp/err"
+	verdict $? "refused: $1, $2"
+}
+while read -r g queue headers; do
+	# shellcheck disable=SC2086
+	includes=$(printf '#include "%s"\n' $headers)
+	refused 'an endpoint is copied' "$g" 'use of deleted function' <<<"$includes
+$queue 2> copy(const $queue 2> &q) { return q; }"
+	refused 'a window of 0' "$g" 'the window has room for at least one message' <<<"$includes
+extern $queue 0> q; auto &f() { return q.input(); }"
+done <<'EOF'
+g1b L3L2QueueEndpoint< aicpu/l3_l2_message_queue.h
+g2 WorkerChipQueueEndpoint< aicpu/worker_chip_message_queue.h
+g3 spsc_queue::SpscQueueEndpoint<RegionInstanceView, aicpu/region_instance_view.h common/region_template.h
+EOF
+refused 'g1a and g1b in one file' g1b 'of g1a and of g1b' <<'EOF'
+#include "aicpu/l3_l2_message_queue.h"
+#undef L3_L2_ORCH_COMM_H
+#include "l3l2q/simpler/g1a/common/l3_l2_orch_comm.h"
+EOF
+
+# G1a and G1b give the same names to other types: a program may have both, in two files
+cat >"$tmp/generation.cc" <<'EOF'
+#include "aicpu/l3_l2_message_queue.h"
+
+const void *FUNCTION(L3L2QueueEndpoint ARGUMENTS *q, L3L2QueueError *error)
+{
+	*error = q->error();
+	return &q->input();
+}
+
+static_assert(sizeof(L3L2QueueError) == BYTES, "the generation's own");
+EOF
+cat >"$tmp/both.cc" <<'EOF'
+#include <l3l2q/simpler/g2/aicpu/worker_chip_message_queue.h>
+#include <l3l2q/simpler/g3/common/region_template.h>
+
+/* Without the platform's headers the processor's counter, or the system's clock, is the time. */
+int main()
+{
+	uint64_t start = device_time_now_ticks(), hz = device_time_frequency_hz();
+	const char body[64] = {};
+
+	cache_flush_range(body, sizeof(body));
+	cache_invalidate_range(body, sizeof(body));
+	while (!sys_cnt_elapsed_ns(start, device_time_now_ticks(), hz))
+		continue;
+	return sys_cnt_ticks_to_ns(1, 0) != UINT64_MAX || sys_cnt_ticks_to_ns(3, 1) != 3000000000;
+}
+EOF
+{
+	compiler=(g++ -std=c++17 -O1 -Wall -Wextra -Werror -Iuapi -Ilibuser/include)
+	"${compiler[@]}" -Ilibuser/include/l3l2q/simpler/g1a -DFUNCTION=f -DARGUMENTS= -DBYTES=32 -c -o "$tmp/g1a.o" "$tmp/generation.cc" &&
+		"${compiler[@]}" -Ilibuser/include/l3l2q/simpler/g1b -DFUNCTION=f '-DARGUMENTS=<1>' -DBYTES=272 -c -o "$tmp/g1b.o" \
+			"$tmp/generation.cc" &&
+		"${compiler[@]}" -o "$tmp/both" "$tmp/both.cc" "$tmp/g1a.o" "$tmp/g1b.o" && timeout 60 "$tmp/both"
+} >"$tmp/err" 2>&1
+verdict $? 'all generations in one program, without the headers of a platform'
 
 # core.h in C++: each kind of callback as a function, as one of C, and as a lambda
 cat >"$tmp/core.cc" <<'EOF'

@@ -25,7 +25,7 @@ inline constexpr uint64_t kSpsqVersion = L3L2Q_SPSQ_VERSION;
 
 namespace l3l2q::simpler {
 
-/* Generations of the reference, see l3l2q_simpler(7). */
+/* Generations of the reference, see l3l2q-simpler(7). */
 struct G1a;
 struct G1b;
 struct G2;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Raw endpoints of simpler as in its commit 3e6cc9d35 (#1187), see l3l2q_simpler(7). */
+/* Raw endpoints of simpler as in its commit 3e6cc9d35 (#1187), see l3l2q-simpler(7). */
 #ifndef L3_L2_ORCH_ENDPOINT_H
 #define L3_L2_ORCH_ENDPOINT_H
 

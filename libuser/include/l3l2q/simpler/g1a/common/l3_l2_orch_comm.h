@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Regions of simpler as in its commit 3e6cc9d35 (#1187), see l3l2q_simpler(7). */
+/* Regions of simpler as in its commit 3e6cc9d35 (#1187), see l3l2q-simpler(7). */
 #ifndef L3_L2_ORCH_COMM_H
 #define L3_L2_ORCH_COMM_H
 

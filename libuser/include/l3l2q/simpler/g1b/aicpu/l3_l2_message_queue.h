@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The queue of simpler as in its commit 438d5cb1d (#1236), see l3l2q_simpler(7). */
+/* The queue of simpler as in its commit 438d5cb1d (#1236), see l3l2q-simpler(7). */
 #ifndef L3_L2_MESSAGE_QUEUE_H
 #define L3_L2_MESSAGE_QUEUE_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The queue of simpler as in its commit 6ebaf7715, see l3l2q_simpler(7). */
+/* The queue of simpler as in its commit 6ebaf7715, see l3l2q-simpler(7). */
 #ifndef WORKER_CHIP_MESSAGE_QUEUE_H
 #define WORKER_CHIP_MESSAGE_QUEUE_H
 

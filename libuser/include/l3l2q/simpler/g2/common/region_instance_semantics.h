@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the parts of a region mean in simpler, see l3l2q_simpler(7). */
+/* What the parts of a region mean in simpler, see l3l2q-simpler(7). */
 #ifndef REGION_INSTANCE_SEMANTICS_H
 #define REGION_INSTANCE_SEMANTICS_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The view of a region in simpler, see l3l2q_simpler(7). */
+/* The view of a region in simpler, see l3l2q-simpler(7). */
 #ifndef REGION_INSTANCE_VIEW_H
 #define REGION_INSTANCE_VIEW_H
 

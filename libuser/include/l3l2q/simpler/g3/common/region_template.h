@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The queue of simpler as in its #2096, "SPSQ" 1.0, see l3l2q_simpler(7). */
+/* The queue of simpler as in its #2096, "SPSQ" 1.0, see l3l2q-simpler(7). */
 #ifndef REGION_TEMPLATE_H
 #define REGION_TEMPLATE_H
 
