@@ -72,6 +72,19 @@ def test_generation_1_checks_tensors_of_other_libraries() -> None:
             rig.queue.input.try_enqueue(Pointer(3), 4)
 
 
+class Sizeless:
+    device = "cpu"
+
+    def data_ptr(self) -> int:
+        return 4096
+
+
+def test_tensor_without_a_size(generation: Generation) -> None:
+    rig = util.make_rig(generation, "reference")
+    with Unchanged(rig), pytest.raises(ValueError):
+        rig.queue.input.try_enqueue(Sizeless(), 4)
+
+
 def test_generation_1_tensors_are_not_staged() -> None:
     rig = util.make_rig(G1, "reference")
     tensor = util.ReferenceTensor(8)

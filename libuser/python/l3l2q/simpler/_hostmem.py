@@ -37,11 +37,13 @@ def _value(thing: Any) -> Any:
     return thing() if callable(thing) else thing
 
 
-def pointer_bytes(buffer: Any) -> int:
-    """The size of an object with data_ptr()."""
+def pointer_bytes(buffer: Any, prefix: str) -> int:
+    """The size of a tensor; ValueError if it does not say."""
     if hasattr(buffer, "nbytes"):
         return int(_value(buffer.nbytes))
-    return int(buffer.numel()) * int(buffer.element_size())
+    if hasattr(buffer, "numel") and hasattr(buffer, "element_size"):
+        return int(buffer.numel()) * int(buffer.element_size())
+    raise ValueError(f"{prefix} buffer of type {type(buffer).__name__} has no size in bytes")
 
 
 def by_pointer(buffer: Any, prefix: str) -> Optional[memoryview]:
@@ -53,7 +55,7 @@ def by_pointer(buffer: Any, prefix: str) -> Optional[memoryview]:
     device = getattr(buffer, "device", None)
     if device is not None and str(getattr(device, "type", device)).split(":")[0] != "cpu":
         raise ValueError(f"{prefix} tensor must be on the CPU, not on {device}")
-    nbytes = pointer_bytes(buffer)
+    nbytes = pointer_bytes(buffer, prefix)
     address = int(buffer.data_ptr())
     if not address:
         raise ValueError(f"{prefix} tensor has no memory")
@@ -87,6 +89,4 @@ def size_of(buffer: Any, prefix: str) -> int:
     view = by_protocol(buffer, prefix, False)
     if view is not None:
         return view.nbytes
-    if hasattr(buffer, "nbytes") or callable(getattr(buffer, "data_ptr", None)):
-        return pointer_bytes(buffer)
-    raise ValueError(f"{prefix} buffer of type {type(buffer).__name__} is not supported")
+    return pointer_bytes(buffer, prefix)

@@ -114,7 +114,7 @@ class _Buffers(_l3q2.Buffers):
             raise ValueError(f"{PREFIX} tensor is memory of the worker")
         if hasattr(tensor, "is_contiguous") and not tensor.is_contiguous():
             raise ValueError(f"{PREFIX} tensor must be contiguous")
-        size = _hostmem.pointer_bytes(tensor)
+        size = _hostmem.pointer_bytes(tensor, PREFIX)
         if size < nbytes:
             raise ValueError(f"{PREFIX} tensor has {size} bytes, {nbytes} are needed")
 
