@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Memory that the caller has mapped, or has functions for."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import mmap
+import weakref
+from typing import Any, Callable, Iterator, List, Tuple
+
+import pytest
+from native_util import LONG, Caller, until
+
+import l3l2q
+from l3l2q import Memory, Range, Role
+
+PAYLOAD_BYTES, COUNTER_BYTES = 512 + 2 * 4096, 384
+MAGIC = l3l2q.create("memfd", depth=8, input_arena_bytes=4096, output_arena_bytes=4096).scalars
+
+
+def scalars(payload: int = 4096, counters: int = 65536) -> Tuple[int, ...]:
+    return (MAGIC[0], 7, payload, PAYLOAD_BYTES, counters, COUNTER_BYTES, *MAGIC[6:])
+
+
+class Region:
+    """Two mappings, with buffers, addresses and copy functions of them."""
+
+    def __init__(self) -> None:
+        self.payload = mmap.mmap(-1, PAYLOAD_BYTES)
+        self.counters = mmap.mmap(-1, COUNTER_BYTES)
+        self.ranges = {Range.PAYLOAD: self.payload, Range.COUNTERS: self.counters}
+        self.raising: Any = None
+        self.keep: List[Any] = []
+
+    def addresses(self) -> Tuple[int, int]:
+        views = [ctypes.c_char.from_buffer(r) for r in (self.payload, self.counters)]
+        self.keep += views
+        return ctypes.addressof(views[0]), ctypes.addressof(views[1])
+
+    def read(self, range: int, offset: int, nbytes: int) -> bytes:
+        if self.raising:
+            raise self.raising
+        return self.ranges[Range(range)][offset : offset + nbytes]
+
+    def write(self, range: int, offset: int, data: bytes) -> None:
+        if self.raising:
+            raise self.raising
+        self.ranges[Range(range)][offset : offset + len(data)] = data
+
+    def c_functions(self) -> Tuple[int, int]:
+        payload, counters = self.addresses()
+        at = {0: payload, 1: counters}
+        prototype = ctypes.CFUNCTYPE(
+            ctypes.c_int, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64, ctypes.c_void_p,
+            ctypes.c_size_t,
+        )
+
+        def read(ctx: Any, range: int, offset: int, to: int, n: int) -> int:
+            assert ctx == 4711
+            ctypes.memmove(to, at[range] + offset, n)
+            return 0
+
+        def write(ctx: Any, range: int, offset: int, source: int, n: int) -> int:
+            ctypes.memmove(at[range] + offset, source, n)
+            return 0
+
+        functions = prototype(read), prototype(write)
+        self.keep += functions
+        addresses = [ctypes.cast(f, ctypes.c_void_p).value for f in functions]
+        assert addresses[0] and addresses[1]
+        return addresses[0], addresses[1]
+
+    def attach(self, kind: str, role: Role, **options: Any) -> l3l2q.Endpoint:
+        if kind == "buffers":
+            options.update(payload=self.payload, counters=self.counters)
+        elif kind == "addresses":
+            payload, counters = self.addresses()
+            options.update(payload=payload, counters=counters)
+        elif kind == "functions":
+            options.update(read=self.read, write=self.write)
+        else:
+            read, write = self.c_functions()
+            options.update(read=read, write=write, ctx=4711)
+        return l3l2q.attach_external(scalars(), role=role, **options)
+
+
+KINDS = ["buffers", "addresses", "functions", "c_functions"]
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: Any) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def region() -> Region:
+    return Region()
+
+
+@pytest.fixture
+def ends(kind: str, region: Region) -> Iterator[Tuple[l3l2q.Endpoint, l3l2q.Endpoint]]:
+    with region.attach(kind, Role.L3, window=4) as l3, region.attach(
+        "buffers", Role.L2, window=4
+    ) as l2:
+        yield l3, l2
+
+
+def test_messages(ends: Tuple[l3l2q.Endpoint, l3l2q.Endpoint], kind: str) -> None:
+    l3, l2 = ends
+    copied = kind.endswith("functions")
+    assert l3.info.transport == "external"
+    assert l3.info.memory is (Memory.COPIED if copied else Memory.CACHED)
+    l3.producer.enqueue(b"in", LONG)
+    l3.producer.enqueuev([b"a", b"b"], LONG)
+    with l2.consumer.peek(LONG) as message:
+        assert bytes(message.data) == b"in"
+    assert l2.consumer.dequeue(LONG).data == b"ab"
+    l2.producer.enqueue_run([b"1", b"2", b"3", b"4", b""], LONG)
+    assert l3.consumer.dequeue(LONG).data == b"1"
+    buffer = bytearray(8)
+    assert l3.consumer.dequeue_into(buffer, LONG).nbytes == 1 and buffer[:1] == b"2"
+    held = l3.consumer.peek_run(4, LONG)
+    assert [bytes(m.data) for m in held] == [b"3", b"4", b""]
+    assert held[0].tobytes() == b"3" and held[1].read_into(buffer) == 1
+    del held
+    assert l3.consumer.drained is False and l3.stats.received == 5
+    if copied:
+        with pytest.raises(l3l2q.Unavailable):
+            l3.producer.reserve(8, LONG)
+    else:
+        with l3.producer.reserve(2, LONG) as span:
+            span.data[:] = b"in"
+    l3.payload_write(512, b"raw") if copied else None
+    assert l3.test(0, 2 if copied else 3, l3l2q.Compare.GE)[0]
+    with pytest.raises(l3l2q.Unavailable):
+        l3.fileno()
+
+
+def test_blocking(ends: Tuple[l3l2q.Endpoint, l3l2q.Endpoint]) -> None:
+    l3, l2 = ends
+    before = l3.stats.sleeps
+    receiver = Caller(lambda: l3.consumer.dequeue())
+    until(lambda: l3.stats.sleeps > before)
+    l2.producer.enqueue(b"x", LONG)
+    assert receiver.join().result.data == b"x"
+    before = l3.stats.sleeps
+    receiver = Caller(lambda: l3.consumer.dequeue())
+    until(lambda: l3.stats.sleeps > before)
+    l3.close()
+    assert isinstance(receiver.join().raised, l3l2q.Closed)
+
+
+def test_buffers_are_kept_until_the_last_view(region: Region) -> None:
+    l3 = region.attach("buffers", Role.L3)
+    with region.attach("buffers", Role.L2) as l2:
+        l2.producer.enqueue(b"x", LONG)
+        message = l3.consumer.peek(LONG)
+        view = memoryview(message)
+    l3.close()
+    with pytest.raises(BufferError):
+        region.payload.close()
+    del view, message
+    region.payload.close()
+    region.counters.close()
+
+
+def test_functions_are_kept_no_longer_than_the_endpoint() -> None:
+    region = Region()
+    gone = weakref.ref(region)
+    ep = region.attach("functions", Role.L3)
+    del region
+    gc.collect()
+    assert gone() is not None
+    ep.close()
+    gc.collect()
+    assert gone() is None
+
+
+class Special(Exception):
+    errno = 5
+
+
+@pytest.mark.parametrize("error", [ValueError("broken"), OSError(19, "no device"), Special()])
+def test_what_a_function_raises_is_the_cause(region: Region, error: Exception) -> None:
+    ep = region.attach("functions", Role.L3)
+    region.raising = error
+    with pytest.raises(l3l2q.PeerAborted) as raised:
+        while True:
+            ep.producer.enqueue(b"x", LONG)
+    assert raised.value.__cause__ is error
+    region.raising = None
+    with pytest.raises(l3l2q.PeerAborted):
+        ep.consumer.try_peek()
+    ep.close()
+
+
+def test_an_interrupt_in_a_function_is_raised(region: Region) -> None:
+    ep = region.attach("functions", Role.L3)
+    region.raising = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        while True:
+            ep.producer.enqueue(b"x", LONG)
+    ep.close()
+
+
+def test_a_function_that_fails_at_once(region: Region) -> None:
+    region.raising = OSError(19, "no device")
+    with pytest.raises(OSError) as raised:
+        region.attach("functions", Role.L3)
+    assert raised.value.errno == 19 and raised.value.__cause__ is region.raising
+
+
+@pytest.mark.parametrize("result", [b"", b"12345", None, 5, "text"])
+def test_a_function_that_returns_something_else(region: Region, result: Any) -> None:
+    def read(*_: int) -> Any:
+        return result
+
+    with pytest.raises(OSError) as raised:
+        l3l2q.attach_external(scalars(), role=Role.L3, read=read, write=region.write)
+    assert isinstance(raised.value.__cause__, (ValueError, TypeError))
+
+
+def test_a_function_must_not_use_its_endpoint(region: Region) -> None:
+    uses: List[Callable[[], Any]] = [
+        lambda: ep.consumer.try_peek(),
+        lambda: ep.producer.try_enqueue(b"x"),
+        lambda: ep.close(),
+        lambda: ep.stats,
+        lambda: ep.interrupt(),
+    ]
+    raised: List[BaseException] = []
+
+    def read(range: int, offset: int, nbytes: int) -> bytes:
+        if attached:
+            for use in uses:
+                try:
+                    use()
+                except BaseException as error:
+                    raised.append(error)
+        return region.read(range, offset, nbytes)
+
+    attached = False
+    ep = l3l2q.attach_external(scalars(), role=Role.L3, read=read, write=region.write)
+    attached = True
+    assert ep.consumer.try_peek() is None
+    attached = False
+    assert len(raised) >= len(uses) and all(isinstance(e, l3l2q.BusyError) for e in raised)
+    ep.close()
+
+
+@pytest.mark.parametrize(
+    "options, error",
+    [
+        ({}, ValueError),
+        ({"payload": bytearray(PAYLOAD_BYTES)}, ValueError),
+        ({"payload": bytes(PAYLOAD_BYTES), "counters": bytearray(384)}, BufferError),
+        ({"payload": bytearray(PAYLOAD_BYTES - 1), "counters": bytearray(384)}, ValueError),
+        ({"payload": mmap.mmap(-1, PAYLOAD_BYTES), "counters": bytearray(383)}, ValueError),
+        ({"payload": "here", "counters": 0}, TypeError),
+        ({"payload": 4097, "counters": 4096}, ValueError),
+        ({"read": print}, TypeError),
+        ({"read": print, "write": 1}, TypeError),
+        ({"read": 0, "write": 0}, ValueError),
+        ({"read": 1, "write": 1, "ctx": "x"}, TypeError),
+        ({"memory": 3, "payload": 4096, "counters": 65536}, ValueError),
+        ({"role": 2, "payload": 4096, "counters": 65536}, ValueError),
+        ({"scalars": [1, 2, 3]}, ValueError),
+        ({"scalars": None}, TypeError),
+        ({"scalars": [-1] * 12}, ValueError),
+        ({"scalars": [0] * 12, "payload": 4096, "counters": 65536}, l3l2q.ProtocolError),
+    ],
+)
+def test_bad_arguments(options: Any, error: type) -> None:
+    arguments = {"role": Role.L3, "scalars": scalars(), **options}
+    with pytest.raises(error):
+        l3l2q.attach_external(**arguments)
