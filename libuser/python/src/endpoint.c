@@ -166,11 +166,6 @@ static PyObject *endpoint_consumer(struct endpoint *e, void *unused)
 
 /* ---- what it is ---------------------------------------------------------- */
 
-static PyObject *value_of(struct endpoint *e, enum value_class class, unsigned long value)
-{
-	return PyObject_CallFunction(e->state->values[class], "k", value);
-}
-
 static int get_info(struct endpoint *e, const char *op, struct l3l2q_ep_info *info)
 {
 	if (call_begin(e, &e->any, op))
@@ -196,25 +191,41 @@ static PyObject *layout_of(struct endpoint *e, const struct l3l2q_layout *l)
 
 static PyObject *endpoint_info(struct endpoint *e, void *unused)
 {
+	PyObject *role, *memory = NULL, *binding = NULL, *layout = NULL, *info = NULL;
 	struct l3l2q_ep_info i;
 
 	(void)unused;
 	if (get_info(e, "info", &i))
 		return NULL;
-	return PyObject_CallFunction(e->state->values[INFO], "sNNIIKKKKKNssN(KK)s", i.transport,
-		value_of(e, ROLE, i.role), value_of(e, MEMORY, i.memory), i.window,
-		i.region_version, (unsigned long long)i.region_id,
-		(unsigned long long)(uintptr_t)i.payload,
-		(unsigned long long)(uintptr_t)i.counters, (unsigned long long)i.payload_bytes,
-		(unsigned long long)i.counter_bytes, layout_of(e, &i.layout), i.backend,
-		i.copy_path, value_of(e, BINDING, i.binding), (unsigned long long)i.identity[0],
-		(unsigned long long)i.identity[1], i.tag);
+	/* Each of these runs Python code, which may raise. */
+	role = value_of(e->state, ROLE, i.role);
+	if (role)
+		memory = value_of(e->state, MEMORY, i.memory);
+	if (memory)
+		binding = value_of(e->state, BINDING, i.binding);
+	if (binding)
+		layout = layout_of(e, &i.layout);
+	if (layout)
+		info = PyObject_CallFunction(e->state->values[INFO], "sOOIIKKKKKOssO(KK)s",
+			i.transport, role, memory, i.window, i.region_version,
+			(unsigned long long)i.region_id,
+			(unsigned long long)(uintptr_t)i.payload,
+			(unsigned long long)(uintptr_t)i.counters,
+			(unsigned long long)i.payload_bytes,
+			(unsigned long long)i.counter_bytes, layout, i.backend, i.copy_path,
+			binding, (unsigned long long)i.identity[0],
+			(unsigned long long)i.identity[1], i.tag);
+	Py_XDECREF(role);
+	Py_XDECREF(memory);
+	Py_XDECREF(binding);
+	Py_XDECREF(layout);
+	return info;
 }
 
 static PyObject *endpoint_role(struct endpoint *e, void *unused)
 {
 	(void)unused;
-	return value_of(e, ROLE, e->role);
+	return value_of(e->state, ROLE, e->role);
 }
 
 static PyObject *endpoint_region_id(struct endpoint *e, void *unused)
@@ -332,7 +343,7 @@ static PyObject *endpoint_arm(struct endpoint *e, PyObject *const *args, Py_ssiz
 	Py_END_ALLOW_THREADS
 	if (call_finish(e, &e->any, "arm", ret))
 		return NULL;
-	return value_of(e, EVENT, (unsigned long)ret);
+	return value_of(e->state, EVENT, (unsigned long)ret);
 }
 
 static int do_wait(struct endpoint *e, void *arg, int64_t timeout_ns)
@@ -360,7 +371,7 @@ static PyObject *endpoint_wait(struct endpoint *e, PyObject *const *args, Py_ssi
 		ret = 0;
 	if (call_finish(e, &e->any, "wait", ret))
 		return NULL;
-	return value_of(e, EVENT, (unsigned long)ret);
+	return value_of(e->state, EVENT, (unsigned long)ret);
 }
 
 static PyObject *endpoint_eventfd(struct endpoint *e, PyObject *const *args, Py_ssize_t nargs,

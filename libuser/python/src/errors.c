@@ -48,6 +48,11 @@ static const struct {
 	{ ESTALE, OWNERSHIP_ERROR, "a stale handle" },
 };
 
+PyObject *value_of(struct state *state, enum value_class class, unsigned long value)
+{
+	return PyObject_CallFunction(state->values[class], "k", value);
+}
+
 int errors_init(struct state *state)
 {
 	PyObject *module = PyImport_ImportModule("l3l2q._errors");
@@ -67,15 +72,23 @@ int errors_init(struct state *state)
 /* The endpoint's first error as a Failure, or None. */
 PyObject *failure_of(struct endpoint *e)
 {
+	PyObject *kind, *binding = NULL, *failure = NULL;
 	struct l3l2q_error error;
 
 	if (!e || !e->ep || l3l2q_ep_error(e->ep, &error) || error.kind == L3L2Q_ERR_NONE)
 		Py_RETURN_NONE;
-	return PyObject_CallFunction(e->state->values[FAILURE], "NNK(KK)ss",
-		PyObject_CallFunction(e->state->values[ERROR_KIND], "I", error.kind),
-		PyObject_CallFunction(e->state->values[BINDING], "I", error.binding),
-		(unsigned long long)error.region_id, (unsigned long long)error.identity[0],
-		(unsigned long long)error.identity[1], error.op, error.message);
+	/* Each of these runs Python code, which may raise. */
+	kind = value_of(e->state, ERROR_KIND, error.kind);
+	if (kind)
+		binding = value_of(e->state, BINDING, error.binding);
+	if (binding)
+		failure = PyObject_CallFunction(e->state->values[FAILURE], "OOK(KK)ss", kind, binding,
+			(unsigned long long)error.region_id,
+			(unsigned long long)error.identity[0],
+			(unsigned long long)error.identity[1], error.op, error.message);
+	Py_XDECREF(kind);
+	Py_XDECREF(binding);
+	return failure;
 }
 
 PyObject *raise_class(struct state *state, enum error_class class, struct endpoint *e,

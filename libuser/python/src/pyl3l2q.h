@@ -164,6 +164,8 @@ PyObject *raise_error(struct state *state, struct endpoint *e, const char *op, i
 PyObject *raise_class(struct state *state, enum error_class class, struct endpoint *e,
 		      const char *op, int err, const char *text);
 PyObject *failure_of(struct endpoint *e);
+/* A member of an enumeration. */
+PyObject *value_of(struct state *state, enum value_class class, unsigned long value);
 
 /* ---- arguments.c --------------------------------------------------------- */
 
