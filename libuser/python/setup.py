@@ -78,7 +78,7 @@ setup(
             sources=sorted(str(p.relative_to(HERE)) for p in (HERE / "src").glob("*.c")),
             depends=["src/pyl3l2q.h", "src/_l3l2q.map"],
             define_macros=[("_GNU_SOURCE", None), ("L3L2Q_VERSION", version())],
-            extra_compile_args=["-std=gnu11", "-O2", "-fvisibility=hidden", "-pthread"],
+            extra_compile_args=["-std=gnu11", "-fvisibility=hidden", "-pthread"],
             extra_link_args=["-pthread", f"-Wl,--version-script={HERE / 'src' / '_l3l2q.map'}"],
             py_limited_api=LIMITED_API,
         )

@@ -63,6 +63,7 @@ class Tap:
             print(f"not ok {self.count} {report.nodeid}", flush=True)
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     if os.environ.get("L3L2Q_TAP"):
         terminal = config.pluginmanager.getplugin("terminalreporter")
