@@ -77,6 +77,18 @@ def test_source_that_fails(generation: Generation) -> None:
     assert not orch._instances and not orch._regions
 
 
+def test_sources_of_a_wrong_type(generation: Generation) -> None:
+    with pytest.raises(TypeError, match="source must be .* not int"):
+        generation.module.Orchestrator(5)
+    with pytest.raises(TypeError, match="tag"):
+        generation.module.Orchestrator(util.copied_source([]), tag="of the test")
+
+
+def test_orchestrator_of_a_wrong_type() -> None:
+    with pytest.raises(TypeError, match="Orchestrator of l3l2q.simpler.g3, not ReferenceOrch"):
+        G3.create_on(util.ReferenceOrch(), 4, 64, 64)
+
+
 def test_attributes_of_a_transport(generation: Generation) -> None:
     with generation.module.Orchestrator(util.TRANSPORT, tag="of the test") as orch:
         queue = generation.create_on(orch, 4, 64, 64)

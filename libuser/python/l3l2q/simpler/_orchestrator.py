@@ -35,6 +35,13 @@ class StandIn:
     ) -> None:
         if isinstance(source, str):
             source = memory.native(source, **attributes)
+        elif attributes:
+            raise TypeError(f"only a transport takes attributes: {', '.join(attributes)}")
+        elif source is not None and not callable(source):
+            raise TypeError(
+                "source must be the name of a transport, a source of l3l2q.simpler.memory or "
+                f"None, not {type(source).__name__}"
+            )
         self._source = source
         self._workers = workers
         self._closed = False

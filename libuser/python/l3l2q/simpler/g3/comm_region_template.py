@@ -201,6 +201,11 @@ class _RegionTemplateCoordinator:
     """Makes an instance on a worker and what a template binds to it."""
 
     def __init__(self, worker: Any) -> None:
+        if not hasattr(worker, "_materialize"):
+            raise TypeError(
+                f"{PREFIX} needs an Orchestrator of l3l2q.simpler.g3, not {type(worker).__name__}; "
+                "over an instance of the reference, build a _BoundSpscQueue"
+            )
         self._worker = worker
 
     def create(
