@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# check.sh check|debug|style|native|guest|stock: what "make check", "make check-debug",
+# check.sh check|debug|style|native|python|guest|stock: what "make check", "make check-debug",
 # "make style" and so on run. A step that fails does not stop the others; what
 # cannot even be built counts as one failure. Prints the time of each suite, and the
 # sum as its last line, which it leaves in build/results/. L3L2Q_SLOW=N multiplies the
@@ -139,6 +139,21 @@ native_suites() {
 		fi
 		select_only
 		L3L2Q_VARIANT=$variant native "native-$variant" --limit $((300 * slow)) "${specs[@]}"
+	done
+}
+
+# The Python module. Without headers or pytest its tests say what is missing.
+python_suites() {
+	local variant
+	local -A target=([plain]=python [asan]=python-asan)
+
+	title 'Python'
+	for variant in plain asan; do
+		if "${PYTHON:-python3}" -c 'import os, sysconfig
+os.stat(os.path.join(sysconfig.get_path("include"), "Python.h"))' 2>/dev/null; then
+			step "build-python-$variant" "${make[@]}" -j"$(nproc)" "${target[$variant]}" || continue
+		fi
+		native "python-$variant" --limit $((600 * slow)) "selftests/python/run.sh $variant"
 	done
 }
 
@@ -336,12 +351,17 @@ check)
 	style
 	models
 	native_suites
+	python_suites
 	fuzzers
 	finish_guests
 	;;
 native)
 	native_suites
+	python_suites
 	fuzzers
+	;;
+python)
+	python_suites
 	;;
 guest)
 	guests_of_check
