@@ -119,6 +119,7 @@ ASAN_TOOLS := $(TOOL_NAMES:%=$(BUILD)/asan/%)
 EXAMPLES := $(patsubst libuser/examples/%.c,$(BUILD)/examples/%,\
 	$(filter-out %/aicpu.c,$(sort $(wildcard libuser/examples/*.c))))
 AICPU_EXAMPLE := $(BUILD)/examples/aicpu.o
+CXX_EXAMPLES := $(patsubst libuser/examples/%.cc,$(BUILD)/examples/cxx/%,$(sort $(wildcard libuser/examples/*.cc)))
 
 lib: $(LIB_SO) $(BUILD)/lib/libl3l2q.so $(LIB_A) $(LIB_PC)
 tools: $(TOOLS) $(STATIC_TOOLS) $(EXAMPLES) $(AICPU_EXAMPLE)
@@ -205,7 +206,15 @@ $(AICPU_EXAMPLE): libuser/examples/aicpu.c $(BUILD)/flags
 	$(Q)$(CC) $(CFLAGS) -std=c11 -Wall -Wextra $(WERROR) -ffreestanding $(CPPFLAGS) -Ilibuser/include -Iuapi \
 		-MMD -MP -MF $@.d -MT $@ -c -o $@ $<
 
--include $(EXAMPLES:=.d) $(AICPU_EXAMPLE).d
+# By name: tools do not need a compiler for C++. orchestration.cc has the names of g2.
+$(CXX_EXAMPLES): $(BUILD)/examples/cxx/%: libuser/examples/%.cc $(BUILD)/lib/libl3l2q.so $(BUILD)/flags
+	$(say) CXXLD $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CXX) $(CFLAGS) -std=c++17 -Wall -Wextra $(WERROR) $(CPPFLAGS) $(LDFLAGS) -Ilibuser/include \
+		-Ilibuser/include/l3l2q/simpler/g2 -Iuapi -MMD -MP -MF $@.d -MT $@ -o $@ $< -L$(BUILD)/lib -ll3l2q \
+		'-Wl,-rpath,$$ORIGIN/../../lib'
+
+-include $(EXAMPLES:=.d) $(AICPU_EXAMPLE).d $(CXX_EXAMPLES:=.d)
 
 # Python: the module with the library inside. pip builds the same by setup.py.
 

@@ -323,7 +323,7 @@ run_examples() {
 		[ "$source" != libuser/examples/aicpu.c ] || continue
 		program=$tree/examples/$(basename "${source%.*}")
 		case $source in
-		*.cc) language=("${CXX:-g++}" -std=c++17) ;;
+		*.cc) language=("${CXX:-g++}" -std=c++17 -Ilibuser/include/l3l2q/simpler/g2) ;;
 		*) language=("${CC:-cc}" -std=c11) ;;
 		esac
 		for level in -O0 -O2; do
@@ -342,6 +342,14 @@ compile_core() {
 		-c -o "$tree/core.o" "$tree/core.c"
 	"${CXX:-g++}" -x c++ -std=c++17 -O2 -Wall -Wextra -Werror -ffreestanding -Ilibuser/include -Iuapi \
 		-c -o "$tree/core.o" "$tree/core.c"
+}
+
+# run_orchestration: the two inputs that are held are answered in the other order, and so on
+run_orchestration() {
+	local out
+
+	out=$(timeout 60 "$tree/examples/orchestration" </dev/null 2>&1)
+	[ "${out//$'\n'/,}" = '8 10 12,2 4 6,14,16,18,46 50 54' ] || echo "it printed $out"
 }
 
 # run_dying: the event loop of epoll.c ends when its worker dies, after whatever it has sent
@@ -376,6 +384,7 @@ EXAMPLES=$tree/examples
 export EXAMPLES
 tap "each page of section 3 has an example" "$(compare examples 2>&1)"
 tap "examples compile without a warning and run over memfd" "$(run_examples 2>&1)"
+tap "the orchestration answers as it says" "$(run_orchestration 2>&1)"
 tap "the event loop ends when the worker dies" "$(run_dying 2>&1)"
 
 if command -v groff >/dev/null; then
