@@ -405,7 +405,7 @@ uninstall:
 	done
 
 clean:
-	$(Q)rm -rf build
+	$(Q)rm -rf build libuser/python/build libuser/python/*.egg-info
 	$(Q)find . -path ./.git -prune -o -type f \( -name '*.o' -o -name '*.ko' -o -name '*.mod' -o -name '*.mod.c' \
 		-o -name '.*.cmd' -o -name '.*.o.d' -o -name modules.order -o -name Module.symvers \
 		-o -name '.probe*' \) -exec rm -f {} +

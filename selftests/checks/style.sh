@@ -122,11 +122,12 @@ verdict $? 'refused where words are big-endian'
 
 cppcheck -q --std=c11 --language=c '--file-filter=*.c' --enable=warning,performance,portability --inline-suppr \
 	--suppressions-list="$here/cppcheck.suppress" --error-exitcode=1 --template=gcc -j 2 \
-	-D__x86_64__ -D_GNU_SOURCE -Ilibuser/include -Ilibuser/src -Iuapi libuser >"$tmp/out" 2>&1
+	-D__x86_64__ -D_GNU_SOURCE \
+	'-DPy_BEGIN_ALLOW_THREADS={' '-DPy_END_ALLOW_THREADS=}' '-DPy_RETURN_NONE=return 0' -Ilibuser/include -Ilibuser/src -Iuapi libuser >"$tmp/out" 2>&1
 verdict $? 'cppcheck: libuser'
 
 st=0
-for f in selftests/*.sh selftests/vm/*.sh selftests/checks/*.sh selftests/vm/init selftests/vm/load-module .ci/run; do
+for f in selftests/*.sh selftests/python/*.sh selftests/vm/*.sh selftests/checks/*.sh selftests/vm/init selftests/vm/load-module .ci/run; do
 	case $(head -n 1 "$f") in
 	*bash*) bash -n "$f" ;;
 	*) sh -n "$f" ;;
