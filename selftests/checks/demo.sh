@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# What "make demo" runs: l3l2q-stream over memfd here; in a guest over the driver, in
+# What "make demo" runs: l3l2q-stream, and the same in Python, over memfd here; in a guest over the driver, in
 # RAM and to an NPU that is a program outside the guest. INPUT names the file to
 # stream; by default the guest's kernel image.
 
@@ -23,6 +23,17 @@ INPUT=$(realpath "$INPUT")
 
 export INPUT PATH="$top/build/bin:$PATH"
 selftests/vm/demo-native.sh
+
+# with the interpreter whose headers are there
+python=${PYTHON:-python3}
+if "$python" -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null; then
+	"${make[@]}" python PYTHON="$python"
+	printf '\n== the same file in Python, each piece of it echoed\n'
+	PYTHONPATH=build/python "$python" libuser/examples/echo.py memfd "$INPUT"
+	PYTHONPATH=build/python "$python" libuser/examples/server.py memfd
+else
+	echo "demo: Python's headers are not installed (python3-dev): no demo of the Python module"
+fi
 
 "${make[@]}" kmod KDIR="$kernel/kdir"
 selftests/vm/run.sh --suite demo --kernel "$kernel" --total 300 --npu npu0 \

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The examples run, and say what they found."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from native_util import LONG, TRANSPORT
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "libuser" / "examples"
+
+
+def example(name: str, *arguments: str) -> str:
+    result = subprocess.run(
+        [sys.executable, EXAMPLES / name, TRANSPORT, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=2 * LONG,
+    )
+    assert result.returncode == 0, result.stdout
+    return result.stdout
+
+
+def test_echo(tmp_path: Path) -> None:
+    file = tmp_path / "input"
+    file.write_bytes(bytes(range(256)) * 10007)
+    assert f"{256 * 10007} bytes to L2 and back" in example("echo.py", str(file))
+
+
+def test_pipeline() -> None:
+    pytest.importorskip("numpy")
+    assert example("pipeline.py").startswith("tensors in the order in which they came back: 3 2 1 0")
+
+
+def test_server() -> None:
+    assert "1000 answers over 100 queues" in example("server.py")
