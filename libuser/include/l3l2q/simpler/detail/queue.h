@@ -263,10 +263,9 @@ protected:
 
 		if (failed())
 			return false;
-		if (given.seq <= head_ || given.seq > acquired_)
-			return poison(Fault::OWNERSHIP, op, "input handle is not active");
+		/* An entry keeps its handle after it was given back. */
 		Entry &entry = entries_[(given.seq - 1) % kEntryCapacity];
-		if (!Types::same(entry.handle, given))
+		if (given.seq <= head_ || !Types::same(entry.handle, given))
 			return poison(Fault::OWNERSHIP, op, "input handle is not active");
 		if (entry.released)
 			return poison(Fault::OWNERSHIP, op, "input handle already released");
