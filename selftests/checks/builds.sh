@@ -129,7 +129,8 @@ verdict $? 'make install to a DESTDIR'
 # Everything there is a file that was installed on purpose: none of depmod's.
 missing=0
 for f in lib/libl3l2q.so.1 lib/libl3l2q.so lib/libl3l2q.a lib/pkgconfig/l3l2q.pc bin/l3l2q-stream bin/l3l2q-npusim \
-	include/l3l2q.h include/l3l2q/core.h include/linux/l3l2q.h include/linux/l3l2q_abi.h share/man/man7/l3l2q.7 \
+	include/l3l2q.h include/l3l2q.hpp include/l3l2q/core.h include/l3l2q/simpler/detail/queue.h \
+	include/l3l2q/simpler/g3/common/region_template.h include/linux/l3l2q.h include/linux/l3l2q_abi.h share/man/man7/l3l2q.7 \
 		share/man/man7/l3l2q_core.7; do
 	[ -s "$dest/usr/local/$f" ] || { echo "no $f"; missing=1; }
 done >"$tmp/out"
@@ -143,7 +144,7 @@ verdict $? 'a DESTDIR: depmod is silent, and modprobe finds the module'
 
 rm -f "$dest/lib/modules/$release"/modules.*
 "${install[@]}" DESTDIR="$dest" uninstall >"$tmp/out" 2>&1 && [ ! -s "$tmp/out" ] &&
-	find "$dest" -type f -o -type l >"$tmp/out" && [ ! -s "$tmp/out" ]
+	find "$dest" -type f -o -type l >"$tmp/out" && [ ! -s "$tmp/out" ] && [ ! -e "$dest/usr/local/include/l3l2q" ]
 verdict $? 'make uninstall from a DESTDIR: leaves nothing'
 
 # As root on the real system, of which only this namespace sees the change.

@@ -52,7 +52,7 @@ try() {
 }
 
 echo 'TAP version 13'
-echo "1..$((${#uapi[@]} * 3 + 2 + ${#lib[@]} * 2 + ${#levels[@]} * 2 + 3 + 3 + 3 + 1 + 4 + 1 + ${#cxx[@]} * 2 + 2 + 7 + 1))"
+echo "1..$((${#uapi[@]} * 3 + 2 + ${#lib[@]} * 2 + ${#levels[@]} * 2 + 3 + 3 + 3 + 1 + 4 + 1 + ${#cxx[@]} * 2 + 2 + 7 + 1 + 1))"
 
 # -m32 without the 32-bit libc: the uapi needs the kernel's headers alone, and
 # those are the same files
@@ -371,6 +371,35 @@ EOF
 		"${compiler[@]}" -o "$tmp/both" "$tmp/both.cc" "$tmp/g1a.o" "$tmp/g1b.o" && timeout 60 "$tmp/both"
 } >"$tmp/err" 2>&1
 verdict $? 'all generations in one program, without the headers of a platform'
+
+# On aarch64 G1a maintains the cache if its macro is set, the others if there is no platform to ask.
+cat >"$tmp/cache.cc" <<'EOF'
+#ifdef G1A
+#include "l3l2q/simpler/g1a/aicpu/l3_l2_message_queue.h"
+#else
+#include "l3l2q/simpler/g1b/aicpu/l3_l2_message_queue.h"
+#endif
+bool f(L3L2OrchEndpoint &ep, L3L2OrchPayloadView &view)
+{
+	return ep.payload_read(0, 4, view) && ep.payload_write(0, "", 1);
+}
+EOF
+# maintains MACRO...: prints the maintenance instructions of a build with these
+maintains() {
+	clang++ --target=aarch64-linux-gnu -isystem /usr/aarch64-linux-gnu/include -std=c++17 -O1 -ffreestanding -Wall -Wextra \
+		-Werror -Iuapi -Ilibuser/include "${@/#/-D}" -S -o - "$tmp/cache.cc" | grep -oE 'dc\s+[a-z]+' | sort -u | tr -s '\t\n' ' '
+}
+name='aarch64: cache maintenance of simpler'\''s generations'
+if ! command -v clang++ >/dev/null || [ ! -d /usr/aarch64-linux-gnu/include/asm ]; then
+	n=$((n + 1))
+	echo "ok $n $name # SKIP no clang++, or no headers for aarch64"
+else
+	{
+		[ "$(maintains X=1)" = 'dc civac dc cvac ' ] && [ -z "$(maintains G1A)" ] &&
+			[ "$(maintains G1A L3_L2_ORCH_ENDPOINT_ENABLE_CACHE_MAINTENANCE)" = 'dc civac dc cvac ' ]
+	} >"$tmp/err" 2>&1
+	verdict $? "$name"
+fi
 
 # core.h in C++: each kind of callback as a function, as one of C, and as a lambda
 cat >"$tmp/core.cc" <<'EOF'
