@@ -558,6 +558,22 @@ TEST(OutputFailedReserveChangesNothing)
 	q.expect_no_error();
 }
 
+TEST(OutputSkippedBytesAreFreeWithNothingInFlight)
+{
+	Fixture<> q;
+	gen::Reservation r;
+
+	ASSERT_TRUE(q.send(100));
+	q.l3.release_output(1);
+	ASSERT_TRUE(q.send(100)); /* skips 92 bytes */
+	ASSERT_TRUE(q.try_reserve(92, r));
+	EXPECT_EQ(q.l3.output_arena() + 100, r.payload_offset);
+	ASSERT_TRUE(q.publish(r));
+	q.l3.release_output(3);
+	EXPECT_TRUE(q.try_reserve(192, r));
+	q.expect_no_error();
+}
+
 TEST(OutputCapacityEqualsDepthAndFullIsNoProgressWithoutAbort)
 {
 	Fixture<> q;
