@@ -155,3 +155,35 @@ def test_views_in_a_child_do_no_harm(pair: Pair) -> None:
     hole.release()
     span.commit()
     assert pair.l2.consumer.dequeue(LONG).data == b"good"
+
+
+def test_views_in_a_child_that_has_no_mapping(pair: Pair) -> None:
+    """As over the driver, whose mappings a child does not inherit."""
+    ctypes = pytest.importorskip("ctypes")
+    libc = ctypes.CDLL(None, use_errno=True)
+    message = received(pair)
+    view = memoryview(message)
+    span = pair.l3.producer.reserve(4, LONG)
+    hole = memoryview(span)
+    dont_fork = 10
+    for ep in (pair.l3, pair.l2):
+        info = ep.info
+        start = info.payload & ~4095
+        length = ctypes.c_size_t(info.payload + info.payload_bytes - start)
+        if libc.madvise(ctypes.c_void_p(start), length, dont_fork):
+            pytest.skip("the mapping is not inherited anyway, or cannot be told so")
+
+    def child() -> None:
+        assert bytes(view) == bytes(8)
+        hole[:] = b"lost"
+        view.release()
+        hole.release()
+        pair.close()
+
+    assert in_child(child) == 0
+    assert bytes(view) == b"12345678"
+    hole[:] = b"kept"
+    del hole, view
+    span.commit()
+    message.release()
+    assert pair.l2.consumer.dequeue(LONG).data == b"kept"

@@ -28,13 +28,12 @@ static pthread_cond_t inside_left = PTHREAD_COND_INITIALIZER;
  */
 static void fill_hole(const struct endpoint *e)
 {
-	struct l3l2q_ep_info info;
-	uintptr_t start, end, page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start, end;
 
-	if (!e->views || !e->ep || l3l2q_ep_info(e->ep, &info) || !info.payload || e->external)
+	if (!e->views || e->external)
 		return;
-	start = (uintptr_t)info.payload & ~(page - 1);
-	end = ((uintptr_t)info.payload + info.payload_bytes + page - 1) & ~(page - 1);
+	start = (uintptr_t)e->payload & ~(page - 1);
+	end = ((uintptr_t)e->payload + e->payload_bytes + page - 1) & ~(page - 1);
 	mmap((void *)start, end - start, PROT_READ | PROT_WRITE,
 	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, -1, 0);
 }

@@ -23,6 +23,8 @@ PyObject *endpoint_new(struct state *state, struct l3l2q_ep *ep, struct external
 	e->tx.bit = 1;
 	e->rx.bit = 2;
 	e->any.bit = 4;
+	e->payload = info.payload;
+	e->payload_bytes = info.payload_bytes;
 	e->role = info.role;
 	e->copied = info.memory == L3L2Q_MEMORY_COPIED;
 	endpoint_link(e);

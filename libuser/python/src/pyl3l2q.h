@@ -106,6 +106,8 @@ struct endpoint {
 	int inside;			/* threads in the library; atomic */
 	unsigned int interrupted;	/* interrupt() was called: bits of halves */
 	unsigned int generation;	/* fork_generation of the process that made it */
+	void *payload;			/* where it is mapped, which a child cannot ask */
+	uint64_t payload_bytes;
 	uint32_t role;
 	bool closed;
 	bool copied;
