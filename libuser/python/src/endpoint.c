@@ -80,16 +80,27 @@ static PyObject *endpoint_exit(struct endpoint *e, PyObject *const *args, Py_ssi
 	return endpoint_close(e, NULL);
 }
 
+struct simple_call {
+	int (*function)(struct l3l2q_ep *ep);
+};
+
+static int do_simple(struct endpoint *e, void *arg, int64_t timeout_ns)
+{
+	struct simple_call *c = arg;
+
+	(void)timeout_ns;
+	return c->function(e->ep);
+}
+
 /* A call on the endpoint that takes nothing and does not wait. */
 static PyObject *call_simple(struct endpoint *e, const char *op, int (*function)(struct l3l2q_ep *))
 {
+	struct simple_call c = { function };
 	int ret;
 
 	if (call_begin(e, &e->any, op))
 		return NULL;
-	Py_BEGIN_ALLOW_THREADS
-	ret = function(e->ep);
-	Py_END_ALLOW_THREADS
+	ret = call_once(e, do_simple, &c, true);
 	if (call_finish(e, &e->any, op, ret))
 		return NULL;
 	return PyLong_FromLong(ret);
@@ -293,16 +304,22 @@ static PyObject *endpoint_closed(struct endpoint *e, void *unused)
 	return PyBool_FromLong(e->closed);
 }
 
+#define DUMP_BYTES 4096
+
+static int do_dump(struct endpoint *e, void *arg, int64_t timeout_ns)
+{
+	(void)timeout_ns;
+	return l3l2q_ep_dump(e->ep, arg, DUMP_BYTES);
+}
+
 static PyObject *endpoint_dump(struct endpoint *e, PyObject *unused)
 {
-	char text[4096];
+	char text[DUMP_BYTES];
 
 	(void)unused;
 	if (call_begin(e, &e->any, "dump"))
 		return NULL;
-	Py_BEGIN_ALLOW_THREADS
-	l3l2q_ep_dump(e->ep, text, sizeof(text));
-	Py_END_ALLOW_THREADS
+	call_once(e, do_dump, text, true);
 	call_end(e, &e->any);
 	return PyUnicode_FromString(text);
 }
@@ -328,6 +345,12 @@ static int get_events(PyObject *object, uint32_t *events)
 	return get_u32(object, "events", events);
 }
 
+static int do_arm(struct endpoint *e, void *arg, int64_t timeout_ns)
+{
+	(void)timeout_ns;
+	return l3l2q_arm(e->ep, *(uint32_t *)arg);
+}
+
 static PyObject *endpoint_arm(struct endpoint *e, PyObject *const *args, Py_ssize_t nargs,
 			      PyObject *kwnames)
 {
@@ -340,9 +363,7 @@ static PyObject *endpoint_arm(struct endpoint *e, PyObject *const *args, Py_ssiz
 	if (parse(&sig, args, nargs, kwnames, values) || get_events(values[0], &events) ||
 	    call_begin(e, &e->any, "arm"))
 		return NULL;
-	Py_BEGIN_ALLOW_THREADS
-	ret = l3l2q_arm(e->ep, events);
-	Py_END_ALLOW_THREADS
+	ret = call_once(e, do_arm, &events, true);
 	if (call_finish(e, &e->any, "arm", ret))
 		return NULL;
 	return value_of(e->state, EVENT, (unsigned long)ret);
