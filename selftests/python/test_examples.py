@@ -25,6 +25,13 @@ def example(name: str, *arguments: str) -> str:
     return result.stdout
 
 
+def test_hello_is_what_readme_shows() -> None:
+    assert example("hello.py") == "IBM\n"
+    readme = (EXAMPLES.parents[1] / "README.md").read_text()
+    (quoted,) = [block.split("```")[0] for block in readme.split("```python\n")[1:2]]
+    assert quoted in (EXAMPLES / "hello.py").read_text()
+
+
 def test_echo(tmp_path: Path) -> None:
     file = tmp_path / "input"
     file.write_bytes(bytes(range(256)) * 10007)
