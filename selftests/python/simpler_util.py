@@ -63,13 +63,15 @@ class EndpointShared:
     """The same over an L2 endpoint of the library, used as a raw region."""
 
     def __init__(self, endpoint: l3l2q.Endpoint) -> None:
+        info = endpoint.info
         self.endpoint = endpoint
-        self.payload_bytes = endpoint.info.payload_bytes
-        self.counter_bytes = endpoint.info.counter_bytes
+        self.payload_bytes = info.payload_bytes
+        self.counter_bytes = info.counter_bytes
+        self.counters = info.counters
 
     def snapshot(self) -> bytes:
-        payload = self.read(0, self.payload_bytes)
-        return payload + b"".join(I32.pack(self.load(o)) for o in range(0, self.counter_bytes, 4))
+        counters = ctypes.string_at(self.counters, self.counter_bytes)
+        return self.read(0, self.payload_bytes) + counters
 
     def load(self, offset: int) -> int:
         return self.endpoint.test(offset, 0)[1]

@@ -201,12 +201,18 @@ class _RegionTemplateCoordinator:
     """Makes an instance on a worker and what a template binds to it."""
 
     def __init__(self, worker: Any) -> None:
-        if not hasattr(worker, "_materialize"):
+        self._worker = worker
+
+    def _materialize(self, placement: Any, layout: _SpscQueueLayout) -> Any:
+        """An instance on the worker, and the binding of a queue in it."""
+        materialize = getattr(self._worker, "_materialize", None)
+        if materialize is None:
             raise TypeError(
-                f"{PREFIX} needs an Orchestrator of l3l2q.simpler.g3, not {type(worker).__name__}; "
+                f"{PREFIX} needs an Orchestrator of l3l2q.simpler.g3, "
+                f"not {type(self._worker).__name__}; "
                 "over an instance of the reference, build a _BoundSpscQueue"
             )
-        self._worker = worker
+        return materialize(placement, layout)
 
     def create(
         self,
@@ -217,7 +223,7 @@ class _RegionTemplateCoordinator:
     ) -> T:
         """What ``result_projector`` makes of the queue; if it fails the instance is closed."""
         plan = template.plan(config)
-        instance, binding = self._worker._materialize(placement, plan.layout)
+        instance, binding = self._materialize(placement, plan.layout)
         try:
             return result_projector(plan.bind(instance, binding))
         except BaseException:
