@@ -146,12 +146,13 @@ private:
 
 /*
  * Both directions of a queue. Types has the generation's structures and what differs:
- *	Handle, Reservation, Layout, Error
+ *	Handle, Reservation, Layout, Error, Identity
  *	kOneHandle(window)	a second peek breaks the rules, STOP included
  *	kLastIsStop		the peek that meets STOP looks for a later message
  *	kOversizeFirst		a reserve that is too large fails before other checks
  *	is_input(opcode), is_output(opcode)
  *	same(held, given)	handles and reservations
+ *	fill(handle, slot, queue), mark(reservation, queue)
  *	describe(error, identity, fault, op, text), note_silent(error)
  * Port reaches the memory: load, store, read_slot, body, write, address, failure.
  */
@@ -205,15 +206,14 @@ protected:
 	}
 	bool endpoint_error(QueueOp op) { return poison(Fault::ENDPOINT_ERROR, op, port_.failure()); }
 
-	/* False after an error of the memory. */
-	bool sample_peer_abort(QueueOp op, bool &aborted)
+	/* False if the peer has aborted, which is recorded, or if the memory has failed. */
+	bool peer_lives()
 	{
 		int32_t flag = 0;
 
 		if (!port_.load(L3L2Q_CTR_L3_ABORT, flag))
-			return endpoint_error(op);
-		aborted = flag >= 1;
-		return true;
+			return endpoint_error(QueueOp::TIMEOUT);
+		return flag < 1 || set_error(Fault::REMOTE_ABORTED, QueueOp::TIMEOUT, "remote abort");
 	}
 
 	/* ---- input ---- */
@@ -300,7 +300,7 @@ protected:
 	bool publish(const Reservation &given, uint64_t opcode)
 	{
 		constexpr QueueOp op = QueueOp::OUTPUT_PUBLISH;
-		const l3l2q_desc desc = {given.seq, opcode, given.payload_offset, given.payload_nbytes};
+		const uint64_t words[] = {given.seq, opcode, given.payload_offset, given.payload_nbytes};
 		uint64_t slot = slot_offset(layout_.output_desc_offset, tail_out_);
 
 		if (failed())
@@ -309,8 +309,8 @@ protected:
 			return poison(Fault::OWNERSHIP, op, "unknown output reservation");
 		if (!Types::is_output(opcode))
 			return invalid(op, "invalid output opcode");
-		if (!port_.write(slot + sizeof(desc.seq), &desc.opcode, sizeof(desc) - sizeof(desc.seq)) ||
-		    !port_.write(slot, &desc.seq, sizeof(desc.seq)) ||
+		if (!port_.write(slot + sizeof(words[0]), words + 1, sizeof(words) - sizeof(words[0])) ||
+		    !port_.write(slot, words, sizeof(words[0])) ||
 		    !port_.store(L3L2Q_CTR_OUTPUT_TAIL, low32(tail_out_ + 1)))
 			return endpoint_error(op);
 		tail_out_++;
@@ -671,10 +671,8 @@ public:
 	/* After a time-out: has L3 aborted? */
 	TimeoutStatus disambiguate_timeout()
 	{
-		bool aborted = false;
-
-		if (!this->failed() && this->sample_peer_abort(QueueOp::TIMEOUT, aborted) && aborted)
-			this->set_error(Fault::REMOTE_ABORTED, QueueOp::TIMEOUT, "remote abort");
+		if (!this->failed())
+			this->peer_lives();
 		return this->fault() == Fault::REMOTE_ABORTED ? TimeoutStatus::REMOTE_ABORTED :
 								TimeoutStatus::ORDINARY_TIMEOUT;
 	}

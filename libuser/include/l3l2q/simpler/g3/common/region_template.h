@@ -538,32 +538,22 @@ private:
 		       counter.base == binding.counter_base && counter.logical_bytes == binding.counter_bytes;
 	}
 
-	/* False if the peer has aborted or the memory has failed. */
-	bool peer_lives()
-	{
-		SpscQueueCounterSample sample{};
-
-		if (!this->port().view().counter().test(kInitiatorAbortOffset, 1, RegionWaitCmp::GE, sample))
-			return this->endpoint_error(SpscQueueOp::TIMEOUT);
-		return !sample.matched || this->set_error(Fault::REMOTE_ABORTED, SpscQueueOp::TIMEOUT, "remote abort");
-	}
-
 	/* Wait until a counter of the peer is other than @seen. False at the deadline or after an error. */
 	bool wait_until(uint64_t deadline, uint64_t counter, int32_t seen)
 	{
 		int32_t observed = 0;
 		uint64_t now;
 
-		if (this->failed() || !peer_lives())
+		if (this->failed() || !this->peer_lives())
 			return false;
 		now = clock_.now_ns();
 		if (now >= deadline)
 			return false;
 		if (this->port().view().counter().wait(counter, seen, RegionWaitCmp::NE, deadline - now, observed))
-			return peer_lives();
+			return this->peer_lives();
 		if (this->port().view().failed())
 			return this->endpoint_error(SpscQueueOp::TIMEOUT);
-		peer_lives();
+		this->peer_lives();
 		return false;
 	}
 
