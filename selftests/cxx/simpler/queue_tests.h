@@ -685,6 +685,12 @@ TEST(RemoteAbortObservationDoesNotSetOwnAbortFlag)
 	q.expect_error(gen::Kind::REMOTE_ABORTED, "timeout", "remote abort", 0);
 	EXPECT_EQ(gen::Status::REMOTE_ABORTED, q.ep.disambiguate_timeout());
 	EXPECT_FALSE(q.try_reserve(0, r));
+	Fixture<> p;
+	p.l3.abort();
+	EXPECT_TRUE(gen::reserve(p.ep, 192, 0, r));
+	EXPECT_TRUE(p.publish(r));
+	EXPECT_FALSE(gen::reserve(p.ep, 1, 0, r));
+	p.expect_error(gen::Kind::REMOTE_ABORTED, "timeout", "remote abort", 0);
 }
 
 TEST(OrdinaryTimeoutDoesNotSetOwnAbortFlag)
@@ -697,17 +703,24 @@ TEST(OrdinaryTimeoutDoesNotSetOwnAbortFlag)
 	EXPECT_FALSE(gen::peek(q.ep, 20000, m));
 	EXPECT_FALSE(gen::reserve(q.ep, 500, 20000, r));
 	EXPECT_EQ(gen::Status::ORDINARY_TIMEOUT, q.ep.disambiguate_timeout());
+	q.memory.counter(256) = -1; /* L3 stores 1 */
+	EXPECT_EQ(gen::Status::ORDINARY_TIMEOUT, q.ep.disambiguate_timeout());
 	q.expect_no_error();
 }
 
-TEST(TimeoutAfterOwnErrorIsOrdinary)
+TEST(OwnErrorEndsAWaitAtOnceAndIsNoRemoteAbort)
 {
-	Fixture<> q;
+	constexpr uint64_t kLonger = UINT64_MAX; /* than the limit of a test */
+	Fixture<> q, p;
 	gen::Handle m;
+	gen::Reservation r;
 
+	p.memory.counter(192) = -1;
+	EXPECT_FALSE(gen::reserve(p.ep, 8, kLonger, r));
+	p.expect_error(gen::Kind::INVALID_DESCRIPTOR, "output.try_reserve", "counter reconstruction failed");
 	q.memory.counter(0) = -1;
 	q.l3.abort();
-	EXPECT_FALSE(gen::peek(q.ep, 1000000000, m));
+	EXPECT_FALSE(gen::peek(q.ep, kLonger, m));
 	EXPECT_EQ(gen::Status::ORDINARY_TIMEOUT, q.ep.disambiguate_timeout());
 	q.expect_error(gen::Kind::INVALID_DESCRIPTOR, "input.try_peek", "counter reconstruction failed");
 }
