@@ -97,8 +97,8 @@ def test_attributes_of_a_transport(generation: Generation) -> None:
             assert (peer.info.binding == l3l2q.Binding.SPSQ) == (generation is G3)
 
 
-def test_mapped_memory_need_not_be_zeroed() -> None:
-    """What the counters held is not taken for counts, as the reference's L3 zeroes them."""
+def test_mapped_memory_that_is_not_zeroed(generation: Generation) -> None:
+    """L3 of g1 and g2 zeroes the counters; that of g3 leaves them, and then there is no queue."""
     made: List[util.Shared] = []
 
     def map_region(request: memory.Request) -> memory.Mapping:
@@ -107,8 +107,13 @@ def test_mapped_memory_need_not_be_zeroed() -> None:
         made.append(shared)
         return memory.Mapping(shared.payload, shared.counters, 0x1000, 0x200000)
 
-    with g1.Orchestrator(memory.mapped(map_region)) as orch:
-        queue = util.G1.create_on(orch, 4, 64, 64)
+    with generation.module.Orchestrator(memory.mapped(map_region)) as orch:
+        if generation is G3:
+            with pytest.raises(l3l2q.Error):
+                generation.create_on(orch, 4, 64, 64)
+            assert made[0].counters[:] == b"\xff" * 384
+            return
+        queue = generation.create_on(orch, 4, 64, 64)
         assert made[0].counters[:] == bytes(384)
         assert queue.input.try_enqueue(b"x", 1)
 

@@ -159,6 +159,8 @@ def test_exact_fit_is_no_wrap(rig: Rig) -> None:
         rig.peer.consume()
     assert rig.queue.input.try_enqueue(bytes(128), 128)
     assert util.SLOT.unpack(rig.shared.read(64, 32)) == (3, DATA, 256, 128)
+    rig.peer.consume()
+    assert rig.queue.input.try_enqueue(None, 0)
     for size, offset in ((150, 384), (42, 534), (192, 384)):
         rig.peer.send(bytes(size))
         assert rig.queue.output.dequeue_into(bytearray(size), 1.0).payload_offset == offset
