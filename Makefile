@@ -206,15 +206,22 @@ $(AICPU_EXAMPLE): libuser/examples/aicpu.c $(BUILD)/flags
 	$(Q)$(CC) $(CFLAGS) -std=c11 -Wall -Wextra $(WERROR) -ffreestanding $(CPPFLAGS) -Ilibuser/include -Iuapi \
 		-MMD -MP -MF $@.d -MT $@ -c -o $@ $<
 
-# By name: tools do not need a compiler for C++. orchestration.cc has the names of g2.
-$(CXX_EXAMPLES): $(BUILD)/examples/cxx/%: libuser/examples/%.cc $(BUILD)/lib/libl3l2q.so $(BUILD)/flags
+# By name: tools do not need a compiler for C++. orchestration.cc has the names of g2; guests
+# get it linked statically.
+define cxx_example
 	$(say) CXXLD $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CXX) $(CFLAGS) -std=c++17 -Wall -Wextra $(WERROR) $(CPPFLAGS) $(LDFLAGS) -Ilibuser/include \
-		-Ilibuser/include/l3l2q/simpler/g2 -Iuapi -MMD -MP -MF $@.d -MT $@ -o $@ $< -L$(BUILD)/lib -ll3l2q \
-		'-Wl,-rpath,$$ORIGIN/../../lib'
+		-Ilibuser/include/l3l2q/simpler/g2 -Iuapi -MMD -MP -MF $@.d -MT $@ -o $@ $<
+endef
 
--include $(EXAMPLES:=.d) $(AICPU_EXAMPLE).d $(CXX_EXAMPLES:=.d)
+$(CXX_EXAMPLES): $(BUILD)/examples/cxx/%: libuser/examples/%.cc $(BUILD)/lib/libl3l2q.so $(BUILD)/flags
+	$(cxx_example) -L$(BUILD)/lib -ll3l2q '-Wl,-rpath,$$ORIGIN/../../lib'
+
+$(BUILD)/bin-static/orchestration: libuser/examples/orchestration.cc $(LIB_A) $(BUILD)/flags
+	$(cxx_example) -static $(LIB_A)
+
+-include $(EXAMPLES:=.d) $(AICPU_EXAMPLE).d $(CXX_EXAMPLES:=.d) $(BUILD)/bin-static/orchestration.d
 
 # Python: the module with the library inside. pip builds the same by setup.py.
 

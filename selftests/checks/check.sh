@@ -115,7 +115,8 @@ native_suites() {
 
 	for variant in plain asan tsan; do
 		title "native tests, $variant"
-		step "build-$variant" "${make[@]}" -j"$(nproc)" tools "tests-$variant" build/bench/l3l2q-bench || continue
+		step "build-$variant" "${make[@]}" -j"$(nproc)" tools "tests-$variant" build/bench/l3l2q-bench \
+			build/bin-static/orchestration || continue
 		specs=()
 		for p in "${lib[@]}"; do
 			specs+=("build/$variant/$p")
@@ -135,6 +136,7 @@ native_suites() {
 			specs+=("STREAM=$p NPUSIM=${p%stream}npusim selftests/npu_stream.sh")
 		fi
 		if [ "$variant" = plain ]; then
+			specs+=("ORCHESTRATION=build/bin-static/orchestration L3L2Q_TRANSPORT=memfd selftests/orchestration.sh")
 			specs+=("BENCH=build/bench/l3l2q-bench L3L2Q_TRANSPORT=memfd selftests/bench.sh")
 		fi
 		select_only
@@ -231,7 +233,7 @@ finish_guests() {
 # guest SUITE KERNEL LIMIT TOTAL MEMORY 'TRANSPORT...' [VAR=VALUE...]
 guest() {
 	local suite=$1 kernel=$2 limit=$3 total=$4 mem=$5 transports=$6
-	local specs=() args=() p dir b=build kmod which=L3L2Q_TRANSPORT
+	local specs=() args=() p dir b=build kmod which=L3L2Q_TRANSPORT orchestration=build/bin-static/orchestration
 	shift 6
 
 	title "for guests with the $kernel kernel"
@@ -239,6 +241,7 @@ guest() {
 	*-arm64)
 		b=build/aarch64-linux-gnu
 		which=.
+		orchestration= # no compiler for C++
 		if ! p=$("$here/cross.sh" 2>&1); then
 			echo "  SKIP $suite: $p"
 			result "$suite" 0 0 1
@@ -248,7 +251,8 @@ guest() {
 		step 'build-npusim' "${make[@]}" -j"$(nproc)" lib tools || return
 		;;
 	esac
-	step "build-$suite" "${make[@]}" -j"$(nproc)" lib tools tests-guest "$b/bench-static/l3l2q-bench" "${args[@]}" || return
+	step "build-$suite" "${make[@]}" -j"$(nproc)" lib tools tests-guest "$b/bench-static/l3l2q-bench" \
+		${orchestration:+"$orchestration"} "${args[@]}" || return
 	step "kernel-$kernel" "$top/selftests/vm/kernel.sh" "$kernel" || return
 	dir=$(tail -n 1 "build/log/kernel-$kernel.log")
 	step "module-$kernel" "${make[@]}" -j"$(nproc)" kmod kmod-tests KDIR="$dir/kdir" "${args[@]}" || return
@@ -265,6 +269,9 @@ guest() {
 		# with the debugging options on it takes minutes, and says nothing about speed
 		[ "$suite $p" = 'guest-debug selftests/bench.sh' ] || specs+=("$* $p")
 	done
+	if [ "$orchestration" ]; then
+		specs+=("$* L3L2Q_TRANSPORT=pci selftests/orchestration.sh")
+	fi
 	# the NPU is lost by it
 	specs+=("L3L2Q_NPU_MAY_DIE=1 $b/guest/drv_npu -t an_npu_that_exits_is_a_time_out")
 	select_only
@@ -279,7 +286,8 @@ guest() {
 	guests "$suite" --kernel "$dir" --mem "$mem" --timeout $((limit * slow)) --total $((total * slow)) \
 		--module "$kmod/l3l2q.ko" "${args[@]}" --npu npu0 --npu npu1 --disk 16M \
 		--qemu -device --qemu pci-testdev,membar=16M --file "$b/bin-static/l3l2q-stream:/bin/l3l2q-stream" \
-		--file "$b/bench-static/l3l2q-bench:/bin/l3l2q-bench"
+		--file "$b/bench-static/l3l2q-bench:/bin/l3l2q-bench" \
+		${orchestration:+--file "$orchestration:/bin/orchestration"}
 }
 
 guest_stock() {

@@ -344,14 +344,6 @@ compile_core() {
 		-c -o "$tree/core.o" "$tree/core.c"
 }
 
-# run_orchestration: the two inputs that are held are answered in the other order, and so on
-run_orchestration() {
-	local out
-
-	out=$(timeout 60 "$tree/examples/orchestration" </dev/null 2>&1)
-	[ "${out//$'\n'/,}" = '8 10 12,2 4 6,14,16,18,46 50 54' ] || echo "it printed $out"
-}
-
 # run_dying: the event loop of epoll.c ends when its worker dies, after whatever it has sent
 run_dying() {
 	local n out st
@@ -384,7 +376,6 @@ EXAMPLES=$tree/examples
 export EXAMPLES
 tap "each page of section 3 has an example" "$(compare examples 2>&1)"
 tap "examples compile without a warning and run over memfd" "$(run_examples 2>&1)"
-tap "the orchestration answers as it says" "$(run_orchestration 2>&1)"
 tap "the event loop ends when the worker dies" "$(run_dying 2>&1)"
 
 if command -v groff >/dev/null; then
