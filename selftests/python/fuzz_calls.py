@@ -17,8 +17,7 @@ import threading
 from typing import Any, Callable, Dict, List
 
 import l3l2q
-import test_native_external
-from native_util import create
+from native_util import ExternalRegion, create
 
 EXPECTED = (
     l3l2q.Error,
@@ -108,7 +107,7 @@ class Fuzzer:
         if kind == 0:
             self.keep(create(payload_bytes=4096, counter_bytes=256))
         elif kind == 1:
-            region = test_native_external.Region()
+            region = ExternalRegion()
             how = self.random.choice(("buffers", "addresses", "functions"))
             ep = region.attach(how, l3l2q.Role(self.random.randrange(2)), window=window)
             # Addresses are only good while their memory is, and threads go on to the end.

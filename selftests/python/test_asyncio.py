@@ -7,7 +7,7 @@ import asyncio
 from typing import Any, Awaitable, Callable, List
 
 import pytest
-from native_util import LONG, TRANSPORT, Pair, in_child
+from native_util import LONG, TRANSPORT, ExternalRegion, Pair, in_child
 
 import l3l2q
 from l3l2q import Event, Opcode, aio
@@ -290,10 +290,8 @@ def test_many_queues() -> None:
 
 
 def test_endpoints_without_a_descriptor() -> None:
-    from test_native_external import Region
-
     async def body() -> None:
-        region = Region()
+        region = ExternalRegion()
         l3 = aio.Endpoint(region.attach("buffers", l3l2q.Role.L3))
         l2 = aio.Endpoint(region.attach("functions", l3l2q.Role.L2))
         async with l3, l2:

@@ -3,87 +3,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import mmap
 import weakref
 from typing import Any, Callable, Iterator, List, Tuple
 
 import pytest
-from native_util import LONG, Caller, until
+from native_util import LONG, PAYLOAD_BYTES, Caller, ExternalRegion, scalars, until
 
 import l3l2q
-from l3l2q import Memory, Range, Role
-
-PAYLOAD_BYTES, COUNTER_BYTES = 512 + 2 * 4096, 384
-MAGIC = l3l2q.create("memfd", depth=8, input_arena_bytes=4096, output_arena_bytes=4096).scalars
-
-
-def scalars(payload: int = 4096, counters: int = 65536) -> Tuple[int, ...]:
-    return (MAGIC[0], 7, payload, PAYLOAD_BYTES, counters, COUNTER_BYTES, *MAGIC[6:])
-
-
-class Region:
-    """Two mappings, with buffers, addresses and copy functions of them."""
-
-    def __init__(self) -> None:
-        self.payload = mmap.mmap(-1, PAYLOAD_BYTES)
-        self.counters = mmap.mmap(-1, COUNTER_BYTES)
-        self.ranges = {Range.PAYLOAD: self.payload, Range.COUNTERS: self.counters}
-        self.raising: Any = None
-        self.keep: List[Any] = []
-
-    def addresses(self) -> Tuple[int, int]:
-        views = [ctypes.c_char.from_buffer(r) for r in (self.payload, self.counters)]
-        self.keep += views
-        return ctypes.addressof(views[0]), ctypes.addressof(views[1])
-
-    def read(self, range: int, offset: int, nbytes: int) -> bytes:
-        if self.raising:
-            raise self.raising
-        return self.ranges[Range(range)][offset : offset + nbytes]
-
-    def write(self, range: int, offset: int, data: bytes) -> None:
-        if self.raising:
-            raise self.raising
-        self.ranges[Range(range)][offset : offset + len(data)] = data
-
-    def c_functions(self) -> Tuple[int, int]:
-        payload, counters = self.addresses()
-        at = {0: payload, 1: counters}
-        prototype = ctypes.CFUNCTYPE(
-            ctypes.c_int, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64, ctypes.c_void_p,
-            ctypes.c_size_t,
-        )
-
-        def read(ctx: Any, range: int, offset: int, to: int, n: int) -> int:
-            assert ctx == 4711
-            ctypes.memmove(to, at[range] + offset, n)
-            return 0
-
-        def write(ctx: Any, range: int, offset: int, source: int, n: int) -> int:
-            ctypes.memmove(at[range] + offset, source, n)
-            return 0
-
-        functions = prototype(read), prototype(write)
-        self.keep += functions
-        addresses = [ctypes.cast(f, ctypes.c_void_p).value for f in functions]
-        assert addresses[0] and addresses[1]
-        return addresses[0], addresses[1]
-
-    def attach(self, kind: str, role: Role, **options: Any) -> l3l2q.Endpoint:
-        if kind == "buffers":
-            options.update(payload=self.payload, counters=self.counters)
-        elif kind == "addresses":
-            payload, counters = self.addresses()
-            options.update(payload=payload, counters=counters)
-        elif kind == "functions":
-            options.update(read=self.read, write=self.write)
-        else:
-            read, write = self.c_functions()
-            options.update(read=read, write=write, ctx=4711)
-        return l3l2q.attach_external(scalars(), role=role, **options)
-
+from l3l2q import Memory, Role
 
 KINDS = ["buffers", "addresses", "functions", "c_functions"]
 
@@ -94,12 +23,12 @@ def kind(request: Any) -> str:
 
 
 @pytest.fixture
-def region() -> Region:
-    return Region()
+def region() -> ExternalRegion:
+    return ExternalRegion()
 
 
 @pytest.fixture
-def ends(kind: str, region: Region) -> Iterator[Tuple[l3l2q.Endpoint, l3l2q.Endpoint]]:
+def ends(kind: str, region: ExternalRegion) -> Iterator[Tuple[l3l2q.Endpoint, l3l2q.Endpoint]]:
     with region.attach(kind, Role.L3, window=4) as l3, region.attach(
         "buffers", Role.L2, window=4
     ) as l2:
@@ -151,7 +80,7 @@ def test_blocking(ends: Tuple[l3l2q.Endpoint, l3l2q.Endpoint]) -> None:
     assert isinstance(receiver.join().raised, l3l2q.Closed)
 
 
-def test_buffers_are_kept_until_the_last_view(region: Region) -> None:
+def test_buffers_are_kept_until_the_last_view(region: ExternalRegion) -> None:
     l3 = region.attach("buffers", Role.L3)
     with region.attach("buffers", Role.L2) as l2:
         l2.producer.enqueue(b"x", LONG)
@@ -166,7 +95,7 @@ def test_buffers_are_kept_until_the_last_view(region: Region) -> None:
 
 
 def test_functions_are_kept_no_longer_than_the_endpoint() -> None:
-    region = Region()
+    region = ExternalRegion()
     gone = weakref.ref(region)
     ep = region.attach("functions", Role.L3)
     del region
@@ -182,7 +111,7 @@ class Special(Exception):
 
 
 @pytest.mark.parametrize("error", [ValueError("broken"), OSError(19, "no device"), Special()])
-def test_what_a_function_raises_is_the_cause(region: Region, error: Exception) -> None:
+def test_what_a_function_raises_is_the_cause(region: ExternalRegion, error: Exception) -> None:
     ep = region.attach("functions", Role.L3)
     region.raising = error
     with pytest.raises(l3l2q.PeerAborted) as raised:
@@ -195,7 +124,7 @@ def test_what_a_function_raises_is_the_cause(region: Region, error: Exception) -
     ep.close()
 
 
-def test_an_interrupt_in_a_function_is_raised(region: Region) -> None:
+def test_an_interrupt_in_a_function_is_raised(region: ExternalRegion) -> None:
     ep = region.attach("functions", Role.L3)
     region.raising = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
@@ -204,7 +133,7 @@ def test_an_interrupt_in_a_function_is_raised(region: Region) -> None:
     ep.close()
 
 
-def test_a_function_that_fails_at_once(region: Region) -> None:
+def test_a_function_that_fails_at_once(region: ExternalRegion) -> None:
     region.raising = OSError(19, "no device")
     with pytest.raises(OSError) as raised:
         region.attach("functions", Role.L3)
@@ -212,7 +141,7 @@ def test_a_function_that_fails_at_once(region: Region) -> None:
 
 
 @pytest.mark.parametrize("result", [b"", b"12345", None, 5, "text"])
-def test_a_function_that_returns_something_else(region: Region, result: Any) -> None:
+def test_a_function_that_returns_something_else(region: ExternalRegion, result: Any) -> None:
     def read(*_: int) -> Any:
         return result
 
@@ -221,7 +150,7 @@ def test_a_function_that_returns_something_else(region: Region, result: Any) -> 
     assert isinstance(raised.value.__cause__, (ValueError, TypeError))
 
 
-def test_a_function_must_not_use_its_endpoint(region: Region) -> None:
+def test_a_function_must_not_use_its_endpoint(region: ExternalRegion) -> None:
     uses: List[Callable[[], Any]] = [
         lambda: ep.consumer.try_peek(),
         lambda: ep.producer.try_enqueue(b"x"),
