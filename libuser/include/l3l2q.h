@@ -545,6 +545,7 @@ int l3l2q_enqueuev(struct l3l2q_producer *p, uint32_t opcode,
  * room for all.
  * Return: how many were sent, 1 ... @n: those before the first one that has no room or
  * that l3l2q_enqueue() would refuse; or, if that is the first, its error, with none sent.
+ * L3L2Q_EVENT_OUT is then about the one that had no room, as if it had been refused alone.
  */
 int l3l2q_try_enqueue_run(struct l3l2q_producer *p, uint32_t opcode,
 			  const struct l3l2q_body *bodies, int n);

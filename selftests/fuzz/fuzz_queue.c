@@ -1104,6 +1104,9 @@ static void op_enqueue_run(struct world *w, struct side *s)
 		set = body_result(w, s, &bodies[ret], opcode_result(s, opcode));
 		FUZZ_CHECK(w->tainted || set != RET_OK, "enqueue_run stopped at %d of %d", ret, n);
 		note_late_end(w, s);
+		/* What comes next is waited for as if it had been refused alone. */
+		if (set & RET_AGAIN)
+			not_sent(d, -EAGAIN, bodies[ret].nbytes);
 	}
 	after(w, s);
 }
