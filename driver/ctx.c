@@ -170,6 +170,9 @@ static const struct l3l2q_ioctl l3l2q_ctx_ioctls[] = {
 	[_IOC_NR(L3L2Q_IOC_CREATE)] =
 		L3L2Q_IOCTL(l3l2q_create, 160, L3L2Q_CREATE_FLAGS, 0,
 			    l3l2q_ioctl_create),
+	[_IOC_NR(L3L2Q_IOC_QUERY_REGION)] =
+		L3L2Q_IOCTL(l3l2q_query_region, 328, 0, 0,
+			    l3l2q_ioctl_query_region),
 };
 
 static long l3l2q_ctx_ioctl(struct file *file, unsigned int cmd,

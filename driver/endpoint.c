@@ -449,6 +449,11 @@ static const struct file_operations l3l2q_endpoint_fops = {
 #endif
 };
 
+static const char * const l3l2q_file_names[] = {
+	[L3L2Q_ROLE_L3] = "l3l2q-l3",
+	[L3L2Q_ROLE_L2] = "l3l2q-l2",
+};
+
 /**
  * l3l2q_endpoint_publish() - open a role and hand its file to the caller
  * @ep: the role, whose region the caller holds
@@ -473,7 +478,8 @@ int l3l2q_endpoint_publish(struct l3l2q_endpoint *ep,
 		goto err_open;
 	*fd = err;
 
-	file = anon_inode_getfile("[l3l2q]", &l3l2q_endpoint_fops, ep, O_RDWR);
+	file = anon_inode_getfile(l3l2q_file_names[ep->role],
+				  &l3l2q_endpoint_fops, ep, O_RDWR);
 	if (IS_ERR(file)) {
 		err = PTR_ERR(file);
 		goto err_fd;

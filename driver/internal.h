@@ -45,10 +45,12 @@
 struct device;
 struct eventfd_ctx;
 struct gen_pool;
+struct pid;
 struct l3l2q_account;
 struct l3l2q_region;
 struct seq_file;
 struct task_struct;
+struct user_namespace;
 
 /* ---- parts of a region, as mmap offsets name them ----------------------- */
 
@@ -103,6 +105,20 @@ enum l3l2q_stat {
 	L3L2Q_STAT_INTERRUPTS,
 	L3L2Q_STAT_DOORBELLS,
 	L3L2Q_STATS_NR
+};
+
+/* ---- processes ---------------------------------------------------------- */
+
+/**
+ * struct l3l2q_process_ref - a process that may have gone since
+ * @pid: of its thread group, or NULL
+ * @uid: its real user
+ * @comm: its name
+ */
+struct l3l2q_process_ref {
+	struct pid *pid;
+	kuid_t uid;
+	char comm[TASK_COMM_LEN];
 };
 
 /* ---- watches ------------------------------------------------------------ */
@@ -267,6 +283,8 @@ struct l3l2q_waits {
  * @eventfds: registered ones; under @lock
  * @mm: the address space it is attached to, while ATTACHED; written under @lock
  * @nr_mappings: VMAs of the counters in @mm; under @lock
+ * @process: that attached it, from then on; written under @lock
+ * @woken: when somebody of this role was woken last, as ktime_get_coarse_ns(), or 0
  * @stats: indexed by enum l3l2q_stat: those that its own calls count, then those
  *	that its peer and the kernel do
  * @scan: in the queue of its user's share, by the time it is due; under the
@@ -293,6 +311,7 @@ struct l3l2q_endpoint {
 	struct l3l2q_waits waits;
 	u32 interrupted;
 	ktime_t timer_at;
+	u64 woken;
 	wait_queue_head_t wq;
 
 	struct hrtimer timer ____cacheline_aligned_in_smp;
@@ -309,6 +328,8 @@ struct l3l2q_endpoint {
 	u32 period_ns;
 	u32 min_ns;
 	u32 max_ns;
+
+	struct l3l2q_process_ref process;
 };
 
 /* ---- regions ------------------------------------------------------------ */
@@ -391,6 +412,9 @@ struct l3l2q_backend_ops {
  * @share_addresses: device addresses are shown to both ends
  * @identity: how the binding names it
  * @tag: for people; NUL-terminated
+ * @creator: the process that made it
+ * @user_ns: that this process was in
+ * @created: when, as ktime_get_coarse_ns()
  * @ops: its backend
  * @backing: the backend's own
  * @scanner: that of its backend or device
@@ -428,6 +452,9 @@ struct l3l2q_region {
 	bool share_addresses;
 	u64 identity[2];
 	u8 tag[L3L2Q_TAG_BYTES];
+	struct l3l2q_process_ref creator;
+	struct user_namespace *user_ns;
+	u64 created;
 	const struct l3l2q_backend_ops *ops;
 	void *backing;
 	struct l3l2q_scanner *scanner;
@@ -668,6 +695,13 @@ void l3l2q_endpoint_set_state(struct l3l2q_endpoint *ep, u32 state);
 int l3l2q_endpoint_end(struct l3l2q_endpoint *ep, u32 state);
 void l3l2q_endpoint_add_gone(struct l3l2q_endpoint *ep, u32 gone);
 void l3l2q_endpoint_tell_abort(struct l3l2q_endpoint *ep);
+
+/* observe.c */
+void l3l2q_process_get(struct l3l2q_process_ref *process);
+void l3l2q_process_put(const struct l3l2q_process_ref *process);
+int l3l2q_observe_join(struct l3l2q_region *region);
+void l3l2q_observe_leave(struct l3l2q_region *region);
+int l3l2q_ioctl_query_region(struct l3l2q_ucmd *ucmd);
 
 /* map.c */
 u64 l3l2q_part_length(const struct l3l2q_region *region, enum l3l2q_part part);

@@ -28,6 +28,7 @@ union l3l2q_ucmd_large {
 	struct l3l2q_query_device query_device;
 	struct l3l2q_create create;
 	struct l3l2q_info info;
+	struct l3l2q_query_region query_region;
 	struct l3l2q_stats stats;
 };
 

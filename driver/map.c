@@ -173,14 +173,17 @@ static bool l3l2q_part_attaches(const struct l3l2q_endpoint *ep,
 /* There is one such mapping at a time, in pieces if it is split. */
 static int l3l2q_attach(struct l3l2q_endpoint *ep, struct mm_struct *mm)
 {
+	struct l3l2q_process_ref process;
 	int err = 0;
 
+	l3l2q_process_get(&process);
 	spin_lock_bh(&ep->lock);
 	switch (ep->state) {
 	case L3L2Q_STATE_OPEN:
 		mmgrab(mm);
 		WRITE_ONCE(ep->mm, mm);
 		ep->nr_mappings = 1;
+		ep->process = process;
 		l3l2q_endpoint_set_state(ep, L3L2Q_STATE_ATTACHED);
 		break;
 	case L3L2Q_STATE_ATTACHED:
@@ -191,7 +194,9 @@ static int l3l2q_attach(struct l3l2q_endpoint *ep, struct mm_struct *mm)
 		break;
 	}
 	spin_unlock_bh(&ep->lock);
-	if (!err)
+	if (err)
+		l3l2q_process_put(&process);
+	else
 		l3l2q_scan_peer_attached(l3l2q_peer(ep));
 	return err;
 }

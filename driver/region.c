@@ -12,9 +12,11 @@
 #include <linux/mount.h>
 #include <linux/mutex.h>
 #include <linux/overflow.h>
+#include <linux/printk.h>
 #include <linux/pseudo_fs.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/timekeeping.h>
 #include <linux/uidgid.h>
 #include <linux/user_namespace.h>
 
@@ -514,7 +516,21 @@ l3l2q_region_alloc(const struct l3l2q_create *cmd,
 	for (role = 0; role < L3L2Q_ROLES; role++)
 		l3l2q_endpoint_init(region, role);
 	region->ep[cmd->role].creator = true;
+	l3l2q_process_get(&region->creator);
+	region->user_ns = get_user_ns(current_user_ns());
+	region->created = ktime_get_coarse_ns();
 	return region;
+}
+
+static void l3l2q_region_free(struct l3l2q_region *region)
+{
+	enum l3l2q_role role;
+
+	for (role = 0; role < L3L2Q_ROLES; role++)
+		l3l2q_process_put(&region->ep[role].process);
+	l3l2q_process_put(&region->creator);
+	put_user_ns(region->user_ns);
+	kfree(region);
 }
 
 /* Take the memory; return 0 or -errno, and nothing is held. */
@@ -556,6 +572,7 @@ static void l3l2q_region_release(struct kref *ref)
 		container_of(ref, struct l3l2q_region, ref);
 	enum l3l2q_role role;
 
+	l3l2q_observe_leave(region);
 	l3l2q_scan_leave(region);
 	region->ops->free(region);
 	for (role = 0; role < L3L2Q_ROLES; role++)
@@ -563,7 +580,7 @@ static void l3l2q_region_release(struct kref *ref)
 	l3l2q_region_free_pages(region);
 	l3l2q_inode_put(region->inode);
 	l3l2q_account_put(region->account);
-	kfree(region);
+	l3l2q_region_free(region);
 }
 
 void l3l2q_region_put(struct l3l2q_region *region)
@@ -615,6 +632,9 @@ l3l2q_region_create(const struct l3l2q_create *cmd,
 	err = l3l2q_scan_join(region);
 	if (err)
 		goto err_put;
+	err = l3l2q_observe_join(region);
+	if (err)
+		goto err_put;
 	return region;
 
 err_put:
@@ -628,6 +648,6 @@ err_inode:
 err_uncharge:
 	l3l2q_account_put(region->account);
 err_free:
-	kfree(region);
+	l3l2q_region_free(region);
 	return ERR_PTR(err);
 }

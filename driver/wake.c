@@ -26,6 +26,7 @@
 #include <linux/ktime.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
+#include <linux/timekeeping.h>
 
 #include "compat.h"
 #include "internal.h"
@@ -549,6 +550,7 @@ void l3l2q_wake(struct l3l2q_endpoint *ep, bool force)
 		return;
 
 	l3l2q_stat_inc(ep, L3L2Q_STAT_WAKEUPS);
+	WRITE_ONCE(ep->woken, ktime_get_coarse_ns());
 	/* Whoever queued and found its bits set is seen: l3l2q_endpoint_poll(). */
 	if (!waitqueue_active(&ep->wq))
 		return;

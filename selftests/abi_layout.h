@@ -101,6 +101,47 @@ LAYOUT(l3l2q_query_device, numa_node, 40);
 LAYOUT(l3l2q_query_device, memory, 44);
 LAYOUT(l3l2q_query_device, name, 48);
 
+LAYOUT_SIZE(l3l2q_process, 24);
+LAYOUT(l3l2q_process, uid, 0);
+LAYOUT(l3l2q_process, pid, 4);
+LAYOUT(l3l2q_process, comm, 8);
+
+LAYOUT_SIZE(l3l2q_region_end, 72);
+LAYOUT(l3l2q_region_end, state, 0);
+LAYOUT(l3l2q_region_end, peer_kind, 4);
+LAYOUT(l3l2q_region_end, gone, 8);
+LAYOUT(l3l2q_region_end, armed, 12);
+LAYOUT(l3l2q_region_end, consumer_flags, 16);
+LAYOUT(l3l2q_region_end, seen_tail, 20);
+LAYOUT(l3l2q_region_end, producer_flags, 24);
+LAYOUT(l3l2q_region_end, need_head, 28);
+LAYOUT(l3l2q_region_end, waits, 32);
+LAYOUT(l3l2q_region_end, eventfds, 36);
+LAYOUT(l3l2q_region_end, woken_ns, 40);
+LAYOUT(l3l2q_region_end, process, 48);
+
+LAYOUT_SIZE(l3l2q_query_region, 328);
+LAYOUT(l3l2q_query_region, size, 0);
+LAYOUT(l3l2q_query_region, flags, 4);
+LAYOUT(l3l2q_query_region, id, 8);
+LAYOUT(l3l2q_query_region, backend, 16);
+LAYOUT(l3l2q_query_region, memory, 20);
+LAYOUT(l3l2q_query_region, binding, 24);
+LAYOUT(l3l2q_query_region, region_version, 28);
+LAYOUT(l3l2q_query_region, identity, 32);
+LAYOUT(l3l2q_query_region, tag, 48);
+LAYOUT(l3l2q_query_region, depth, 80);
+LAYOUT(l3l2q_query_region, removed, 84);
+LAYOUT(l3l2q_query_region, input_arena_bytes, 88);
+LAYOUT(l3l2q_query_region, output_arena_bytes, 96);
+LAYOUT(l3l2q_query_region, payload_bytes, 104);
+LAYOUT(l3l2q_query_region, counter_bytes, 112);
+LAYOUT(l3l2q_query_region, region_bytes, 120);
+LAYOUT(l3l2q_query_region, age_ns, 128);
+LAYOUT(l3l2q_query_region, counters, 136);
+LAYOUT(l3l2q_query_region, ends, 160);
+LAYOUT(l3l2q_query_region, creator, 304);
+
 LAYOUT_SIZE(l3l2q_create, 160);
 LAYOUT(l3l2q_create, size, 0);
 LAYOUT(l3l2q_create, flags, 4);

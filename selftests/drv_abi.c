@@ -40,6 +40,7 @@ ABI_VARIANT(query, QUERY, .context = true, .copies_out = true);
 ABI_VARIANT(query_device, QUERY_DEVICE, .context = true, .expect = -ENODEV);
 ABI_VARIANT(create, CREATE, .context = true, .copies_out = true,
 	    .fd = offsetof(struct l3l2q_create, fd));
+ABI_VARIANT(query_region, QUERY_REGION, .context = true, .copies_out = true);
 ABI_VARIANT(info, INFO, .copies_out = true);
 ABI_VARIANT(open_peer, OPEN_PEER, .copies_out = true,
 	    .fd = offsetof(struct l3l2q_open_peer, fd));
@@ -395,7 +396,7 @@ TEST_F(fd, unknown_ioctls_are_enotty)
 
 	for (nr = 0; nr < 256; nr++) {
 		unsigned long cmd = _IO(L3L2Q_IOC_TYPE, nr);
-		bool ctx = nr <= 2, ep = nr >= 0x10 && nr <= 0x1c;
+		bool ctx = nr <= 3, ep = nr >= 0x10 && nr <= 0x1c;
 
 		if (!ctx) {
 			EXPECT_EQ(-ENOTTY, drv_ioctl(self->p.ctx, cmd, buf))

@@ -48,6 +48,7 @@
 #define L3L2Q_IOC_QUERY		_IO(L3L2Q_IOC_TYPE, 0x00)
 #define L3L2Q_IOC_QUERY_DEVICE	_IO(L3L2Q_IOC_TYPE, 0x01)
 #define L3L2Q_IOC_CREATE	_IO(L3L2Q_IOC_TYPE, 0x02)
+#define L3L2Q_IOC_QUERY_REGION	_IO(L3L2Q_IOC_TYPE, 0x03)
 
 /* ---- on an endpoint ---------------------------------------------------- */
 
@@ -457,6 +458,105 @@ struct l3l2q_info {
 	struct l3l2q_region_desc region;
 	struct l3l2q_queue_desc queue;
 	struct l3l2q_mapping map[L3L2Q_MAPS];
+};
+
+/* ---- QUERY_REGION ------------------------------------------------------ */
+
+#define L3L2Q_COMM_BYTES	16
+#define L3L2Q_NEVER		(~0ull)
+
+/**
+ * struct l3l2q_process - a process, as the caller's namespaces have it
+ * @uid: its user; the overflow user id if the caller's namespace has no name for it
+ * @pid: 0 if there is none, or if the caller's namespace does not have it
+ * @comm: its name when it created or attached, NUL-terminated; any byte may be in it
+ */
+struct l3l2q_process {
+	__u32 uid;
+	__u32 pid;
+	__u8 comm[L3L2Q_COMM_BYTES];
+};
+
+/**
+ * struct l3l2q_region_end - one role of a region
+ * @state: enum l3l2q_state
+ * @peer_kind: enum l3l2q_peer_kind: how the other role behaves
+ * @gone: how the other role ended: L3L2Q_GONE_*, 0 while it lives
+ * @armed: l3l2q_control.armed
+ * @consumer_flags: l3l2q_control.consumer_flags; with them seen_tail is valid
+ * @seen_tail: l3l2q_control.seen_tail
+ * @producer_flags: l3l2q_control.producer_flags; with them need_head is valid
+ * @need_head: l3l2q_control.need_head
+ * @waits: WAITs that sleep
+ * @eventfds: registered eventfds
+ * @woken_ns: how long ago the kernel last woke somebody of this role, to within a few
+ *	milliseconds; L3L2Q_NEVER
+ * @process: that attached it
+ */
+struct l3l2q_region_end {
+	__u32 state;
+	__u32 peer_kind;
+	__u32 gone;
+	__u32 armed;
+	__u32 consumer_flags;
+	__u32 seen_tail;
+	__u32 producer_flags;
+	__u32 need_head;
+	__u32 waits;
+	__u32 eventfds;
+	__aligned_u64 woken_ns;
+	struct l3l2q_process process;
+};
+
+/**
+ * struct l3l2q_query_region - one region that the caller may see
+ * @id: in: 0 or an id; out: the smallest id above it
+ * @backend: out: enum l3l2q_backend
+ * @memory: out: enum l3l2q_memory
+ * @binding: out: enum l3l2q_binding
+ * @region_version: out: as in struct l3l2q_info
+ * @identity: out: as given to CREATE
+ * @tag: out: as given to CREATE
+ * @depth: out: messages a ring holds; 0: a raw region
+ * @removed: out: 1 once the memory was taken away
+ * @input_arena_bytes: out
+ * @output_arena_bytes: out
+ * @payload_bytes: out
+ * @counter_bytes: out
+ * @region_bytes: out: memory of all its ranges
+ * @age_ns: out: time since CREATE, to within a few milliseconds
+ * @counters: out: of a queue: input tail, input head, output tail, output head, abort
+ *	flag of L3, abort flag of L2
+ * @ends: out: by enum l3l2q_role
+ * @creator: out: the process that made it
+ *
+ * Nothing is attached or kept by it. A process sees the regions that a process of its
+ * effective user has created, and those whose creator's user namespace grants it
+ * CAP_SYS_PTRACE. The values are read one by one, while the queue goes on.
+ *
+ * Errors: ENOENT: there is none above id.
+ */
+struct l3l2q_query_region {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 id;
+	__u32 backend;
+	__u32 memory;
+	__u32 binding;
+	__u32 region_version;
+	__aligned_u64 identity[2];
+	__u8 tag[L3L2Q_TAG_BYTES];
+	__u32 depth;
+	__u32 removed;
+	__aligned_u64 input_arena_bytes;
+	__aligned_u64 output_arena_bytes;
+	__aligned_u64 payload_bytes;
+	__aligned_u64 counter_bytes;
+	__aligned_u64 region_bytes;
+	__aligned_u64 age_ns;
+	__s32 counters[6];
+	struct l3l2q_region_end ends[L3L2Q_ROLES];
+	struct l3l2q_process creator;
 };
 
 /* ---- OPEN_PEER --------------------------------------------------------- */
