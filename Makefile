@@ -2,7 +2,7 @@
 #
 # l3l2q: kernel module, library, tools, tests. "make help" lists the targets.
 
-VERSION := 1.0.0
+VERSION := $(shell sed -n 's/^.define L3L2Q_VERSION "\(.*\)"/\1/p' driver/main.c)
 ABI := 1
 
 KDIR ?= /lib/modules/$(shell uname -r)/build

@@ -55,6 +55,24 @@ u64 l3l2q_backend_features(void)
 	return features;
 }
 
+/**
+ * l3l2q_backends_list() - what there is, for people
+ * @names: result: a space before each
+ * @size: of @names
+ */
+void l3l2q_backends_list(char *names, size_t size)
+{
+	size_t length = 0;
+	u32 i;
+
+	names[0] = 0;
+	for (i = 0; i < ARRAY_SIZE(l3l2q_backends); i++) {
+		if (l3l2q_backends[i])
+			length += scnprintf(names + length, size - length,
+					    " %s", l3l2q_backends[i]->name);
+	}
+}
+
 static void l3l2q_backends_exit_from(u32 end)
 {
 	while (end--) {

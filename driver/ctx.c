@@ -2,6 +2,8 @@
 /*
  * A context, an open of the device node: what the driver can do, and CREATE.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/fs.h>
 #include <linux/module.h>
 #include <linux/nodemask.h>
@@ -144,8 +146,11 @@ static int l3l2q_ioctl_create(struct l3l2q_ucmd *ucmd)
 		err = l3l2q_create_raw(cmd, &layout);
 	if (err)
 		return err;
-	if (layout.payload_bytes > l3l2q_max_region_bytes())
+	if (layout.payload_bytes > l3l2q_max_region_bytes()) {
+		pr_warn_ratelimited("%llu bytes are more than max_region_mib\n",
+				    layout.payload_bytes);
 		return -EFBIG;
+	}
 
 	region = l3l2q_region_create(cmd, &layout, ops);
 	if (IS_ERR(region))

@@ -572,6 +572,7 @@ bool l3l2q_region_live(const struct l3l2q_region *region);
 extern struct l3l2q_scanner l3l2q_host_scanner;	/* of all that is no device */
 const struct l3l2q_backend_ops *l3l2q_backend(u32 id);
 u64 l3l2q_backend_features(void);
+void l3l2q_backends_list(char *names, size_t size);
 int l3l2q_backends_init(void);
 void l3l2q_backends_exit(void);
 

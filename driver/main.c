@@ -10,6 +10,8 @@
 
 #include "internal.h"
 
+#define L3L2Q_VERSION "1.0.0"
+
 static struct miscdevice l3l2q_misc = {
 	.minor = MISC_DYNAMIC_MINOR,
 	.name = "l3l2q",
@@ -25,15 +27,20 @@ struct device *l3l2q_device(void)
 
 static int __init l3l2q_init(void)
 {
+	char names[64];
 	int err;
 
 	err = l3l2q_backends_init();
 	if (err)
 		return err;
 	err = misc_register(&l3l2q_misc);
-	if (err)
+	if (err) {
 		l3l2q_backends_exit();
-	return err;
+		return err;
+	}
+	l3l2q_backends_list(names, sizeof(names));
+	pr_info("version %s, backends:%s\n", L3L2Q_VERSION, names);
+	return 0;
 }
 
 static void __exit l3l2q_exit(void)
@@ -48,3 +55,4 @@ module_exit(l3l2q_exit);
 MODULE_DESCRIPTION("L3-L2 message queues between a host runtime and an NPU");
 MODULE_AUTHOR("l3l2q maintainers");
 MODULE_LICENSE("GPL");
+MODULE_VERSION(L3L2Q_VERSION);

@@ -2,6 +2,8 @@
 /*
  * Regions: making and freeing them, and what a user may hold in them.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/gfp.h>
@@ -151,17 +153,21 @@ static bool l3l2q_exceeds(u64 held, u64 more, u64 max)
 	return more && (held > max || more > max - held);
 }
 
-static bool l3l2q_user_exceeds(const struct l3l2q_user *user,
-			       const struct l3l2q_holding *more)
+/* The module parameter that stands against more, or NULL. */
+static const char *l3l2q_user_limit(const struct l3l2q_user *user,
+				    const struct l3l2q_holding *more)
 {
 	const struct l3l2q_holding *held = &user->held;
 
-	return l3l2q_exceeds(held->regions, more->regions,
-			     l3l2q_max_user_regions()) ||
-	       l3l2q_exceeds(held->bytes, more->bytes,
-			     l3l2q_max_user_bytes()) ||
-	       l3l2q_exceeds(held->window_bytes, more->window_bytes,
-			     l3l2q_max_user_window_bytes());
+	if (l3l2q_exceeds(held->regions, more->regions,
+			  l3l2q_max_user_regions()))
+		return "max_user_regions";
+	if (l3l2q_exceeds(held->bytes, more->bytes, l3l2q_max_user_bytes()))
+		return "max_user_mib";
+	if (l3l2q_exceeds(held->window_bytes, more->window_bytes,
+			  l3l2q_max_user_window_bytes()))
+		return "max_user_window_mib";
+	return NULL;
 }
 
 static void l3l2q_holding_add(struct l3l2q_holding *held,
@@ -184,14 +190,20 @@ static void l3l2q_holding_sub(struct l3l2q_holding *held,
 static int l3l2q_account_charge(struct l3l2q_account *account,
 				const struct l3l2q_holding *more)
 {
-	bool exceeds = false;
+	const char *limit = NULL;
+	kuid_t uid = INVALID_UID;
 	u32 i;
 
 	lockdep_assert_held(&l3l2q_users_lock);
-	for (i = 0; i < account->nr; i++)
-		exceeds |= l3l2q_user_exceeds(account->users[i], more);
-	if (exceeds && !capable(CAP_SYS_RESOURCE))
+	for (i = 0; i < account->nr && !limit; i++) {
+		uid = account->users[i]->uid;
+		limit = l3l2q_user_limit(account->users[i], more);
+	}
+	if (limit && !capable(CAP_SYS_RESOURCE)) {
+		pr_warn_ratelimited("user %u is at the limit of %s\n",
+				    from_kuid(&init_user_ns, uid), limit);
 		return -EDQUOT;
+	}
 
 	for (i = 0; i < account->nr; i++)
 		l3l2q_holding_add(&account->users[i]->held, more);
