@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "memfd.h"
+#include "trace.h"
 
 #define HELLO_MAGIC 0x326d656d6c336c32ull
 
@@ -218,8 +219,16 @@ static int start(struct l3l2q_ep *ep, enum l3l2q_role role, const struct l3l2q_a
 			      ep->maps[L3L2Q_MAP_COUNTERS].addr, attr, why);
 }
 
+static struct l3l2q_trace *trace_of(struct l3l2q_ep *ep)
+{
+	unsigned char *first = ep->maps[L3L2Q_MAP_STATUS].addr;
+
+	return (void *)(first + L3L2Q_TRACE_OFFSET);
+}
+
 static void set_attached(struct l3l2q_ep *ep)
 {
+	__atomic_store_n(&trace_of(ep)->pid[ep->core.role], (__u32)getpid(), __ATOMIC_RELAXED);
 	__atomic_store_n(&l3l2q_memfd_status(ep)->state[ep->core.role], L3L2Q_STATE_ATTACHED,
 			 __ATOMIC_RELEASE);
 }
@@ -252,6 +261,24 @@ static int create_failed(const struct l3l2q_ep *ep, const struct l3l2q_attr *att
 				 bytes);
 	return l3l2q_why(why, ret, "cannot make a memfd region of %llu bytes: %s", bytes,
 			 strerror(-ret));
+}
+
+/* For tools; after the geometry has been decided. */
+static void write_trace(struct l3l2q_ep *ep, const struct l3l2q_layout *layout)
+{
+	struct l3l2q_trace trace = {
+		.magic = L3L2Q_TRACE_MAGIC,
+		.depth = (__u32)layout->depth,
+		.binding = ep->binding,
+		.identity = { ep->identity[0], ep->identity[1] },
+		.input_arena_bytes = layout->input_arena_bytes,
+		.output_arena_bytes = layout->output_arena_bytes,
+		.payload_bytes = ep->region.payload_bytes,
+		.counter_bytes = ep->region.counter_bytes,
+	};
+
+	memcpy(trace.tag, ep->tag, strlen(ep->tag));
+	*trace_of(ep) = trace;
 }
 
 int l3l2q_memfd_create(struct l3l2q_ep **out, const struct l3l2q_attr *attr,
@@ -290,6 +317,7 @@ int l3l2q_memfd_create(struct l3l2q_ep **out, const struct l3l2q_attr *attr,
 	if (attr->tag)
 		memcpy(ep->tag, attr->tag, strlen(attr->tag));
 	describe(ep, attr->region_version == 0x30000 ? L3L2Q_REGION_V3 : L3L2Q_REGION_V2, &layout);
+	write_trace(ep, &layout);
 	ret = start(ep, role, attr, why);
 	if (ret)
 		return discard(ep, ret);

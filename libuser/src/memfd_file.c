@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "memfd.h"
+#include "trace.h"
 
 #define HUGE_BYTES ((size_t)2 << 20)	/* of a huge page, where there are any */
 #define FILL_BYTES ((uint64_t)4 << 20)	/* taken at a time */
@@ -120,7 +121,7 @@ static int make_file(struct l3l2q_ep *ep, uint64_t total)
 	if (total > l3l2q_memory_left())
 		return -ENOMEM;
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	snprintf(name, sizeof(name), "l3l2q-%x-%x", (unsigned int)getpid(),
+	snprintf(name, sizeof(name), L3L2Q_TRACE_NAME "%x-%x", (unsigned int)getpid(),
 		 (unsigned int)((uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec));
 	ep->fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (ep->fd < 0)
