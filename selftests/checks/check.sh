@@ -286,6 +286,7 @@ guest() {
 	guests "$suite" --kernel "$dir" --mem "$mem" --timeout $((limit * slow)) --total $((total * slow)) \
 		--module "$kmod/l3l2q.ko" "${args[@]}" --npu npu0 --npu npu1 --disk 16M \
 		--qemu -device --qemu pci-testdev,membar=16M --file "$b/bin-static/l3l2q-stream:/bin/l3l2q-stream" \
+		--file "$b/bin-static/l3l2qctl:/bin/l3l2qctl" \
 		--file "$b/bench-static/l3l2q-bench:/bin/l3l2q-bench" \
 		${orchestration:+--file "$orchestration:/bin/orchestration"}
 }

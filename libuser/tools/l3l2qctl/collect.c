@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: MIT
+/*
+ * All queues that can be seen: the driver's by QUERY_REGION, and those in memfds, which
+ * descriptors in /proc lead to. Nothing is attached, and memory is mapped read-only.
+ */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../../src/trace.h"
+#include "ctl.h"
+
+static struct queue *add(struct queues *queues)
+{
+	struct queue *list = reallocarray(queues->list, queues->n + 1, sizeof(*list));
+
+	if (!list)
+		return NULL;
+	queues->list = list;
+	return memset(&list[queues->n++], 0, sizeof(*list));
+}
+
+void queues_free(struct queues *queues)
+{
+	free(queues->list);
+	*queues = (struct queues){ 0 };
+}
+
+const struct queue *queues_find(const struct queues *queues, uint64_t id)
+{
+	size_t i;
+
+	for (i = 0; i < queues->n; i++)
+		if (queues->list[i].region.id == id)
+			return &queues->list[i];
+	return NULL;
+}
+
+/* Its letter in /proc/PID/stat, or 0. */
+char process_state(uint32_t pid)
+{
+	char path[64], line[512], *end;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%u/stat", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return 0;
+	end = fgets(line, sizeof(line), f) ? strrchr(line, ')') : NULL;
+	fclose(f);
+	return end && end[1] == ' ' ? end[2] : 0;
+}
+
+/* ---- the driver's -------------------------------------------------------- */
+
+static int collect_driver(struct queues *queues, const char *node)
+{
+	struct l3l2q_query_region region = { .size = sizeof(region) };
+	int fd = open(node, O_RDWR | O_CLOEXEC), ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	while (!ioctl(fd, L3L2Q_IOC_QUERY_REGION, &region)) {
+		struct queue *q = add(queues);
+
+		if (!q) {
+			ret = -ENOMEM;
+			break;
+		}
+		q->region = region;
+	}
+	if (!ret && errno != ENOENT)
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+/* ---- memfds -------------------------------------------------------------- */
+
+static uint64_t pages(uint64_t bytes, uint64_t page)
+{
+	return (bytes + page - 1) / page * page;
+}
+
+static void copy_end(struct l3l2q_region_end *end, const struct l3l2q_status *status,
+		     const struct l3l2q_control *control, unsigned int role)
+{
+	end->state = status->state[role];
+	end->gone = status->gone[role];
+	end->armed = control->armed & L3L2Q_ARM_EVENTS & ~(1u << 16);
+	end->consumer_flags = control->consumer_flags;
+	end->seen_tail = control->seen_tail;
+	end->producer_flags = control->producer_flags;
+	end->need_head = control->need_head;
+	end->woken_ns = L3L2Q_NEVER;
+}
+
+/* False unless the memory is laid out as its trace says. */
+static bool read_memory(struct queue *q, int fd, uint64_t total)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	struct l3l2q_query_region *r = &q->region;
+	struct l3l2q_trace trace;
+	struct l3l2q_layout layout = { 0 };
+	const char *map;
+	unsigned int i;
+	bool good;
+
+	if (total < 4 * page)
+		return false;
+	map = mmap(NULL, 4 * page, PROT_READ, MAP_SHARED, fd, 0);
+	if (map == MAP_FAILED)
+		return false;
+	memcpy(&trace, map + L3L2Q_TRACE_OFFSET, sizeof(trace));
+	good = trace.magic == L3L2Q_TRACE_MAGIC && trace.binding <= L3L2Q_BINDING_SPSQ &&
+	       trace.payload_bytes <= total && trace.counter_bytes <= total &&
+	       total == 3 * page + pages(trace.counter_bytes, page) +
+			pages(trace.payload_bytes, page) &&
+	       (!trace.depth || (!l3l2q_layout_make(trace.depth, trace.input_arena_bytes,
+						    trace.output_arena_bytes, &layout) &&
+				 layout.payload_bytes == trace.payload_bytes));
+	if (good) {
+		const struct l3l2q_status *status = (const void *)map;
+
+		r->binding = trace.binding;
+		memcpy(r->identity, trace.identity, sizeof(r->identity));
+		memcpy(r->tag, trace.tag, sizeof(r->tag) - 1);
+		r->depth = trace.depth;
+		r->input_arena_bytes = trace.input_arena_bytes;
+		r->output_arena_bytes = trace.output_arena_bytes;
+		r->payload_bytes = trace.payload_bytes;
+		r->counter_bytes = trace.counter_bytes;
+		r->region_bytes = total;
+		memcpy(q->attached, trace.pid, sizeof(q->attached));
+		for (i = 0; i < L3L2Q_ROLES; i++)
+			copy_end(&r->ends[i], status, (const void *)(map + (1 + i) * page), i);
+		for (i = 0; trace.depth && i < 6; i++)
+			r->counters[i] = __atomic_load_n((const __s32 *)(const void *)
+				(map + 3 * page + i * L3L2Q_LINE_BYTES), __ATOMIC_RELAXED);
+	}
+	munmap((void *)map, 4 * page);
+	return good;
+}
+
+static bool holds(const struct queue *q, uint32_t pid)
+{
+	uint32_t i;
+
+	for (i = 0; i < q->nr_holders; i++)
+		if (q->holders[i] == pid)
+			return true;
+	return false;
+}
+
+static void add_holder(struct queue *q, uint32_t pid)
+{
+	if (!holds(q, pid) && q->nr_holders < MAX_HOLDERS)
+		q->holders[q->nr_holders++] = pid;
+}
+
+static struct queue *find_memfd(const struct queues *queues, uint64_t inode)
+{
+	size_t i;
+
+	for (i = 0; i < queues->n; i++)
+		if (queues->list[i].memfd && queues->list[i].region.id == inode)
+			return &queues->list[i];
+	return NULL;
+}
+
+static int look_at(struct queues *queues, uint32_t pid, const char *path)
+{
+	struct queue *q, found = { .memfd = true };
+	struct stat st;
+	int fd;
+
+	if (stat(path, &st) || st.st_size < 0)
+		return 0;
+	q = find_memfd(queues, st.st_ino);
+	if (q) {
+		add_holder(q, pid);
+		return 0;
+	}
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	found.region.id = st.st_ino;
+	if (read_memory(&found, fd, (uint64_t)st.st_size)) {
+		q = add(queues);
+		if (q) {
+			*q = found;
+			add_holder(q, pid);
+		}
+	} else {
+		q = &found;
+	}
+	close(fd);
+	return q ? 0 : -ENOMEM;
+}
+
+static int look_through(struct queues *queues, uint32_t pid)
+{
+	static const char memfd[] = "/memfd:" L3L2Q_TRACE_NAME;
+	char dir[64], path[128], target[sizeof(memfd)];
+	struct dirent *entry;
+	int ret = 0;
+	DIR *fds;
+
+	snprintf(dir, sizeof(dir), "/proc/%u/fd", pid);
+	fds = opendir(dir);
+	if (!fds)
+		return 0;
+	while (!ret && (entry = readdir(fds))) {
+		if (!isdigit((unsigned char)entry->d_name[0]))
+			continue;
+		snprintf(path, sizeof(path), "%s/%.20s", dir, entry->d_name);
+		if (readlink(path, target, sizeof(target)) < (ssize_t)sizeof(memfd) - 1 ||
+		    memcmp(target, memfd, sizeof(memfd) - 1))
+			continue;
+		ret = look_at(queues, pid, path);
+	}
+	closedir(fds);
+	return ret;
+}
+
+static void name_process(struct l3l2q_process *process, uint32_t pid)
+{
+	char path[64];
+	struct stat st;
+	FILE *f;
+
+	process->pid = pid;
+	snprintf(path, sizeof(path), "/proc/%u", pid);
+	if (!stat(path, &st))
+		process->uid = st.st_uid;
+	snprintf(path, sizeof(path), "/proc/%u/comm", pid);
+	f = fopen(path, "re");
+	if (f && fgets((char *)process->comm, sizeof(process->comm), f))
+		process->comm[strcspn((char *)process->comm, "\n")] = 0;
+	if (f)
+		fclose(f);
+}
+
+/* Who has attached, and whether it is there: nobody else stores that it has died. */
+static void name_holders(struct queue *q)
+{
+	unsigned int role;
+
+	for (role = 0; role < L3L2Q_ROLES; role++) {
+		struct l3l2q_region_end *end = &q->region.ends[role];
+
+		if (!q->attached[role])
+			continue;
+		name_process(&end->process, q->attached[role]);
+		if (end->state == L3L2Q_STATE_ATTACHED && q->nr_holders < MAX_HOLDERS &&
+		    !holds(q, q->attached[role]))
+			end->state = L3L2Q_STATE_DEAD;
+	}
+	name_process(&q->region.creator, q->holders[0]);
+}
+
+static int collect_memfd(struct queues *queues)
+{
+	struct dirent *entry;
+	int ret = 0;
+	size_t i;
+	DIR *proc;
+
+	proc = opendir("/proc");
+	if (!proc)
+		return -errno;
+	while (!ret && (entry = readdir(proc)))
+		if (isdigit((unsigned char)entry->d_name[0]))
+			ret = look_through(queues, (uint32_t)strtoul(entry->d_name, NULL, 10));
+	closedir(proc);
+	for (i = 0; i < queues->n; i++)
+		if (queues->list[i].memfd)
+			name_holders(&queues->list[i]);
+	return ret;
+}
+
+int collect(struct queues *queues, const char *node)
+{
+	int ret = collect_driver(queues, node), err;
+
+	if (ret == -ENOMEM)
+		return ret;
+	err = collect_memfd(queues);
+	return err ? err : ret;
+}

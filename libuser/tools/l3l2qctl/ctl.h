@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* Between the files of l3l2qctl. */
+#ifndef L3L2QCTL_H
+#define L3L2QCTL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <linux/l3l2q.h>
+
+#define PROGRAM "l3l2qctl"
+
+/* Exit statuses, as the manual page has them. */
+enum {
+	EXIT_TROUBLE = 1,	/* doctor: something has to be done; show: nothing to show */
+	EXIT_USAGE = 2,
+	EXIT_FAILED = 3,	/* the module could not be asked, or it did not work */
+};
+
+#define MAX_HOLDERS 16
+
+/* One queue or raw region, of the driver or in a memfd. */
+struct queue {
+	bool memfd;
+	struct l3l2q_query_region region;	/* a memfd's: what its memory says */
+	uint32_t attached[L3L2Q_ROLES];		/* a memfd's: pids, as its memory says */
+	uint32_t holders[MAX_HOLDERS];		/* a memfd's: pids of who has it open */
+	uint32_t nr_holders;
+};
+
+struct queues {
+	struct queue *list;
+	size_t n;
+};
+
+/* collect.c: 0 or -errno; what cannot be asked is left out */
+int collect(struct queues *queues, const char *node);
+void queues_free(struct queues *queues);
+const struct queue *queues_find(const struct queues *queues, uint64_t id);
+char process_state(uint32_t pid);
+
+/* words.c */
+const char *backend_name(const struct queue *q);
+const char *role_name(unsigned int role);
+const char *state_name(uint32_t state);
+const char *binding_name(uint32_t binding);
+const char *memory_name(uint32_t memory);
+const char *peer_kind_name(uint32_t kind);
+void print_escaped(FILE *out, const char *text, size_t max);
+void print_bytes(FILE *out, uint64_t bytes);
+void print_age(FILE *out, uint64_t ns);
+
+/* explain.c */
+
+/**
+ * struct direction - one of a queue's two, from its producer to its consumer
+ * @from: enum l3l2q_role of the producer
+ * @used: descriptors in the ring: published, not released
+ * @knows_taken: @taken is known; over memfd that is the consumer's secret
+ * @taken: of these, the ones that the consumer has acquired and holds
+ * @wants_room: the producer waits until the head is @need_head
+ */
+struct direction {
+	unsigned int from;
+	uint32_t tail, head, used, taken;
+	bool knows_taken;
+	bool wants_room;
+	uint32_t need_head;
+};
+
+struct direction direction_of(const struct queue *q, unsigned int from);
+void explain(const struct queue *q, void (*say)(void *arg, const char *sentence), void *arg);
+
+/* show.c, metrics.c, doctor.c */
+void list_text(const struct queues *queues);
+void show_text(const struct queue *q);
+void list_json(const struct queues *queues);
+int metrics(const struct queues *queues);
+int doctor(const char *node, bool json);
+int top(const char *node, double seconds, long rounds);
+
+#endif /* L3L2QCTL_H */
