@@ -19,10 +19,15 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.sdist import sdist
 
 HERE = Path(__file__).resolve().parent
-TREE = HERE.parent.parent
+TREE = Path(os.environ.get("L3L2Q_TREE", HERE.parent.parent))
 COPY = HERE / "libl3l2q"
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 LIMITED_API = sys.version_info >= (3, 11) and not FREE_THREADED
+
+
+if not COPY.is_dir() and not (TREE / "libuser" / "src").is_dir():
+    # pip before 21.3 builds in a copy of this directory.
+    sys.exit("l3l2q: the library's sources are not around this directory: set L3L2Q_TREE to the tree")
 
 
 def library_directories():

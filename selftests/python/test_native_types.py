@@ -140,6 +140,19 @@ def installer(directory: Path) -> Path:
     return directory / "bin" / "python"
 
 
+def test_a_copy_without_the_tree_says_what_to_do(tmp_path: Path) -> None:
+    pytest.importorskip("setuptools")
+    shutil.copy(SOURCE / "setup.py", tmp_path)
+    result = subprocess.run(
+        [sys.executable, tmp_path / "setup.py", "--version"],
+        capture_output=True,
+        text=True,
+        timeout=LONG,
+        env={k: v for k, v in os.environ.items() if k != "L3L2Q_TREE"},
+    )
+    assert result.returncode == 1 and "set L3L2Q_TREE" in result.stderr
+
+
 def test_pip_installs_it_offline(tmp_path: Path) -> None:
     """From a source distribution, which has nothing of the tree around it but what it took."""
     python = installer(tmp_path / "v")
