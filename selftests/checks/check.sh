@@ -230,6 +230,19 @@ finish_guests() {
 	runs=()
 }
 
+# Python, for guests like this machine. Without its headers or pytest there is none, and the
+# tests in the guest say so.
+pack_python() {
+	local python
+
+	rm -f build/guest-python.tar
+	"${make[@]}" -j"$(nproc)" python || return
+	for python in ${PYTHON:-python3 /usr/bin/python3}; do
+		! "$python" selftests/vm/pack_python.py build/guest-python.tar || return 0
+	done
+	return 1
+}
+
 # guest SUITE KERNEL LIMIT TOTAL MEMORY 'TRANSPORT...' [VAR=VALUE...]
 guest() {
 	local suite=$1 kernel=$2 limit=$3 total=$4 mem=$5 transports=$6
@@ -282,6 +295,9 @@ guest() {
 	p=$dir/modules/kernel/drivers/pci/pcie/aer_inject.ko
 	if [ -e "$p" ]; then
 		args+=(--module-file "$p")
+	fi
+	if [ "$b" = build ] && pack_python >build/log/guest-python.log 2>&1; then
+		args+=(--file build/guest-python.tar:/python.tar)
 	fi
 	guests "$suite" --kernel "$dir" --mem "$mem" --timeout $((limit * slow)) --total $((total * slow)) \
 		--module "$kmod/l3l2q.ko" "${args[@]}" --npu npu0 --npu npu1 --disk 16M \
