@@ -40,7 +40,8 @@ def library_directories():
 def version():
     if (HERE / "PKG-INFO").exists():
         return re.search(r"^Version: (.+)$", (HERE / "PKG-INFO").read_text(), re.M)[1]
-    return re.search(r"^VERSION := (.+)$", (TREE / "Makefile").read_text(), re.M)[1]
+    source = (TREE / "driver" / "main.c").read_text()
+    return re.search(r'^#define L3L2Q_VERSION "(.+)"$', source, re.M)[1]
 
 
 def pkg_config(option):
