@@ -97,7 +97,8 @@ def test_the_package_says_that_it_is_typed() -> None:
 
 def test_versions_agree() -> None:
     assert l3l2q.__version__ == l3l2q.version
-    assert f"VERSION := {l3l2q.version}\n" in (TREE / "Makefile").read_text()
+    source = (TREE / "driver" / "main.c").read_text()
+    assert f'#define L3L2Q_VERSION "{l3l2q.version}"\n' in source
 
 
 def headers() -> str:
