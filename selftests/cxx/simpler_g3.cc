@@ -654,6 +654,21 @@ TEST(WaitEndsWhenTheCounterMoves)
 	q.expect_no_error();
 }
 
+TEST(WaitEndsAtTheDeadlineThoughTheCounterMoves)
+{
+	Fixture<1, LoggingView> q;
+	SpscQueueOutputReservation r;
+
+	ASSERT_TRUE(q.send(100));
+	ASSERT_TRUE(q.send(92));
+	waited_memory = &q.memory;
+	LoggingView::on_wait = [] { waited_memory->counter(192) = 1; };
+	access_log.clear();
+	EXPECT_FALSE(q.ep.output().reserve(150, 500, r)); /* too little is released */
+	EXPECT_EQ("t192:0 t256:0 W192:500 t256:0 t192:0 r128:32 t256:0 ", access_log.c_str());
+	q.expect_no_error();
+}
+
 TEST(WaitStickyFailureIsEndpointError)
 {
 	Fixture<1, LoggingView> q;
