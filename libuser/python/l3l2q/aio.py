@@ -49,7 +49,8 @@ class Endpoint:
         self.consumer = Consumer(self)
         self._waiters: List[Tuple[Event, asyncio.Future[None]]] = []
         self._loop: Optional[asyncio.AbstractEventLoop] = None
-        self._watched = False
+        self._watched = Event(0)
+        self._writable = Event(0)
         self._fd: Optional[int] = None
 
     def close(self) -> None:
@@ -90,6 +91,9 @@ class Endpoint:
             self._loop = loop
             try:
                 self._fd = self.raw.fileno()
+                # Room makes the driver's descriptor writable, and those of others readable.
+                if self.raw.info.transport == "driver":
+                    self._writable = Event.OUT
             except l3l2q.Unavailable:
                 self._fd = None
         elif self._loop is not loop:
@@ -121,23 +125,31 @@ class Endpoint:
                 # The calls that they make next say what it is.
                 ready = wanted
             if not ready:
-                self._watch()
+                self._watch(wanted & self._writable | Event.IN)
                 return
             self._wake(ready)
 
-    def _watch(self) -> None:
-        if not self._watched and self._loop is not None and self._fd is not None:
-            self._loop.add_reader(self._fd, self._readable)
-            self._watched = True
+    def _watch(self, events: Event) -> None:
+        """Have the loop look at the descriptor for these, and for nothing else."""
+        if self._loop is None or self._fd is None or events == self._watched:
+            return
+        changed, self._watched = events ^ self._watched, events
+        if self._loop.is_closed():
+            return
+        for event, add, remove in (
+            (Event.IN, self._loop.add_reader, self._loop.remove_reader),
+            (Event.OUT, self._loop.add_writer, self._loop.remove_writer),
+        ):
+            if event & changed & events:
+                add(self._fd, self._ready)
+            elif event & changed:
+                remove(self._fd)
 
     def _unwatch(self) -> None:
-        if self._watched and self._loop is not None and self._fd is not None:
-            if not self._loop.is_closed():
-                self._loop.remove_reader(self._fd)
-            self._watched = False
+        self._watch(Event(0))
 
-    def _readable(self) -> None:
-        # It stays readable until it is armed: without a task that waits, stop looking.
+    def _ready(self) -> None:
+        # It stays ready until it is armed: without a task that waits, stop looking.
         if not self._waiters:
             self._unwatch()
         self._arm()
