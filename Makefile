@@ -331,7 +331,7 @@ include selftests/Makefile
 # Demo, checks and benchmarks
 
 demo:
-	$(Q)selftests/vm/packages.sh build guest
+	$(Q)selftests/vm/packages.sh build guest python
 	+$(Q)INPUT='$(INPUT)' selftests/checks/demo.sh
 
 check:

@@ -8,6 +8,7 @@
 #
 #	build	compile library, tools and modules
 #	guest	boot a guest
+#	python	the Python module
 #	check	the tests and style checks, and the debug kernel
 #	bench	the benchmarks, their peers and plots
 #	plot	the plots alone
@@ -39,6 +40,7 @@ for group in "$@"; do
 	case $group in
 	build) want+=(gcc make libc6-dev binutils xz-utils) ;;
 	guest) want+=("${qemu[@]}" cpio perl-base) ;;
+	python) may+=(python3-dev) ;;
 	check)
 		want+=(g++ perl bc flex bison libelf-dev kmod sparse cppcheck
 			pkg-config groff-base spin)
