@@ -45,3 +45,18 @@ def test_pipeline() -> None:
 
 def test_server() -> None:
     assert "1000 answers over 100 queues" in example("server.py")
+
+
+def test_dataflow_with_l2_in_cxx() -> None:
+    program = EXAMPLES.parents[1] / "build" / "bin-static" / "orchestration"
+    if not program.exists():
+        pytest.skip("examples/orchestration.cc is not built here")
+    result = subprocess.run(
+        [sys.executable, EXAMPLES / "dataflow.py", program, TRANSPORT],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=2 * LONG,
+    )
+    assert result.returncode == 0, result.stdout
+    assert result.stdout.split("\n") == ["8 10 12", "2 4 6", "14", "16", "18", "46 50 54", ""]
