@@ -348,7 +348,7 @@ style native guest: %:
 	+$(Q)MAKE='$(MAKE)' selftests/checks/check.sh $@
 
 bench:
-	$(Q)selftests/vm/packages.sh build bench
+	$(Q)selftests/vm/packages.sh build bench python
 	+$(Q)ARGS='$(ARGS)' CC='$(CC)' selftests/checks/bench.sh native
 
 bench-vm:
@@ -356,7 +356,7 @@ bench-vm:
 	+$(Q)ARGS='$(ARGS)' CC='$(CC)' selftests/checks/bench.sh vm
 
 bench-readme:
-	$(Q)selftests/vm/packages.sh build guest bench
+	$(Q)selftests/vm/packages.sh build guest bench python
 	+$(Q)CC='$(CC)' selftests/checks/bench.sh readme
 
 # Installation. "FROM TO MODE" for each file, so that uninstall knows exactly

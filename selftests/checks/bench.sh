@@ -78,22 +78,45 @@ vm() {
 	echo "also in $out: vm.txt, vm.json, vm.svg"
 }
 
+# From Python, with the interpreter whose headers are there
+python() {
+	local python=${PYTHON:-python3}
+
+	if ! "$python" -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null; then
+		echo "left out: Python (python3-dev was not there)"
+		return
+	fi
+	"${make[@]}" python PYTHON="$python"
+	{
+		echo "$(processor); Linux $(uname -r); $("$python" --version); $(date -u +%F)"
+		echo
+		PYTHONPATH=build/python "$python" libuser/bench/bench.py
+	} | tee $out/python.txt
+}
+
 readme() {
 	local run
 
-	rm -f $out/{native,vm}.*
+	rm -f $out/{native,vm,python}.*
 	native
 	vm
+	python
 	mkdir -p $results
-	for run in native vm; do
+	for run in native vm python; do
+		[ -e "$out/$run.txt" ] || continue
 		{ echo 'SPDX-License-Identifier: MIT'; echo; cat "$out/$run.txt"; } >"$results/$run.txt"
-		cp "$out/$run.svg" "$results/$run.svg"
+		[ "$run" = python ] || cp "$out/$run.svg" "$results/$run.svg"
 	done
 	libuser/bench/readme.pl README.md $out $results
 }
 
 case ${1-} in
-native | vm | readme) "$1" ;;
+native)
+	native
+	echo
+	python
+	;;
+vm | readme) "$1" ;;
 *)
 	sed -n '/^# bench.sh/,/^$/s/^# //p' "${BASH_SOURCE[0]}" >&2
 	exit 2

@@ -60,3 +60,17 @@ def test_dataflow_with_l2_in_cxx() -> None:
     )
     assert result.returncode == 0, result.stdout
     assert result.stdout.split("\n") == ["8 10 12", "2 4 6", "14", "16", "18", "46 50 54", ""]
+
+
+def test_the_benchmark_works() -> None:
+    bench = EXAMPLES.parent / "bench" / "bench.py"
+    result = subprocess.run(
+        [sys.executable, bench, "--rounds", "1", "--ms", "0.1", "--only", "64"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=2 * LONG,
+    )
+    assert result.returncode == 0, result.stdout
+    assert "multiprocessing.Pipe" in result.stdout
+    assert result.stdout.count("there and back") == 5
