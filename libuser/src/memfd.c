@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "memfd.h"
-#include "trace.h"
 
 #define HELLO_MAGIC 0x326d656d6c336c32ull
 

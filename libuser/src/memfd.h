@@ -4,8 +4,7 @@
 #define L3L2Q_MEMFD_H
 
 #include "internal.h"
-
-#define ARM_POLL (1u << 16)	/* in armed: a thread polls descriptors */
+#include "trace.h"
 
 /*
  * Over memfd a control page goes on after what the driver knows. Sleepers wait for a

@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include "memfd.h"
-#include "trace.h"
 
 #define HUGE_BYTES ((size_t)2 << 20)	/* of a huge page, where there are any */
 #define FILL_BYTES ((uint64_t)4 << 20)	/* taken at a time */

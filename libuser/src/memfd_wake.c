@@ -86,9 +86,9 @@ static uint32_t wake(struct l3l2q_ep *ep, struct l3l2q_control *control)
 
 int l3l2q_memfd_kick(struct l3l2q_ep *ep, bool self)
 {
-	if ((self || ep->raw) && wake(ep, shared_control(ep)) & ARM_POLL)
+	if ((self || ep->raw) && wake(ep, shared_control(ep)) & L3L2Q_ARM_POLL)
 		signal_self(ep);
-	if (!self && wake(ep, ep->peer_control) & ARM_POLL)
+	if (!self && wake(ep, ep->peer_control) & L3L2Q_ARM_POLL)
 		signal_peer(ep);
 	return 0;
 }
@@ -241,7 +241,7 @@ static bool sleeper_arm(struct sleeper *s, uint32_t bits)
 	if (s->epoll >= 0)
 		idle_drain(s);
 	s->before = __atomic_load_n(wakeups(shared_control(s->ep)), __ATOMIC_ACQUIRE);
-	return arm_words(s->ep, s->epoll < 0 ? bits : bits | ARM_POLL);
+	return arm_words(s->ep, s->epoll < 0 ? bits : bits | L3L2Q_ARM_POLL);
 }
 
 /*
@@ -393,5 +393,5 @@ int l3l2q_memfd_arm(struct l3l2q_ep *ep, uint32_t events)
 		ret = happened(ep, ep->poll_fd, 0);
 	if (ret < 0)
 		return ret;
-	return arm_words(ep, events | ARM_POLL) ? 0 : 1;
+	return arm_words(ep, events | L3L2Q_ARM_POLL) ? 0 : 1;
 }

@@ -11,6 +11,7 @@
 #define L3L2Q_TRACE_MAGIC	0x315154324c334cull	/* "L3L2TQ1" */
 #define L3L2Q_TRACE_OFFSET	1024
 #define L3L2Q_TRACE_NAME	"l3l2q-"		/* memfds begin so */
+#define L3L2Q_ARM_POLL		(1u << 16)	/* in armed, over memfd: a thread polls descriptors */
 
 struct l3l2q_trace {
 	__u64 magic;

@@ -94,7 +94,7 @@ static void copy_end(struct l3l2q_region_end *end, const struct l3l2q_status *st
 {
 	end->state = status->state[role];
 	end->gone = status->gone[role];
-	end->armed = control->armed & L3L2Q_ARM_EVENTS & ~(1u << 16);
+	end->armed = control->armed & L3L2Q_ARM_EVENTS & ~L3L2Q_ARM_POLL;
 	end->consumer_flags = control->consumer_flags;
 	end->seen_tail = control->seen_tail;
 	end->producer_flags = control->producer_flags;
