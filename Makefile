@@ -10,7 +10,8 @@ PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 BINDIR ?= $(PREFIX)/bin
 INCLUDEDIR ?= $(PREFIX)/include
-MANDIR ?= $(PREFIX)/share/man
+DATADIR ?= $(PREFIX)/share
+MANDIR ?= $(DATADIR)/man
 DESTDIR ?=
 
 # not include/config/kernel.release, which Debian leaves at the upstream version
@@ -368,6 +369,8 @@ define install-list
 	  echo '$(LIB_A) $(LIBDIR)/libl3l2q.a 644'; \
 	  echo '$(LIB_PC) $(LIBDIR)/pkgconfig/l3l2q.pc 644'; \
 	  for f in $(TOOL_NAMES); do echo "$(BUILD)/bin/$$f $(BINDIR)/$$f 755"; done; \
+	  echo 'libuser/tools/l3l2qctl/l3l2qctl.bash $(DATADIR)/bash-completion/completions/l3l2qctl 644'; \
+	  echo 'libuser/tools/l3l2qctl/_l3l2qctl $(DATADIR)/zsh/site-functions/_l3l2qctl 644'; \
 	  (cd libuser/include && find . -type f -name '*.h*') | LC_ALL=C sort | \
 		sed 's,^\./\(.*\),libuser/include/\1 $(INCLUDEDIR)/\1 644,'; \
 	  for f in $(notdir $(wildcard uapi/linux/l3l2q*.h)); do \

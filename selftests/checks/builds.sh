@@ -66,7 +66,7 @@ for h in linux asm asm-generic; do
 done
 
 echo 'TAP version 13'
-echo 1..15
+echo 1..16
 
 build gcc
 verdict $? 'library and tools without a warning'
@@ -136,6 +136,10 @@ for f in lib/libl3l2q.so.1 lib/libl3l2q.so lib/libl3l2q.a lib/pkgconfig/l3l2q.pc
 done >"$tmp/out"
 [ $missing = 0 ] && [ "$(cd "$dest/lib/modules/$release" && find . -type f)" = ./extra/l3l2q.ko ]
 verdict $? 'a DESTDIR: what is there'
+
+PATH=$dest/usr/local/bin:$PATH bash -c '. "$1"; COMP_WORDS=(l3l2qctl --json sh) COMP_CWORD=2; _l3l2qctl; echo "${COMPREPLY[@]}"' \
+	- "$dest/usr/local/share/bash-completion/completions/l3l2qctl" >"$tmp/out" 2>&1 && [ "$(cat "$tmp/out")" = show ]
+verdict $? 'a DESTDIR: bash completes commands of l3l2qctl'
 
 depmod -b "$dest" "$release" 2>&1 | grep -v 'could not open modules\.' >"$tmp/out"
 [ ! -s "$tmp/out" ] && [ "$(modprobe -d "$dest" -S "$release" --show-depends l3l2q 2>"$tmp/out")" = \
