@@ -312,7 +312,7 @@ static bool attr_good(const struct l3l2q_attr *attr)
 {
 	unsigned int i;
 
-	if (attr->role > 1 || attr->flags & ~0x1fu || attr->pad || attr->nap_ns >= 1000000000)
+	if (attr->role > 1 || attr->flags & ~0x3fu || attr->pad || attr->nap_ns >= 1000000000)
 		return false;
 	if (attr->numa_node && !(attr->flags & L3L2Q_ATTR_NUMA))
 		return false;
