@@ -185,7 +185,7 @@ guests() {
 	for spec in "${specs[@]}"; do
 		case "$suite $spec" in
 		*/drv_remove) alone+=("$spec") ;;
-		guest-debug*/guest/drv_*) driver+=("$spec") ;;
+		guest-debug*/drv_*) driver+=("$spec") ;;
 		*) shared+=("$spec") ;;
 		esac
 	done
