@@ -43,18 +43,26 @@ const struct queue *queues_find(const struct queues *queues, uint64_t id)
 	return NULL;
 }
 
+/* The first line of a file, without its end. */
+bool read_line(const char *path, char *line, size_t size)
+{
+	FILE *f = fopen(path, "re");
+	bool good = f && fgets(line, (int)size, f);
+
+	if (f)
+		fclose(f);
+	if (good)
+		line[strcspn(line, "\n")] = 0;
+	return good;
+}
+
 /* Its letter in /proc/PID/stat, or 0. */
 char process_state(uint32_t pid)
 {
 	char path[64], line[512], *end;
-	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/%u/stat", pid);
-	f = fopen(path, "re");
-	if (!f)
-		return 0;
-	end = fgets(line, sizeof(line), f) ? strrchr(line, ')') : NULL;
-	fclose(f);
+	end = read_line(path, line, sizeof(line)) ? strrchr(line, ')') : NULL;
 	return end && end[1] == ' ' ? end[2] : 0;
 }
 
@@ -234,18 +242,13 @@ static void name_process(struct l3l2q_process *process, uint32_t pid)
 {
 	char path[64];
 	struct stat st;
-	FILE *f;
 
 	process->pid = pid;
 	snprintf(path, sizeof(path), "/proc/%u", pid);
 	if (!stat(path, &st))
 		process->uid = st.st_uid;
 	snprintf(path, sizeof(path), "/proc/%u/comm", pid);
-	f = fopen(path, "re");
-	if (f && fgets((char *)process->comm, sizeof(process->comm), f))
-		process->comm[strcspn((char *)process->comm, "\n")] = 0;
-	if (f)
-		fclose(f);
+	read_line(path, (char *)process->comm, sizeof(process->comm));
 }
 
 /* Who has attached, and whether it is there: nobody else stores that it has died. */

@@ -39,6 +39,7 @@ struct queues {
 int collect(struct queues *queues, const char *node);
 void queues_free(struct queues *queues);
 const struct queue *queues_find(const struct queues *queues, uint64_t id);
+bool read_line(const char *path, char *line, size_t size);
 char process_state(uint32_t pid);
 
 /* words.c */

@@ -56,18 +56,6 @@ static void found(enum verdict verdict, const char *what, const char *advice, co
 		printf("      %-22s -> %s\n", "", advice);
 }
 
-static bool read_line(const char *path, char *line, size_t size)
-{
-	FILE *f = fopen(path, "re");
-	bool good = f && fgets(line, (int)size, f);
-
-	if (f)
-		fclose(f);
-	if (good)
-		line[strcspn(line, "\n")] = 0;
-	return good;
-}
-
 static void check_module(void)
 {
 	char version[64];

@@ -275,12 +275,19 @@ static void print_top(const struct queues *before, const struct queues *queues, 
 	fflush(stdout);
 }
 
-int top(const char *node, double seconds, long rounds)
+static void sleep_seconds(double seconds)
 {
-	struct timespec pause = {
+	struct timespec left = {
 		.tv_sec = (time_t)seconds,
 		.tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9),
 	};
+
+	while (nanosleep(&left, &left) && errno == EINTR)
+		;
+}
+
+int top(const char *node, double seconds, long rounds)
+{
 	struct queues before = { 0 }, queues = { 0 };
 	double then = now_seconds();
 	long round;
@@ -298,10 +305,7 @@ int top(const char *node, double seconds, long rounds)
 		queues = (struct queues){ 0 };
 		if (ferror(stdout) || (round == rounds && rounds))
 			break;
-		while (nanosleep(&pause, &pause) && errno == EINTR)
-			;
-		pause.tv_sec = (time_t)seconds;
-		pause.tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9);
+		sleep_seconds(seconds);
 	}
 	queues_free(&before);
 	return 0;
