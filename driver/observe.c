@@ -58,7 +58,7 @@ int l3l2q_observe_join(struct l3l2q_region *region)
 			       GFP_KERNEL_ACCOUNT));
 }
 
-/* Nobody finds it afterwards; whoever has found it holds it. */
+/* It cannot be found afterwards. An observer that has found it holds a reference. */
 void l3l2q_observe_leave(struct l3l2q_region *region)
 {
 	xa_erase(&l3l2q_regions, region->id);

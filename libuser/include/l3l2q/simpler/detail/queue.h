@@ -296,7 +296,7 @@ protected:
 		return true;
 	}
 
-	/* The body is not written back: whoever wrote it does that. */
+	/* The body is not written back: its writer does that. */
 	bool publish(const Reservation &given, uint64_t opcode)
 	{
 		constexpr QueueOp op = QueueOp::OUTPUT_PUBLISH;
@@ -668,7 +668,7 @@ public:
 			this->set_error(Fault::BAD_ARGUMENT, QueueOp::INIT, "invalid input window");
 	}
 
-	/* After a time-out: has L3 aborted? */
+	/* After a time-out: tells an abort of L3 from an ordinary one. */
 	TimeoutStatus disambiguate_timeout()
 	{
 		if (!this->failed())
