@@ -42,9 +42,15 @@ static void set_unfenced(struct drv_ep *ep, bool tail, bool head)
 	__atomic_store_n(&ep->own->head_unfenced, head, __ATOMIC_SEQ_CST);
 }
 
-static int wait_for(int fd, __u32 events)
+/* A short deadline is for sleepers alone: it may have passed before the call begins. */
+static __u64 deadline_for(bool sleeps)
 {
-	return drv_wait(fd, events, NULL, 0, drv_deadline(2), NULL);
+	return drv_deadline(sleeps ? 2 : DRV_HANG_MS);
+}
+
+static int wait_for(int fd, __u32 events, bool sleeps)
+{
+	return drv_wait(fd, events, NULL, 0, deadline_for(sleeps), NULL);
 }
 
 TEST_F(fence, nobody_waits_for_an_unfenced_half_before_done)
@@ -59,11 +65,12 @@ TEST_F(fence, nobody_waits_for_an_unfenced_half_before_done)
 	for (tail = 0; tail < 2; tail++) {
 		for (head = 0; head < 2; head++) {
 			set_unfenced(L3, tail, head);
-			EXPECT_EQ(tail ? 0 : -ETIMEDOUT, wait_for(L2->fd, L3L2Q_EVENT_IN));
-			EXPECT_EQ(head ? 0 : -ETIMEDOUT, wait_for(L2->fd, L3L2Q_EVENT_OUT));
-			EXPECT_EQ(-ETIMEDOUT, wait_for(L2->fd, L3L2Q_EVENT_ABORT));
+			EXPECT_EQ(tail ? 0 : -ETIMEDOUT, wait_for(L2->fd, L3L2Q_EVENT_IN, !tail));
+			EXPECT_EQ(head ? 0 : -ETIMEDOUT, wait_for(L2->fd, L3L2Q_EVENT_OUT, !head));
+			EXPECT_EQ(-ETIMEDOUT, wait_for(L2->fd, L3L2Q_EVENT_ABORT, true));
 			EXPECT_EQ(tail || head ? 0 : -ETIMEDOUT,
-				  drv_wait(L2->fd, 0, &condition, 1, drv_deadline(2), NULL));
+				  drv_wait(L2->fd, 0, &condition, 1,
+					   deadline_for(!tail && !head), NULL));
 			EXPECT_EQ((tail ? POLLIN : 0) | (head ? POLLOUT : 0),
 				  drv_poll(L2->fd, POLLIN | POLLOUT | POLLPRI, 0));
 			EXPECT_EQ((tail ? L3L2Q_EVENT_IN : 0) | (head ? L3L2Q_EVENT_OUT : 0),
@@ -71,16 +78,16 @@ TEST_F(fence, nobody_waits_for_an_unfenced_half_before_done)
 		}
 	}
 	/* it returns nothing that holds */
-	EXPECT_EQ(0, drv_wait(L2->fd, L3L2Q_EVENT_IN, NULL, 0, drv_deadline(DRV_HANG_MS), &w));
+	EXPECT_EQ(0, drv_wait(L2->fd, L3L2Q_EVENT_IN, NULL, 0, deadline_for(false), &w));
 	EXPECT_EQ(0, w.revents);
 	EXPECT_EQ(-1, w.index);
 
 	drv_arm_store(L2, L3L2Q_ARM_DONE_TAIL);
-	EXPECT_EQ(-ETIMEDOUT, wait_for(L2->fd, L3L2Q_EVENT_IN));
-	EXPECT_EQ(0, wait_for(L2->fd, L3L2Q_EVENT_OUT));
+	EXPECT_EQ(-ETIMEDOUT, wait_for(L2->fd, L3L2Q_EVENT_IN, true));
+	EXPECT_EQ(0, wait_for(L2->fd, L3L2Q_EVENT_OUT, false));
 	EXPECT_EQ(POLLOUT, drv_poll(L2->fd, POLLIN | POLLOUT, 0));
 	drv_arm_store(L2, L3L2Q_ARM_DONE_HEAD);
-	EXPECT_EQ(-ETIMEDOUT, wait_for(L2->fd, L3L2Q_EVENT_OUT));
+	EXPECT_EQ(-ETIMEDOUT, wait_for(L2->fd, L3L2Q_EVENT_OUT, true));
 	EXPECT_EQ(0, drv_poll(L2->fd, POLLIN | POLLOUT, 0));
 }
 
@@ -89,7 +96,7 @@ TEST_F(fence, an_owner_that_does_not_ask_sleeps)
 {
 	keep_busy(L2);
 	set_unfenced(L3, true, true);
-	EXPECT_EQ(-ETIMEDOUT, wait_for(L2->fd, L3L2Q_EVENT_IN | L3L2Q_EVENT_OUT));
+	EXPECT_EQ(-ETIMEDOUT, wait_for(L2->fd, L3L2Q_EVENT_IN | L3L2Q_EVENT_OUT, true));
 	EXPECT_EQ(0, drv_poll(L2->fd, POLLIN | POLLOUT, 0));
 	ASSERT_EQ(0, drv_eventfd(L2->fd, L3L2Q_EVENTFD_IN, self->efd));
 	EXPECT_EQ(0, drv_signals(self->efd));
