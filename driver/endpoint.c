@@ -50,23 +50,34 @@ void l3l2q_endpoint_add_gone(struct l3l2q_endpoint *ep, u32 gone)
  * l3l2q_endpoint_tell_abort() - look whether a role has set its abort flag
  * @ep: the role; its peer's word in the status page is stored if it has
  *
- * Any context. A counter in a device is read only if a process of this host has
- * attached the other end: a device has no use for the word.
+ * Any context.
  */
 void l3l2q_endpoint_tell_abort(struct l3l2q_endpoint *ep)
 {
-	struct l3l2q_endpoint *peer = l3l2q_peer(ep);
 	struct l3l2q_region *region = ep->region;
 	s32 flag;
 
 	if (l3l2q_region_is_raw(region))
 		return;
-	if (region->live.io &&
-	    l3l2q_endpoint_state(peer) != L3L2Q_STATE_ATTACHED)
-		return;
 	flag = l3l2q_counter_read(region, l3l2q_ctr_abort(ep->role));
 	if (l3l2q_abort_is_set(flag))
-		l3l2q_endpoint_add_gone(peer, L3L2Q_GONE_ABORTED);
+		l3l2q_endpoint_add_gone(l3l2q_peer(ep), L3L2Q_GONE_ABORTED);
+}
+
+/**
+ * l3l2q_endpoint_aborted() - has a role been seen to set its abort flag
+ * @ep: the role
+ *
+ * From the word that its peer reads: no access to a counter, which a device may hold.
+ *
+ * Return: whether it has, or has died.
+ */
+bool l3l2q_endpoint_aborted(const struct l3l2q_endpoint *ep)
+{
+	const struct l3l2q_status *status = ep->region->status;
+
+	return READ_ONCE(status->gone[l3l2q_peer_role(ep->role)]) &
+	       L3L2Q_GONE_ABORTED;
 }
 
 /**

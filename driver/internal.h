@@ -696,6 +696,7 @@ void l3l2q_endpoint_set_state(struct l3l2q_endpoint *ep, u32 state);
 int l3l2q_endpoint_end(struct l3l2q_endpoint *ep, u32 state);
 void l3l2q_endpoint_add_gone(struct l3l2q_endpoint *ep, u32 gone);
 void l3l2q_endpoint_tell_abort(struct l3l2q_endpoint *ep);
+bool l3l2q_endpoint_aborted(const struct l3l2q_endpoint *ep);
 
 /* observe.c */
 void l3l2q_process_get(struct l3l2q_process_ref *process);

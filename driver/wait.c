@@ -49,6 +49,7 @@ __poll_t l3l2q_endpoint_poll(struct file *file, poll_table *pt)
 {
 	struct l3l2q_endpoint *ep = file->private_data;
 	u32 bits = l3l2q_poll_bits(poll_requested_events(pt)), events = 0;
+	__poll_t mask;
 
 	l3l2q_stat_inc(ep, L3L2Q_STAT_POLLS);
 	poll_wait(file, &ep->wq, pt);
@@ -62,7 +63,11 @@ __poll_t l3l2q_endpoint_poll(struct file *file, poll_table *pt)
 		l3l2q_arm(ep, bits);
 		events = l3l2q_unfenced(ep, bits);
 	}
-	return l3l2q_poll_mask(events | l3l2q_look(ep, bits));
+	mask = l3l2q_poll_mask(events | l3l2q_look(ep, bits));
+	/* EPOLLPRI is for the peer's. */
+	if (l3l2q_endpoint_aborted(ep))
+		mask |= EPOLLERR;
+	return mask;
 }
 
 /* ---- WAIT --------------------------------------------------------------- */
@@ -306,11 +311,15 @@ int l3l2q_ioctl_kick(struct l3l2q_ucmd *ucmd)
 
 	l3l2q_stat_inc(ep, L3L2Q_STAT_KICKS);
 	if (ucmd->flags & L3L2Q_KICK_SELF) {
+		l3l2q_endpoint_tell_abort(ep);
 		l3l2q_wake(ep, false);
 		return 0;
 	}
 
-	l3l2q_endpoint_tell_abort(ep);
+	/* A device has no use for the word, and reading its memory takes long. */
+	if (!ep->region->live.io ||
+	    l3l2q_endpoint_state(l3l2q_peer(ep)) == L3L2Q_STATE_ATTACHED)
+		l3l2q_endpoint_tell_abort(ep);
 	l3l2q_wake_peer(ep, false);
 	if (l3l2q_region_is_raw(ep->region))
 		l3l2q_wake(ep, false);

@@ -235,8 +235,8 @@ TEST_F(poll, peers_abort_is_pri_and_err)
 	EXPECT_EQ(EPOLLPRI | EPOLLERR, drv_poll(L3->fd, POLLPRI, 0));
 	/* ERR comes unasked */
 	EXPECT_EQ(EPOLLERR, drv_poll(L3->fd, POLLIN, 0));
-	/* not at the end that set it */
-	EXPECT_EQ(0, drv_poll(L2->fd, POLLPRI, 0));
+	/* the end that set it has no more than an error */
+	EXPECT_EQ(EPOLLERR, drv_poll(L2->fd, POLLPRI, 0));
 }
 
 TEST_F(poll, messages_stay_readable_after_peers_abort)
@@ -524,6 +524,24 @@ TEST_F(epoll, a_nested_epoll_sees_it)
 	EXPECT_EQ(EPOLLIN, drv_epoll(outer, DRV_HANG_MS));
 	EXPECT_EQ(EPOLLIN, drv_epoll(self->epfd, 0));
 	close(outer);
+}
+
+TEST_F(epoll, reports_ones_own_abort_once_told)
+{
+	ASSERT_EQ(0, drv_epoll_add(self->epfd, L2->fd, EPOLLIN));
+	EXPECT_EQ(0, drv_epoll(self->epfd, 0));
+	drv_store(L2, L3L2Q_CTR_L2_ABORT, 1);
+	EXPECT_EQ(0, drv_epoll(self->epfd, 0));
+	EXPECT_EQ(0, drv_kick(L2->fd, L3L2Q_KICK_SELF));
+	EXPECT_EQ(EPOLLERR, drv_epoll(self->epfd, 0));
+}
+
+TEST_F(epoll, reports_ones_own_abort_by_notify)
+{
+	ASSERT_EQ(0, drv_epoll_add(self->epfd, L2->fd, EPOLLIN));
+	EXPECT_EQ(0, drv_epoll(self->epfd, 0));
+	EXPECT_EQ(0, drv_set(L2->fd, L3L2Q_CTR_L2_ABORT, 1));
+	EXPECT_EQ(EPOLLERR, drv_epoll(self->epfd, 0));
 }
 
 TEST_F(epoll, reports_death_unasked)

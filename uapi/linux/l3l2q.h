@@ -745,7 +745,7 @@ struct l3l2q_eventfd {
  * KICK: wake the peer if it is armed, and ring the device if there is one; in a raw
  * region also wake sleepers of the caller's own role. With L3L2Q_KICK_SELF as its
  * argument: wake sleepers of the caller's own role only, after a change to its control
- * page. Other bits in the argument are EINVAL.
+ * page or to its abort flag. Other bits in the argument are EINVAL.
  *
  * Doorbells and interrupts of a device have vectors: in both directions a region
  * uses number region_id % vectors.
