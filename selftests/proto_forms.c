@@ -5,6 +5,7 @@
  * attributes, calls that signals, interruptions or this side's end stop, and the
  * endpoints of a parent in its forked child.
  */
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -560,6 +561,30 @@ TEST(ones_own_end_ends_blocked_calls)
 			EXPECT_EQ(0, b[k].wrong) {
 				TH_LOG("way %d: %d", ways[k], b[k].ret);
 			}
+		}
+		pair_close(&p);
+	}
+}
+
+/* And an event loop that sleeps in a poll of its own. */
+TEST(ones_own_end_makes_the_descriptor_ready)
+{
+	struct pollfd pollfd = { .events = POLLIN };
+	struct pair p;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, make_full(&p, 0));
+		pollfd.fd = l3l2q_fd(p.ep[L3]);
+		if (pollfd.fd == -EOPNOTSUPP) {
+			pair_close(&p);
+			SKIP(return, "no descriptor");
+		}
+		ASSERT_EQ(0, l3l2q_arm(p.ep[L3], L3L2Q_EVENT_IN));
+		ASSERT_EQ(0, poll(&pollfd, 1, 0));
+		ASSERT_EQ(0, i ? l3l2q_abort(p.ep[L3]) : l3l2q_detach(p.ep[L3]));
+		EXPECT_EQ(1, poll(&pollfd, 1, 0)) {
+			TH_LOG("by %s", i ? "abort" : "detach");
 		}
 		pair_close(&p);
 	}

@@ -740,9 +740,9 @@ int l3l2q_wait(struct l3l2q_ep *ep, uint32_t events, int64_t timeout_ns);
 /**
  * l3l2q_fd() - a descriptor for poll, select and epoll, owned by the endpoint
  *
- * Readable, or in error, when l3l2q_arm() has something to report. On the driver
- * it is the endpoint itself, and EPOLLOUT, EPOLLPRI (abort) and EPOLLHUP work
- * too. One thread at a time arms and polls it; others may use l3l2q_wait().
+ * Readable, or in error, when l3l2q_arm() has something to report, and when another thread
+ * aborts or detaches this side. On the driver it is the endpoint itself, and EPOLLOUT,
+ * EPOLLPRI (abort) and EPOLLHUP work too. One thread at a time arms and polls it; others may use l3l2q_wait().
  * Return: the descriptor, which l3l2q_close() closes; -EOPNOTSUPP on an external endpoint,
  * and over memfd with L3L2Q_ATTR_SILENT_PEER: nothing makes it readable.
  */

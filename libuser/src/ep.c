@@ -220,7 +220,9 @@ int l3l2q_ep_failed(struct l3l2q_ep *ep, int ret)
 	if (kind && kind != L3L2Q_ERR_REMOTE_ABORTED &&
 	    !__atomic_exchange_n(&ep->abort_told, 1, __ATOMIC_ACQ_REL)) {
 		l3l2q_kick_peer(ep, &ep->any_half);
+		/* Sleeping calls, then event loops. */
 		ep->ops->interrupt(ep);
+		ep->ops->kick(ep, true);
 	}
 	return ret;
 }
