@@ -27,12 +27,10 @@ if [ "$L3L2Q_VARIANT" != guest-debug ]; then
 		test_simpler_queue.py test_simpler_mistakes.py test_simpler_region.py test_simpler_process.py
 		test_asyncio.py"
 fi
-# The driver's descriptor does not tell an event loop of an abort by its own process.
-own_abort=test_asyncio.py::test_the_end_of_either_side_ends_a_wait
 # shellcheck disable=SC2086
 L3L2Q_TRANSPORT=$t L3L2Q_TAP=1 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/packages HOME=/tmp TMPDIR=/tmp \
 	chroot "$root" /bin/python -c 'import os, sys
 import pytest
 os.chdir("/tests")
-sys.exit(pytest.main(sys.argv[1:]))' -p no:cacheprovider --deselect $own_abort \
+sys.exit(pytest.main(sys.argv[1:]))' -p no:cacheprovider \
 	-k "native or asyncio or interop or process or $t" $tests
