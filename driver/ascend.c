@@ -509,7 +509,8 @@ static void ascend_gone(void *owner)
 		complete_all(&ascend->quiet);
 		break;
 	case ASCEND_LIVE:
-		l3l2q_region_revoke(ascend->region);
+		l3l2q_region_revoke(ascend->region,
+				    L3L2Q_REMOVAL_PROVIDER);
 		synchronize_rcu();
 		ascend_unmap(ascend);
 		break;

@@ -178,6 +178,9 @@ static const struct l3l2q_ioctl l3l2q_ctx_ioctls[] = {
 	[_IOC_NR(L3L2Q_IOC_QUERY_REGION)] =
 		L3L2Q_IOCTL(l3l2q_query_region, 328, 0, 0,
 			    l3l2q_ioctl_query_region),
+	[_IOC_NR(L3L2Q_IOC_OBSERVE)] =
+		L3L2Q_IOCTL(l3l2q_observe, 144, L3L2Q_OBSERVE_PAYLOAD, 0,
+			    l3l2q_ioctl_observe),
 };
 
 static long l3l2q_ctx_ioctl(struct file *file, unsigned int cmd,

@@ -69,7 +69,7 @@ static void dmabuf_move_notify(struct dma_buf_attachment *attach)
 		return;
 	}
 	/* Detached only under this lock, so the region is still there. */
-	l3l2q_region_revoke(region);
+	l3l2q_region_revoke(region, L3L2Q_REMOVAL_PROVIDER);
 	synchronize_rcu();
 }
 

@@ -5,8 +5,7 @@
  * A role goes NONE, OPEN, ATTACHED and then, from either of the latter two, to
  * DETACHED or DEAD, where it stays: cursors cannot be resumed.
  */
-#include <linux/anon_inodes.h>
-#include <linux/file.h>
+#include <linux/fcntl.h>
 #include <linux/module.h>
 #include <linux/sched/mm.h>
 #include <linux/seq_file.h>
@@ -80,6 +79,17 @@ bool l3l2q_endpoint_aborted(const struct l3l2q_endpoint *ep)
 	       L3L2Q_GONE_ABORTED;
 }
 
+/* Set the abort flag of one that died, unless it has done so itself. */
+static void l3l2q_endpoint_abort_dead(struct l3l2q_endpoint *ep)
+{
+	struct l3l2q_region *region = ep->region;
+	u64 flag = l3l2q_ctr_abort(ep->role);
+
+	lockdep_assert_held(&ep->lock);
+	ep->aborted_dead = !l3l2q_abort_is_set(l3l2q_counter_read(region, flag));
+	l3l2q_counter_write(region, flag, 1);
+}
+
 /**
  * l3l2q_endpoint_end() - end a role
  * @ep: which
@@ -98,7 +108,7 @@ int l3l2q_endpoint_end(struct l3l2q_endpoint *ep, u32 state)
 		return -ESHUTDOWN;
 	}
 	if (state == L3L2Q_STATE_DEAD && !l3l2q_region_is_raw(region))
-		l3l2q_counter_write(region, l3l2q_ctr_abort(ep->role), 1);
+		l3l2q_endpoint_abort_dead(ep);
 	l3l2q_endpoint_set_state(ep, state);
 	l3l2q_endpoint_tell_abort(ep);
 	l3l2q_endpoint_add_gone(l3l2q_peer(ep), state == L3L2Q_STATE_DEAD ?
@@ -330,36 +340,6 @@ static const char * const l3l2q_role_names[] = {
 	[L3L2Q_ROLE_L2] = "L2",
 };
 
-static const char * const l3l2q_state_names[] = {
-	[L3L2Q_STATE_NONE] = "none",
-	[L3L2Q_STATE_OPEN] = "open",
-	[L3L2Q_STATE_ATTACHED] = "attached",
-	[L3L2Q_STATE_DETACHED] = "detached",
-	[L3L2Q_STATE_DEAD] = "dead",
-};
-
-static const char * const l3l2q_binding_names[] = {
-	[L3L2Q_BINDING_L3Q2] = "L3Q2",
-	[L3L2Q_BINDING_SPSQ] = "SPSQ",
-};
-
-static const char * const l3l2q_memory_names[] = {
-	[L3L2Q_MEMORY_CACHED] = "cached",
-	[L3L2Q_MEMORY_WC] = "write-combining",
-	[L3L2Q_MEMORY_DEVICE] = "device",
-};
-
-static const char * const l3l2q_peer_kind_names[] = {
-	[L3L2Q_PEER_ARMS] = "arms",
-	[L3L2Q_PEER_RINGS] = "rings",
-	[L3L2Q_PEER_SILENT] = "silent",
-};
-
-static const char * const l3l2q_counter_names[] = {
-	"input-tail", "input-head", "output-tail", "output-head", "l3-abort",
-	"l2-abort",
-};
-
 static const char * const l3l2q_stat_names[] = {
 	[L3L2Q_STAT_NOTIFIES] = "notifies",
 	[L3L2Q_STAT_KICKS] = "kicks",
@@ -376,55 +356,22 @@ static const char * const l3l2q_stat_names[] = {
 	[L3L2Q_STAT_DOORBELLS] = "doorbells",
 };
 
-static void l3l2q_show_queue(struct seq_file *m,
-			     const struct l3l2q_region *region)
-{
-	const struct l3l2q_layout *layout = &region->layout;
-	u32 i;
-
-	seq_printf(m, "l3l2q-depth:\t%llu\n", layout->depth);
-	seq_printf(m, "l3l2q-input-arena-bytes:\t%llu\n",
-		   layout->input_arena_bytes);
-	seq_printf(m, "l3l2q-output-arena-bytes:\t%llu\n",
-		   layout->output_arena_bytes);
-	for (i = 0; i < ARRAY_SIZE(l3l2q_counter_names); i++)
-		seq_printf(m, "l3l2q-%s:\t%u\n", l3l2q_counter_names[i],
-			   l3l2q_counter_read(region, i * L3L2Q_LINE_BYTES));
-}
-
 static void l3l2q_endpoint_show_fdinfo(struct seq_file *m, struct file *file)
 {
 	struct l3l2q_endpoint *ep = file->private_data;
 	struct l3l2q_endpoint *peer = l3l2q_peer(ep);
-	const struct l3l2q_region *region = ep->region;
 	u32 i;
 
-	seq_printf(m, "l3l2q-region:\t%llu\n", region->id);
-	seq_printf(m, "l3l2q-tag:\t%s\n", region->tag);
-	seq_printf(m, "l3l2q-region-version:\t%llu.%llu\n",
-		   (region->version >> 16) & 0xffff, region->version & 0xffff);
-	seq_printf(m, "l3l2q-binding:\t%s\n",
-		   l3l2q_binding_names[region->binding]);
-	seq_printf(m, "l3l2q-identity:\t%#llx %#llx\n", region->identity[0],
-		   region->identity[1]);
-	seq_printf(m, "l3l2q-backend:\t%s\n", region->ops->name);
-	seq_printf(m, "l3l2q-memory:\t%s\n", l3l2q_memory_names[region->memory]);
-	seq_printf(m, "l3l2q-bytes:\t%llu\n", region->bytes);
-	seq_printf(m, "l3l2q-payload-bytes:\t%llu\n", region->payload_bytes);
-	seq_printf(m, "l3l2q-counter-bytes:\t%llu\n", region->counter_bytes);
-	if (!l3l2q_region_is_raw(region))
-		l3l2q_show_queue(m, region);
-
+	l3l2q_region_show_fdinfo(m, ep->region);
 	seq_printf(m, "l3l2q-role:\t%s\n", l3l2q_role_names[ep->role]);
 	seq_printf(m, "l3l2q-state:\t%s\n",
-		   l3l2q_state_names[l3l2q_endpoint_state(ep)]);
+		   l3l2q_state_name(l3l2q_endpoint_state(ep)));
 	seq_printf(m, "l3l2q-peer-state:\t%s\n",
-		   l3l2q_state_names[l3l2q_endpoint_state(peer)]);
+		   l3l2q_state_name(l3l2q_endpoint_state(peer)));
 	seq_printf(m, "l3l2q-peer-kind:\t%s\n",
-		   l3l2q_peer_kind_names[READ_ONCE(ep->peer_kind)]);
-	seq_printf(m, "l3l2q-removed:\t%d\n", l3l2q_region_removed(region));
+		   l3l2q_peer_kind_name(READ_ONCE(ep->peer_kind)));
 	seq_printf(m, "l3l2q-gone:\t%#x\n",
-		   READ_ONCE(region->status->gone[ep->role]));
+		   READ_ONCE(ep->region->status->gone[ep->role]));
 	seq_printf(m, "l3l2q-armed:\t%#x\n", l3l2q_armed(ep));
 	seq_printf(m, "l3l2q-peer-armed:\t%#x\n", l3l2q_armed(peer));
 	seq_printf(m, "l3l2q-watches:\t%zu\n", l3l2q_watches(ep));
@@ -477,40 +424,20 @@ static const char * const l3l2q_file_names[] = {
 int l3l2q_endpoint_publish(struct l3l2q_endpoint *ep,
 			   const struct l3l2q_ucmd *ucmd, s32 *fd)
 {
-	struct file *file;
 	int err;
 
 	err = l3l2q_endpoint_open(ep);
 	if (err)
 		return err;
 
-	err = get_unused_fd_flags(O_CLOEXEC);
-	if (err < 0)
-		goto err_open;
-	*fd = err;
-
-	file = anon_inode_getfile(l3l2q_file_names[ep->role],
-				  &l3l2q_endpoint_fops, ep, O_RDWR);
-	if (IS_ERR(file)) {
-		err = PTR_ERR(file);
-		goto err_fd;
-	}
-	err = l3l2q_ucmd_respond(ucmd);
-	if (err)
-		goto err_file;
-
+	/* Before anybody can close it. */
 	kref_get(&ep->region->ref);
-	file->f_mapping = ep->region->inode->i_mapping;
-	fd_install(*fd, file);
-	return 0;
-
-err_file:
-	/* Its release comes when it comes, and has nothing to release. */
-	file->private_data = NULL;
-	fput(file);
-err_fd:
-	put_unused_fd(*fd);
-err_open:
-	l3l2q_endpoint_unopen(ep);
+	err = l3l2q_file_publish(l3l2q_file_names[ep->role],
+				 &l3l2q_endpoint_fops, ep, O_RDWR, ep->region,
+				 ucmd, fd);
+	if (err) {
+		l3l2q_endpoint_unopen(ep);
+		l3l2q_region_put(ep->region);
+	}
 	return err;
 }

@@ -48,6 +48,7 @@ struct gen_pool;
 struct pid;
 struct l3l2q_account;
 struct l3l2q_region;
+struct l3l2q_view;
 struct seq_file;
 struct task_struct;
 struct user_namespace;
@@ -65,6 +66,24 @@ enum l3l2q_part {
 	L3L2Q_PART_CONTROL_L3,
 	L3L2Q_PART_CONTROL_L2,
 };
+
+#define L3L2Q_PART_PAGE_SHIFT	(L3L2Q_PART_SHIFT - PAGE_SHIFT)
+
+static inline enum l3l2q_part l3l2q_pgoff_part(pgoff_t pgoff)
+{
+	return pgoff >> L3L2Q_PART_PAGE_SHIFT;
+}
+
+static inline unsigned long l3l2q_pgoff_index(pgoff_t pgoff)
+{
+	return pgoff & ((1ul << L3L2Q_PART_PAGE_SHIFT) - 1);
+}
+
+/* What the backend provides. */
+static inline bool l3l2q_part_is_memory(enum l3l2q_part part)
+{
+	return part == L3L2Q_PART_PAYLOAD || part == L3L2Q_PART_COUNTERS;
+}
 
 #define L3L2Q_RAW_COUNTER_MAX	SZ_1M
 
@@ -284,6 +303,7 @@ struct l3l2q_waits {
  * @mm: the address space it is attached to, while ATTACHED; written under @lock
  * @nr_mappings: VMAs of the counters in @mm; under @lock
  * @process: that attached it, from then on; written under @lock
+ * @aborted_dead: the driver has set its abort flag, because it died; written under @lock
  * @woken: when somebody of this role was woken last, as ktime_get_coarse_ns(), or 0
  * @stats: indexed by enum l3l2q_stat: those that its own calls count, then those
  *	that its peer and the kernel do
@@ -330,6 +350,7 @@ struct l3l2q_endpoint {
 	u32 max_ns;
 
 	struct l3l2q_process_ref process;
+	bool aborted_dead;
 };
 
 /* ---- regions ------------------------------------------------------------ */
@@ -419,7 +440,8 @@ struct l3l2q_backend_ops {
  * @backing: the backend's own
  * @scanner: that of its backend or device
  * @share: its user's part of @scanner's time
- * @inode: whose mapping all of its files use: unmapping hits nobody else
+ * @inode: whose mapping all of its files use: unmapping hits nobody else; of @view
+ * @view: how observers reach it
  * @account: the users that it is charged to
  * @bytes: how much memory it is
  * @payload_bytes: size of the payload range
@@ -442,6 +464,8 @@ struct l3l2q_backend_ops {
  * @revoke: faults hold it for reading, so that the memory can be replaced under
  *	them
  * @revoked: has been replaced; written under @revoke
+ * @removal: enum l3l2q_removal: why; written under @revoke
+ * @last_abort: of each role: its abort flag as last seen before; written under @revoke
  * @ep: the roles
  */
 struct l3l2q_region {
@@ -460,6 +484,7 @@ struct l3l2q_region {
 	struct l3l2q_scanner *scanner;
 	struct l3l2q_scan_share *share;
 	struct inode *inode;
+	struct l3l2q_view *view;
 	struct l3l2q_account *account;
 	u64 bytes;
 	u64 payload_bytes;
@@ -478,6 +503,8 @@ struct l3l2q_region {
 	void *tomb_payload;
 	struct rw_semaphore revoke;
 	bool revoked;
+	u32 removal;
+	s32 last_abort[L3L2Q_ROLES];
 	struct l3l2q_endpoint ep[L3L2Q_ROLES];
 };
 
@@ -549,6 +576,7 @@ struct l3l2q_region *
 l3l2q_region_create(const struct l3l2q_create *cmd,
 		    const struct l3l2q_layout *layout,
 		    const struct l3l2q_backend_ops *ops);
+void l3l2q_inode_put(struct inode *inode);
 bool l3l2q_region_get(struct l3l2q_region *region);
 void l3l2q_region_put(struct l3l2q_region *region);
 u64 l3l2q_max_region_bytes(void);
@@ -565,7 +593,7 @@ int l3l2q_tomb_alloc(struct l3l2q_region *region);
 void l3l2q_tomb_free(struct l3l2q_region *region);
 unsigned long l3l2q_tomb_pfn(const struct l3l2q_endpoint *ep,
 			     enum l3l2q_part part, unsigned long index);
-void l3l2q_region_revoke(struct l3l2q_region *region);
+void l3l2q_region_revoke(struct l3l2q_region *region, enum l3l2q_removal why);
 bool l3l2q_region_live(const struct l3l2q_region *region);
 
 /* backend.c */
@@ -685,6 +713,9 @@ long l3l2q_ioctl(const struct l3l2q_ioctl *table, unsigned int nr,
 		 struct l3l2q_endpoint *ep, unsigned int cmd,
 		 unsigned long arg);
 int l3l2q_ucmd_respond(const struct l3l2q_ucmd *ucmd);
+int l3l2q_file_publish(const char *name, const struct file_operations *fops,
+		       void *data, int flags, const struct l3l2q_region *region,
+		       const struct l3l2q_ucmd *ucmd, s32 *fd);
 
 /* ctx.c */
 extern const struct file_operations l3l2q_ctx_fops;
@@ -703,10 +734,26 @@ void l3l2q_process_get(struct l3l2q_process_ref *process);
 void l3l2q_process_put(const struct l3l2q_process_ref *process);
 int l3l2q_observe_join(struct l3l2q_region *region);
 void l3l2q_observe_leave(struct l3l2q_region *region);
+struct l3l2q_region *l3l2q_observe_get(u64 id);
+#ifdef CONFIG_PROC_FS
+const char *l3l2q_state_name(u32 state);
+const char *l3l2q_peer_kind_name(u32 kind);
+void l3l2q_region_show_fdinfo(struct seq_file *m, struct l3l2q_region *region);
+#endif
 int l3l2q_ioctl_query_region(struct l3l2q_ucmd *ucmd);
+
+/* observer.c */
+struct l3l2q_view *l3l2q_view_new(struct l3l2q_region *region,
+				  struct inode *inode);
+void l3l2q_view_close(struct l3l2q_view *view);
+u32 l3l2q_view_observers(const struct l3l2q_view *view);
+int l3l2q_ioctl_observe(struct l3l2q_ucmd *ucmd);
 
 /* map.c */
 u64 l3l2q_part_length(const struct l3l2q_region *region, enum l3l2q_part part);
+unsigned long l3l2q_part_pfn(struct l3l2q_region *region,
+			     enum l3l2q_part part, unsigned long index);
+pgprot_t l3l2q_memory_prot(const struct l3l2q_region *region, pgprot_t prot);
 int l3l2q_endpoint_mmap(struct file *file, struct vm_area_struct *vma);
 bool l3l2q_is_cached(const void *mem);
 

@@ -2,7 +2,11 @@
 /*
  * What all ioctls have in common: structures that can grow, flags, results.
  */
+#include <linux/anon_inodes.h>
+#include <linux/err.h>
 #include <linux/fault-inject-usercopy.h>
+#include <linux/fcntl.h>
+#include <linux/file.h>
 #include <linux/nospec.h>
 #include <linux/uaccess.h>
 
@@ -29,6 +33,7 @@ union l3l2q_ucmd_large {
 	struct l3l2q_create create;
 	struct l3l2q_info info;
 	struct l3l2q_query_region query_region;
+	struct l3l2q_observe observe;
 	struct l3l2q_stats stats;
 };
 
@@ -100,6 +105,54 @@ int l3l2q_ucmd_respond(const struct l3l2q_ucmd *ucmd)
 	    clear_user(ucmd->user + ucmd->size, ucmd->user_size - ucmd->size))
 		return -EFAULT;
 	return 0;
+}
+
+/**
+ * l3l2q_file_publish() - hand a new file to the caller of an ioctl
+ * @name: as /proc/PID/fd shows it
+ * @fops: with ->read it can be read at offsets
+ * @data: for the file, whose release is called with it
+ * @flags: O_RDWR or O_RDONLY
+ * @region: whose mapping the file's are in
+ * @ucmd: the ioctl that responds with it
+ * @fd: where in ucmd->cmd its number goes
+ *
+ * Return: 0, or -errno and nobody has seen the file; it has not taken @data then.
+ */
+int l3l2q_file_publish(const char *name, const struct file_operations *fops,
+		       void *data, int flags, const struct l3l2q_region *region,
+		       const struct l3l2q_ucmd *ucmd, s32 *fd)
+{
+	struct file *file;
+	int err;
+
+	err = get_unused_fd_flags(O_CLOEXEC);
+	if (err < 0)
+		return err;
+	*fd = err;
+
+	file = anon_inode_getfile(name, fops, data, flags);
+	if (IS_ERR(file)) {
+		err = PTR_ERR(file);
+		goto err_fd;
+	}
+	err = l3l2q_ucmd_respond(ucmd);
+	if (err)
+		goto err_file;
+
+	if (fops->read)
+		file->f_mode |= FMODE_PREAD;
+	file->f_mapping = region->inode->i_mapping;
+	fd_install(*fd, file);
+	return 0;
+
+err_file:
+	/* Its release comes when it comes, and has nothing to release. */
+	file->private_data = NULL;
+	fput(file);
+err_fd:
+	put_unused_fd(*fd);
+	return err;
 }
 
 static long l3l2q_ucmd_execute(const struct l3l2q_ioctl *ioctl,

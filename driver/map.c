@@ -14,20 +14,8 @@
 #include "compat.h"
 #include "internal.h"
 
-#define PART_PAGE_SHIFT	(L3L2Q_PART_SHIFT - PAGE_SHIFT)
-
 /* A page fault maps an aligned window of this many pages around it. */
 #define FAULT_AROUND	max(SZ_64K / PAGE_SIZE, 1ul)
-
-static enum l3l2q_part l3l2q_pgoff_part(pgoff_t pgoff)
-{
-	return pgoff >> PART_PAGE_SHIFT;
-}
-
-static unsigned long l3l2q_pgoff_index(pgoff_t pgoff)
-{
-	return pgoff & ((1ul << PART_PAGE_SHIFT) - 1);
-}
 
 /**
  * l3l2q_part_length() - how much of a region's part can be mapped
@@ -51,11 +39,6 @@ u64 l3l2q_part_length(const struct l3l2q_region *region, enum l3l2q_part part)
 	return 0;
 }
 
-static bool l3l2q_part_is_memory(enum l3l2q_part part)
-{
-	return part == L3L2Q_PART_PAYLOAD || part == L3L2Q_PART_COUNTERS;
-}
-
 /*
  * The payload, if it is ordinary memory. Counters and the like are not, whatever they
  * are in: the kernel and the peer have to see who changes them, and pins cannot be
@@ -67,8 +50,16 @@ static bool l3l2q_part_is_pages(const struct l3l2q_region *region,
 	return part == L3L2Q_PART_PAYLOAD && region->ops->payload_page;
 }
 
-static unsigned long l3l2q_part_pfn(struct l3l2q_region *region,
-				    enum l3l2q_part part, unsigned long index)
+/**
+ * l3l2q_part_pfn() - what to map of a region that is not revoked
+ * @region: which; under .revoke
+ * @part: of it
+ * @index: which page of that part
+ *
+ * Return: the page frame.
+ */
+unsigned long l3l2q_part_pfn(struct l3l2q_region *region,
+			     enum l3l2q_part part, unsigned long index)
 {
 	const void *page = region->status;
 
@@ -281,9 +272,16 @@ bool l3l2q_is_cached(const void *mem)
 #endif
 }
 
-/* On x86 what the memory was registered as counts instead, and is the same. */
-static pgprot_t l3l2q_memory_prot(const struct l3l2q_region *region,
-				  pgprot_t prot)
+/**
+ * l3l2q_memory_prot() - how a region's payload and counters are mapped
+ * @region: whose
+ * @prot: of a mapping of ordinary memory
+ *
+ * On x86 what the memory was registered as counts instead, and is the same.
+ *
+ * Return: @prot for the region's memory type.
+ */
+pgprot_t l3l2q_memory_prot(const struct l3l2q_region *region, pgprot_t prot)
 {
 	/* As ioremap() and memremap() do for the kernel's mappings. */
 	if (region->is_device)

@@ -655,7 +655,8 @@ static struct npu_piece *npu_piece_doom(struct npu *npu, struct list_head *to)
 	return NULL;
 }
 
-static void npu_revoke_regions(struct npu *npu, struct list_head *doomed)
+static void npu_revoke_regions(struct npu *npu, struct list_head *doomed,
+			       enum l3l2q_removal why)
 {
 	struct npu_piece *piece;
 
@@ -664,7 +665,7 @@ static void npu_revoke_regions(struct npu *npu, struct list_head *doomed)
 		piece = npu_piece_doom(npu, doomed);
 		spin_unlock_irq(&npu->lock);
 		if (piece)
-			l3l2q_region_revoke(piece->region);
+			l3l2q_region_revoke(piece->region, why);
 	} while (piece);
 }
 
@@ -672,7 +673,7 @@ static void npu_revoke_regions(struct npu *npu, struct list_head *doomed)
  * Take the window from all who have it. Nobody reads or writes it, or rings,
  * afterwards, and it is zeroes; a second call does nothing.
  */
-static void npu_revoke(struct npu *npu)
+static void npu_revoke(struct npu *npu, enum l3l2q_removal why)
 {
 	struct npu_piece *piece, *next;
 	LIST_HEAD(doomed);
@@ -685,7 +686,7 @@ static void npu_revoke(struct npu *npu)
 	if (!npu_answers(npu))
 		WRITE_ONCE(npu->dead, true);
 
-	npu_revoke_regions(npu, &doomed);
+	npu_revoke_regions(npu, &doomed, why);
 	wait_event(npu->drained, !READ_ONCE(npu->nr_pieces));
 	synchronize_rcu();
 
@@ -725,7 +726,7 @@ static void npu_lost_work(struct work_struct *work)
 	struct npu *npu = container_of(work, struct npu, lost_work);
 
 	dev_err(&npu->pdev->dev, "does not answer any more\n");
-	npu_revoke(npu);
+	npu_revoke(npu, L3L2Q_REMOVAL_ERROR);
 }
 
 /* ---- errors, resets and power ------------------------------------------- */
@@ -742,7 +743,7 @@ static pci_ers_result_t npu_error_detected(struct pci_dev *pdev,
 
 	if (state != pci_channel_io_normal)
 		WRITE_ONCE(npu->dead, true);
-	npu_revoke(npu);
+	npu_revoke(npu, L3L2Q_REMOVAL_ERROR);
 
 	switch (state) {
 	case pci_channel_io_normal:
@@ -772,7 +773,7 @@ static void npu_error_resume(struct pci_dev *pdev)
 
 static void npu_reset_prepare(struct pci_dev *pdev)
 {
-	npu_revoke(pci_get_drvdata(pdev));
+	npu_revoke(pci_get_drvdata(pdev), L3L2Q_REMOVAL_RESET);
 }
 
 static void npu_reset_done(struct pci_dev *pdev)
@@ -792,7 +793,7 @@ static const struct pci_error_handlers npu_error_handlers = {
 /* The PCI core saves and restores the function's configuration. */
 static int npu_pm_suspend(struct device *dev)
 {
-	npu_revoke(dev_get_drvdata(dev));
+	npu_revoke(dev_get_drvdata(dev), L3L2Q_REMOVAL_POWER);
 	return 0;
 }
 
@@ -971,7 +972,7 @@ static void npu_shutdown(struct pci_dev *pdev)
 	struct npu *npu = pci_get_drvdata(pdev);
 	unsigned int i;
 
-	npu_revoke(npu);
+	npu_revoke(npu, L3L2Q_REMOVAL_DEVICE);
 	npu_free_irqs(npu);
 	for (i = 0; i < npu->nr_vectors; i++)
 		cancel_work_sync(&npu->vectors[i].rest);

@@ -378,7 +378,7 @@ static struct inode *l3l2q_inode_get(void)
 	return inode;
 }
 
-static void l3l2q_inode_put(struct inode *inode)
+void l3l2q_inode_put(struct inode *inode)
 {
 	iput(inode);
 	simple_release_fs(&l3l2q_fs_mount, &l3l2q_fs_pins);
@@ -585,12 +585,12 @@ static void l3l2q_region_release(struct kref *ref)
 	enum l3l2q_role role;
 
 	l3l2q_observe_leave(region);
+	l3l2q_view_close(region->view);
 	l3l2q_scan_leave(region);
 	region->ops->free(region);
 	for (role = 0; role < L3L2Q_ROLES; role++)
 		l3l2q_wake_fini(&region->ep[role]);
 	l3l2q_region_free_pages(region);
-	l3l2q_inode_put(region->inode);
 	l3l2q_account_put(region->account);
 	l3l2q_region_free(region);
 }
@@ -630,9 +630,15 @@ l3l2q_region_create(const struct l3l2q_create *cmd,
 		err = PTR_ERR(region->inode);
 		goto err_uncharge;
 	}
+	region->view = l3l2q_view_new(region, region->inode);
+	if (!region->view) {
+		l3l2q_inode_put(region->inode);
+		err = -ENOMEM;
+		goto err_uncharge;
+	}
 	err = l3l2q_region_alloc_pages(region);
 	if (err)
-		goto err_inode;
+		goto err_view;
 	err = l3l2q_region_fill(region, cmd);
 	if (err)
 		goto err_pages;
@@ -655,8 +661,8 @@ err_put:
 
 err_pages:
 	l3l2q_region_free_pages(region);
-err_inode:
-	l3l2q_inode_put(region->inode);
+err_view:
+	l3l2q_view_close(region->view);
 err_uncharge:
 	l3l2q_account_put(region->account);
 err_free:

@@ -91,9 +91,15 @@ static void l3l2q_tomb_fill_counters(struct l3l2q_region *region)
 
 static void l3l2q_tomb_fill(struct l3l2q_region *region)
 {
+	enum l3l2q_role role;
+
 	l3l2q_tomb_fill_counters(region);
 	if (l3l2q_region_is_raw(region))
 		return;
+	for (role = 0; role < L3L2Q_ROLES; role++)
+		region->last_abort[role] =
+			region->tomb_words.mem[l3l2q_ctr_abort(role) /
+					       sizeof(s32)];
 	region->tomb_counters[L3L2Q_ROLE_L3]
 			     [l3l2q_ctr_abort(L3L2Q_ROLE_L2) / sizeof(s32)] = 1;
 	region->tomb_counters[L3L2Q_ROLE_L2]
@@ -103,13 +109,14 @@ static void l3l2q_tomb_fill(struct l3l2q_region *region)
 /**
  * l3l2q_region_revoke() - let go of a region's memory
  * @region: which, held by the caller; a foreign one
+ * @why: for people
  *
  * No mapping shows the memory afterwards, and everybody who slept has been told.
  * Kernel readers may still be at it: once synchronize_rcu() returns, nobody
  * touches it any more. A second call does nothing. May sleep, for neither user
  * space nor anything that allocates memory.
  */
-void l3l2q_region_revoke(struct l3l2q_region *region)
+void l3l2q_region_revoke(struct l3l2q_region *region, enum l3l2q_removal why)
 {
 	enum l3l2q_role role;
 
@@ -123,6 +130,7 @@ void l3l2q_region_revoke(struct l3l2q_region *region)
 	unmap_mapping_range(region->inode->i_mapping, 0, 0, 1);
 	l3l2q_tomb_fill(region);
 	region->revoked = true;
+	region->removal = why;
 	rcu_assign_pointer(region->words, &region->tomb_words);
 	up_write(&region->revoke);
 

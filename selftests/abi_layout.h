@@ -120,7 +120,7 @@ LAYOUT(l3l2q_region_end, eventfds, 36);
 LAYOUT(l3l2q_region_end, woken_ns, 40);
 LAYOUT(l3l2q_region_end, process, 48);
 
-LAYOUT_SIZE(l3l2q_query_region, 328);
+LAYOUT_SIZE(l3l2q_query_region, 344);
 LAYOUT(l3l2q_query_region, size, 0);
 LAYOUT(l3l2q_query_region, flags, 4);
 LAYOUT(l3l2q_query_region, id, 8);
@@ -141,6 +141,17 @@ LAYOUT(l3l2q_query_region, age_ns, 128);
 LAYOUT(l3l2q_query_region, counters, 136);
 LAYOUT(l3l2q_query_region, ends, 160);
 LAYOUT(l3l2q_query_region, creator, 304);
+LAYOUT(l3l2q_query_region, removal, 328);
+LAYOUT(l3l2q_query_region, aborts, 332);
+LAYOUT(l3l2q_query_region, observers, 340);
+
+LAYOUT_SIZE(l3l2q_observe, 144);
+LAYOUT(l3l2q_observe, size, 0);
+LAYOUT(l3l2q_observe, flags, 4);
+LAYOUT(l3l2q_observe, id, 8);
+LAYOUT(l3l2q_observe, fd, 16);
+LAYOUT(l3l2q_observe, pad, 20);
+LAYOUT(l3l2q_observe, map, 24);
 
 LAYOUT_SIZE(l3l2q_create, 160);
 LAYOUT(l3l2q_create, size, 0);

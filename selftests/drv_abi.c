@@ -40,7 +40,9 @@ ABI_VARIANT(query, QUERY, .context = true, .copies_out = true);
 ABI_VARIANT(query_device, QUERY_DEVICE, .context = true, .expect = -ENODEV);
 ABI_VARIANT(create, CREATE, .context = true, .copies_out = true,
 	    .fd = offsetof(struct l3l2q_create, fd));
-ABI_VARIANT(query_region, QUERY_REGION, .context = true, .copies_out = true);
+ABI_VARIANT(query_region, QUERY_REGION, .first = 328, .context = true, .copies_out = true);
+ABI_VARIANT(observe, OBSERVE, .context = true, .copies_out = true,
+	    .fd = offsetof(struct l3l2q_observe, fd));
 ABI_VARIANT(info, INFO, .copies_out = true);
 ABI_VARIANT(open_peer, OPEN_PEER, .copies_out = true,
 	    .fd = offsetof(struct l3l2q_open_peer, fd));
@@ -98,6 +100,9 @@ static void abi_fill(struct __test_metadata *_metadata, FIXTURE_DATA(abi) *self,
 		break;
 	case L3L2Q_IOC_CREATE:
 		drv_create_init(buf);
+		break;
+	case L3L2Q_IOC_OBSERVE:
+		((struct l3l2q_observe *)buf)->id = self->p.l3.info.region.region_id;
 		break;
 	case L3L2Q_IOC_OPEN_PEER:
 		if (self->lonely >= 0)
@@ -332,6 +337,8 @@ TEST_F(fd, nonzero_padding_is_einval)
 	struct l3l2q_eventfd eventfd = { .size = sizeof(eventfd), .fd = drv_eventfd_new() };
 	struct l3l2q_set_polling polling = { .size = sizeof(polling) };
 	struct l3l2q_export_dmabuf export = { .size = sizeof(export), .fd = -1 };
+	struct l3l2q_observe observe = { .size = sizeof(observe), .pad = 1,
+		.id = self->p.l3.info.region.region_id };
 	int fds = drv_count_fds();
 
 	drv_create_init(&create);
@@ -345,6 +352,7 @@ TEST_F(fd, nonzero_padding_is_einval)
 	EXPECT_EQ(-EINVAL, drv_ioctl(self->p.l3.fd, L3L2Q_IOC_SET_POLLING, &polling));
 	export.pad = 1;
 	EXPECT_EQ(-EINVAL, drv_ioctl(self->p.l3.fd, L3L2Q_IOC_EXPORT_DMABUF, &export));
+	EXPECT_EQ(-EINVAL, drv_ioctl(self->p.ctx, L3L2Q_IOC_OBSERVE, &observe));
 	EXPECT_EQ(fds, drv_count_fds());
 	close(eventfd.fd);
 }
@@ -396,7 +404,7 @@ TEST_F(fd, unknown_ioctls_are_enotty)
 
 	for (nr = 0; nr < 256; nr++) {
 		unsigned long cmd = _IO(L3L2Q_IOC_TYPE, nr);
-		bool ctx = nr <= 3, ep = nr >= 0x10 && nr <= 0x1c;
+		bool ctx = nr <= 4, ep = nr >= 0x10 && nr <= 0x1c;
 
 		if (!ctx) {
 			EXPECT_EQ(-ENOTTY, drv_ioctl(self->p.ctx, cmd, buf))

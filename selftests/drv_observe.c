@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* QUERY_REGION: what is told of regions, to whom, and that looking changes nothing. */
+/*
+ * QUERY_REGION and observers: what is told of regions, to whom, and that looking changes
+ * nothing.
+ */
 #include "drv_util.h"
 
 #define TEST_UID	4321u
@@ -31,6 +34,40 @@ static __u64 last_region(int ctx)
 	while (!query_region(ctx, id, &region))
 		id = region.id;
 	return id;
+}
+
+static int observe(int ctx, __u64 id, __u32 flags, struct l3l2q_observe *observer)
+{
+	int ret;
+
+	memset(observer, 0, sizeof(*observer));
+	observer->size = sizeof(*observer);
+	observer->flags = flags;
+	observer->id = id;
+	observer->fd = -1;
+	ret = drv_ioctl(ctx, L3L2Q_IOC_OBSERVE, observer);
+	return ret ? ret : observer->fd;
+}
+
+static int read_at(int fd, void *to, size_t bytes, const struct l3l2q_mapping *map, __u64 offset)
+{
+	return drv_errno(pread(fd, to, bytes, (off_t)(map->offset + offset)));
+}
+
+/* The whole of fdinfo, in a buffer of the caller's. */
+static const char *fdinfo(int fd, char *text, size_t size)
+{
+	char path[64];
+	ssize_t n;
+	int f;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	f = open(path, O_RDONLY | O_CLOEXEC);
+	n = f < 0 ? 0 : read(f, text, size - 1);
+	text[n > 0 ? n : 0] = 0;
+	if (f >= 0)
+		close(f);
+	return text;
 }
 
 FIXTURE(observe)
@@ -344,6 +381,377 @@ TEST_F(observe, descriptors_say_what_they_are)
 	memset(name, 0, sizeof(name));
 	ASSERT_LT(0, readlink(path, name, sizeof(name) - 1));
 	EXPECT_STREQ("anon_inode:l3l2q-l2", name);
+}
+
+/* ---- why it ended -------------------------------------------------------- */
+
+TEST_F(observe, tells_who_has_set_an_abort_flag)
+{
+	struct drv_child child;
+
+	if (!drv_fork(_metadata, &child)) {
+		if (drv_ep_map(L2))
+			_exit(1);
+		drv_say(child.sock, 'm');
+		drv_hear_forever(child.sock);
+	}
+	ASSERT_EQ('m', drv_hear(child.sock));
+	ASSERT_EQ(0, drv_ep_map(L3));
+	ASSERT_EQ(0, find_region(CTX, self->id, REGION));
+	EXPECT_EQ(L3L2Q_ABORT_NONE, REGION->aborts[L3L2Q_ROLE_L3]);
+	EXPECT_EQ(L3L2Q_ABORT_NONE, REGION->aborts[L3L2Q_ROLE_L2]);
+	EXPECT_EQ(L3L2Q_REMOVAL_NONE, REGION->removal);
+	drv_kill(&child);
+	drv_publish_abort(L3);
+	ASSERT_EQ(0, find_region(CTX, self->id, REGION));
+	EXPECT_EQ(L3L2Q_ABORT_ROLE, REGION->aborts[L3L2Q_ROLE_L3]);
+	EXPECT_EQ(L3L2Q_ABORT_DEATH, REGION->aborts[L3L2Q_ROLE_L2]);
+	/* Its death afterwards does not change who it was. */
+	drv_ep_unmap_all(L3);
+	ASSERT_EQ(0, find_region(CTX, self->id, REGION));
+	EXPECT_EQ(L3L2Q_STATE_DEAD, END(L3L2Q_ROLE_L3)->state);
+	EXPECT_EQ(L3L2Q_ABORT_ROLE, REGION->aborts[L3L2Q_ROLE_L3]);
+}
+
+/* ---- observers ----------------------------------------------------------- */
+
+FIXTURE(observer)
+{
+	struct drv_pair p;
+	struct l3l2q_query_region region;
+	struct l3l2q_observe o;
+	__u64 id;
+	size_t page;
+};
+
+FIXTURE_SETUP(observer)
+{
+	drv_pair_queue(_metadata, &self->p);
+	self->id = self->p.l3.info.region.region_id;
+	self->page = (size_t)sysconf(_SC_PAGESIZE);
+	ASSERT_LE(0, observe(CTX, self->id, L3L2Q_OBSERVE_PAYLOAD, &self->o));
+}
+
+FIXTURE_TEARDOWN(observer)
+{
+	if (self->o.fd >= 0)
+		close(self->o.fd);
+	drv_pair_close(&self->p);
+}
+
+#define O	(&self->o)
+
+TEST_F(observer, sees_what_the_ends_share)
+{
+	const struct l3l2q_control *l2;
+	const struct l3l2q_status *status;
+	const char *payload;
+	const int *counters;
+	int err, i;
+
+	counters = drv_mmap(O->fd, &O->map[L3L2Q_MAP_COUNTERS], PROT_READ, &err);
+	ASSERT_EQ(0, err);
+	payload = drv_mmap(O->fd, &O->map[L3L2Q_MAP_PAYLOAD], PROT_READ, &err);
+	ASSERT_EQ(0, err);
+	status = drv_mmap(O->fd, &O->map[L3L2Q_MAP_STATUS], PROT_READ, &err);
+	ASSERT_EQ(0, err);
+	l2 = drv_mmap(O->fd, &O->map[L3L2Q_MAP_PEER_CONTROL], PROT_READ, &err);
+	ASSERT_EQ(0, err);
+	drv_store(L3, 0, 5);
+	drv_arm_store(L2, L3L2Q_EVENT_IN);
+	strcpy(L3->payload + 300, "body");
+	EXPECT_EQ(5, counters[0]);
+	EXPECT_EQ(L3L2Q_EVENT_IN, drv_armed(l2));
+	EXPECT_STREQ("body", payload + 300);
+	EXPECT_EQ(L3L2Q_STATE_ATTACHED, status->state[L3L2Q_ROLE_L2]);
+	for (i = 0; i < L3L2Q_MAPS; i++) {
+		EXPECT_NE(0, O->map[i].length);
+		EXPECT_EQ(0, O->map[i].delta);
+	}
+}
+
+TEST_F(observer, reads_what_mappings_show)
+{
+	char text[8] = "", *all = malloc(L3->info.region.payload_bytes + 1);
+	struct l3l2q_control control;
+	int value = 0;
+
+	ASSERT_NE(NULL, all);
+	drv_store(L2, 64, 9);
+	drv_arm_store(L2, L3L2Q_EVENT_OUT);
+	strcpy(L3->payload + 300, "body");
+	L3->payload[L3->info.region.payload_bytes - 1] = 'z';
+	EXPECT_EQ(4, read_at(O->fd, &value, 4, &O->map[L3L2Q_MAP_COUNTERS], 64));
+	EXPECT_EQ(9, value);
+	EXPECT_EQ(5, read_at(O->fd, text, 5, &O->map[L3L2Q_MAP_PAYLOAD], 300));
+	EXPECT_STREQ("body", text);
+	EXPECT_EQ(sizeof(control), read_at(O->fd, &control, sizeof(control),
+					   &O->map[L3L2Q_MAP_PEER_CONTROL], 0));
+	EXPECT_EQ(L3L2Q_EVENT_OUT, control.armed);
+	/* Across pages, and as far as it goes. */
+	EXPECT_EQ(L3->info.region.payload_bytes,
+		  read_at(O->fd, all, L3->info.region.payload_bytes + 1,
+			  &O->map[L3L2Q_MAP_PAYLOAD], 0));
+	EXPECT_EQ('z', all[L3->info.region.payload_bytes - 1]);
+	EXPECT_EQ(0, read_at(O->fd, all, 1, &O->map[L3L2Q_MAP_PAYLOAD],
+			     L3->info.region.payload_bytes));
+	EXPECT_EQ(0, read_at(O->fd, all, 4, &O->map[L3L2Q_MAP_COUNTERS], 384));
+	EXPECT_EQ(-EINVAL, drv_errno(pread(O->fd, all, 1, 0)));
+	EXPECT_EQ(-EINVAL, drv_errno(pread(O->fd, all, 1, (off_t)6 << 40)));
+	EXPECT_EQ(-EINVAL, drv_errno(pread(O->fd, all, 1, LLONG_MAX)));
+	EXPECT_EQ(-EFAULT, read_at(O->fd, (void *)-4096l, 4, &O->map[L3L2Q_MAP_COUNTERS], 0));
+	free(all);
+}
+
+/* The memory that is read into may be the region's own. */
+TEST_F(observer, reads_into_a_mapping_of_the_region)
+{
+	drv_store(L2, 64, 0x1234);
+	EXPECT_EQ(4, read_at(O->fd, L3->payload + 512, 4, &O->map[L3L2Q_MAP_COUNTERS], 64));
+	EXPECT_EQ(0x1234, *(int *)(L3->payload + 512));
+}
+
+TEST_F(observer, cannot_write)
+{
+	char c = 1;
+	void *p;
+	int err, i, mem;
+
+	mem = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+	for (i = 0; i < L3L2Q_MAPS; i++) {
+		p = drv_mmap(O->fd, &O->map[i], PROT_READ | PROT_WRITE, &err);
+		EXPECT_EQ(NULL, p);
+		EXPECT_EQ(-EACCES, err);
+		p = drv_mmap(O->fd, &O->map[i], PROT_READ | PROT_EXEC, &err);
+		EXPECT_EQ(NULL, p);
+		EXPECT_EQ(MAP_FAILED, mmap(NULL, self->page, PROT_READ, MAP_PRIVATE, O->fd,
+					   (off_t)O->map[i].offset));
+		p = drv_mmap(O->fd, &O->map[i], PROT_READ, &err);
+		ASSERT_EQ(0, err);
+		EXPECT_EQ(-EACCES, drv_errno(mprotect(p, self->page, PROT_READ | PROT_WRITE)));
+		EXPECT_EQ(-EACCES, drv_errno(mprotect(p, self->page, PROT_READ | PROT_EXEC)));
+		if (mem >= 0)
+			EXPECT_NE(1, pwrite(mem, &c, 1, (off_t)(uintptr_t)p));
+	}
+	EXPECT_EQ(-EBADF, drv_errno(write(O->fd, &c, 1)));
+	EXPECT_GT(0, pwrite(O->fd, &c, 1, (off_t)O->map[0].offset));
+	EXPECT_EQ(0, drv_load(L3, 0));
+	close(mem);
+}
+
+TEST_F(observer, no_call_of_endpoints_works)
+{
+	char buf[512] = { 0 };
+	struct pollfd pfd = { .fd = O->fd, .events = POLLPRI };
+	int nr, epfd = epoll_create1(EPOLL_CLOEXEC);
+
+	for (nr = 0; nr < 256; nr++) {
+		EXPECT_EQ(nr >= 0x10 && nr <= 0x1c ? -EPERM : -ENOTTY,
+			  drv_ioctl(O->fd, _IO(L3L2Q_IOC_TYPE, nr), buf))
+			TH_LOG("nr %#x", nr);
+	}
+	EXPECT_EQ(-ENOTTY, drv_ioctl(O->fd, _IO(0xE2, 0x10), buf));
+	EXPECT_EQ(-ENOTTY, drv_ioctl(O->fd, _IOWR(L3L2Q_IOC_TYPE, 0x10, char[16]), buf));
+	/* There is nothing to wait for. */
+	EXPECT_EQ(0, poll(&pfd, 1, 0));
+	EXPECT_EQ(-EPERM, drv_epoll_add(epfd, O->fd, EPOLLIN));
+	EXPECT_EQ(FD_CLOEXEC, fcntl(O->fd, F_GETFD));
+	EXPECT_EQ(0, drv_armed(L3->own));
+	EXPECT_EQ(0, drv_armed(L2->own));
+	close(epfd);
+}
+
+TEST_F(observer, attaches_nothing_and_is_counted)
+{
+	struct l3l2q_create create;
+	struct l3l2q_observe o;
+	struct drv_pair p;
+	char text[4096];
+	int err;
+
+	drv_create_init(&create);
+	drv_pair_create(_metadata, &p, &create);
+	ASSERT_LE(0, observe(p.ctx, create.region_id, 0, &o));
+	drv_mmap(o.fd, &o.map[L3L2Q_MAP_COUNTERS], PROT_READ, &err);
+	ASSERT_EQ(0, err);
+	ASSERT_EQ(0, find_region(p.ctx, create.region_id, REGION));
+	EXPECT_EQ(L3L2Q_STATE_OPEN, END(L3L2Q_ROLE_L3)->state);
+	EXPECT_EQ(L3L2Q_STATE_OPEN, END(L3L2Q_ROLE_L2)->state);
+	EXPECT_EQ(1, REGION->observers);
+	EXPECT_NE(NULL, strstr(fdinfo(o.fd, text, sizeof(text)), "l3l2q-observers:\t1\n"));
+	EXPECT_NE(NULL, strstr(text, "l3l2q-observer:\trings\n"));
+	close(o.fd);
+	drv_pair_close(&p);
+}
+
+TEST_F(observer, is_named_and_tells_what_endpoints_tell)
+{
+	char path[64], name[64] = "", ours[8192], theirs[8192], *line;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", O->fd);
+	ASSERT_LT(0, readlink(path, name, sizeof(name) - 1));
+	EXPECT_STREQ("anon_inode:l3l2q-observer", name);
+	fdinfo(O->fd, ours, sizeof(ours));
+	fdinfo(L3->fd, theirs, sizeof(theirs));
+	EXPECT_NE(NULL, strstr(ours, "l3l2q-observer:\tpayload\n"));
+	for (line = strtok(ours, "\n"); line; line = strtok(NULL, "\n")) {
+		if (strncmp(line, "l3l2q-", 6) || strstr(line, "-ns:") ||
+		    strstr(line, "l3l2q-observer:"))
+			continue;
+		EXPECT_NE(NULL, strstr(theirs, line))
+			TH_LOG("%s", line);
+	}
+	snprintf(path, sizeof(path), "l3l2q-l2-process:\tpid %d uid %u comm ", getpid(), getuid());
+	EXPECT_NE(NULL, strstr(theirs, path));
+	EXPECT_NE(NULL, strstr(theirs, "l3l2q-creator:\tpid "));
+}
+
+TEST_F(observer, does_not_hide_a_death_nor_keep_a_detached_queue)
+{
+	drv_ep_unmap(L2, L3L2Q_MAP_COUNTERS);
+	EXPECT_EQ(L3L2Q_STATE_DEAD, L3->status->state[L3L2Q_ROLE_L2]);
+	EXPECT_EQ(1, drv_load(L3, L3L2Q_CTR_L2_ABORT));
+	EXPECT_EQ(DRV_DEAD, drv_poll(L3->fd, POLLPRI, 0) & DRV_DEAD);
+	ASSERT_EQ(0, drv_detach(L3->fd));
+	ASSERT_EQ(0, find_region(CTX, self->id, REGION));
+	EXPECT_EQ(L3L2Q_STATE_DETACHED, END(L3L2Q_ROLE_L3)->state);
+}
+
+TEST_F(observer, does_not_keep_the_region)
+{
+	const char *counters, *payload, *status;
+	char text[1024];
+	int value, err;
+
+	counters = drv_mmap(O->fd, &O->map[L3L2Q_MAP_COUNTERS], PROT_READ, &err);
+	ASSERT_EQ(0, err);
+	payload = drv_mmap(O->fd, &O->map[L3L2Q_MAP_PAYLOAD], PROT_READ, &err);
+	ASSERT_EQ(0, err);
+	status = drv_mmap(O->fd, &O->map[L3L2Q_MAP_STATUS], PROT_READ, &err);
+	ASSERT_EQ(0, err);
+	drv_store(L3, 0, 5);
+	L3->payload[300] = 'x';
+	EXPECT_EQ(5, *(const int *)counters);
+	EXPECT_EQ('x', payload[300]);
+	EXPECT_NE(0, *(const int *)(status + 4));
+
+	drv_ep_unmap_all(L3);
+	drv_ep_unmap_all(L2);
+	drv_ep_close(L3);
+	drv_ep_close(L2);
+	EXPECT_EQ(-ENOENT, find_region(CTX, self->id, REGION));
+	EXPECT_EQ(0, *(const volatile int *)counters);
+	EXPECT_EQ(0, *(const volatile char *)(payload + 300));
+	EXPECT_EQ(0, *(const volatile int *)(status + 4));
+	EXPECT_EQ(-ENODEV, read_at(O->fd, &value, 4, &O->map[L3L2Q_MAP_COUNTERS], 0));
+	EXPECT_EQ(NULL, drv_mmap(O->fd, &O->map[L3L2Q_MAP_COUNTERS], PROT_READ, &err));
+	EXPECT_EQ(-ENODEV, err);
+	EXPECT_EQ(-EPERM, drv_detach(O->fd));
+	EXPECT_EQ(NULL, strstr(fdinfo(O->fd, text, sizeof(text)), "l3l2q-region:"));
+}
+
+/* Without the capability the user sees descriptors, of its own regions. */
+TEST_F(observer, bodies_need_the_capability)
+{
+	struct drv_child child;
+
+	if (!drv_fork(_metadata, &child)) {
+		struct l3l2q_create create;
+		struct l3l2q_desc desc;
+		struct l3l2q_observe o;
+		struct drv_ep ep;
+		__u64 rings = 2 * 64 * sizeof(desc);
+		int err;
+
+		ASSERT_EQ(0, setresuid(TEST_UID, TEST_UID, TEST_UID));
+		EXPECT_EQ(-ENOENT, observe(CTX, self->id, 0, &o));
+		EXPECT_EQ(-ENOENT, observe(CTX, self->id, L3L2Q_OBSERVE_PAYLOAD, &o));
+		drv_create_init(&create);
+		create.depth = 64;
+		drv_ep_init(&ep, drv_create(CTX, &create));
+		ASSERT_EQ(0, drv_ep_map(&ep));
+		EXPECT_EQ(-EPERM, observe(CTX, create.region_id, L3L2Q_OBSERVE_PAYLOAD, &o));
+		ASSERT_LE(0, observe(CTX, create.region_id, 0, &o));
+		*(__u64 *)ep.payload = 77;
+		EXPECT_EQ(sizeof(desc), read_at(o.fd, &desc, sizeof(desc), &o.map[0], 0));
+		EXPECT_EQ(77, desc.seq);
+		EXPECT_EQ(8, read_at(o.fd, &desc, sizeof(desc), &o.map[0], rings - 8));
+		EXPECT_EQ(-EPERM, read_at(o.fd, &desc, sizeof(desc), &o.map[0], rings));
+		/* In whole pages. */
+		EXPECT_EQ(rings & ~(self->page - 1), o.map[0].length);
+		if (o.map[0].length)
+			EXPECT_NE(NULL, drv_mmap(o.fd, &o.map[0], PROT_READ, &err));
+		o.map[0].length += self->page;
+		EXPECT_EQ(NULL, drv_mmap(o.fd, &o.map[0], PROT_READ, &err));
+		EXPECT_EQ(-EPERM, err);
+		close(o.fd);
+		drv_ep_unmap_all(&ep);
+		drv_ep_close(&ep);
+		_exit(_metadata->exit_code);
+	}
+	EXPECT_EQ(0, drv_reap(&child));
+}
+
+TEST_F(observer, sees_raw_regions_without_descriptors)
+{
+	struct l3l2q_create create;
+	struct l3l2q_observe o;
+	struct drv_pair p;
+	int value[2] = { 1, 1 };
+
+	drv_create_init_raw(&create, 64, 8);
+	drv_pair_create(_metadata, &p, &create);
+	ASSERT_LE(0, observe(CTX, create.region_id, 0, &o));
+	EXPECT_EQ(0, o.map[L3L2Q_MAP_PAYLOAD].length);
+	EXPECT_EQ(-EPERM, read_at(o.fd, value, 4, &o.map[L3L2Q_MAP_PAYLOAD], 0));
+	EXPECT_EQ(4, read_at(o.fd, value, sizeof(value), &o.map[L3L2Q_MAP_COUNTERS], 4));
+	EXPECT_EQ(0, value[0]);
+	EXPECT_EQ(1, value[1]);
+	close(o.fd);
+	drv_pair_close(&p);
+}
+
+/* Regions end under observers that fault and read. */
+TEST_F(observer, looks_while_regions_end)
+{
+	struct drv_child child;
+	int i, rounds = drv_rounds(400), seen = 0;
+
+	if (!drv_fork(_metadata, &child)) {
+		for (i = 0; i < rounds; i++) {
+			struct l3l2q_create create;
+			struct drv_ep ep;
+
+			drv_create_init(&create);
+			drv_ep_init(&ep, drv_create(CTX, &create));
+			if (ep.fd < 0 || drv_ep_map(&ep))
+				_exit(1);
+			sched_yield();
+			drv_ep_unmap_all(&ep);
+			drv_ep_close(&ep);
+		}
+		_exit(0);
+	}
+	while (waitpid(child.pid, &i, WNOHANG) == 0) {
+		const volatile char *map;
+		struct l3l2q_observe o;
+		int value, err;
+
+		if (query_region(CTX, self->id, REGION) ||
+		    observe(CTX, REGION->id, L3L2Q_OBSERVE_PAYLOAD, &o) < 0)
+			continue;
+		map = drv_mmap(o.fd, &o.map[L3L2Q_MAP_PAYLOAD], PROT_READ, &err);
+		if (map) {
+			EXPECT_EQ(0, map[0]);
+			munmap((void *)map, o.map[L3L2Q_MAP_PAYLOAD].length);
+		}
+		err = read_at(o.fd, &value, 4, &o.map[L3L2Q_MAP_COUNTERS], 0);
+		EXPECT_TRUE(err == 4 || err == -ENODEV);
+		close(o.fd);
+		seen++;
+	}
+	EXPECT_EQ(0, i);
+	close(child.sock);
 }
 
 TEST_HARNESS_MAIN

@@ -33,6 +33,9 @@
  * ioctl on its endpoints fails with ENODEV, and poll reports EPOLLHUP and, with a
  * queue, EPOLLERR. Mappings stay usable: those of the counters show the values seen
  * last, with the peer's abort flag set, those of the payload show zeroes.
+ *
+ * OBSERVE makes an observer, a descriptor that a tool maps and reads and that no end of
+ * the region notices.
  */
 #ifndef _UAPI_LINUX_L3L2Q_H
 #define _UAPI_LINUX_L3L2Q_H
@@ -49,6 +52,7 @@
 #define L3L2Q_IOC_QUERY_DEVICE	_IO(L3L2Q_IOC_TYPE, 0x01)
 #define L3L2Q_IOC_CREATE	_IO(L3L2Q_IOC_TYPE, 0x02)
 #define L3L2Q_IOC_QUERY_REGION	_IO(L3L2Q_IOC_TYPE, 0x03)
+#define L3L2Q_IOC_OBSERVE	_IO(L3L2Q_IOC_TYPE, 0x04)
 
 /* ---- on an endpoint ---------------------------------------------------- */
 
@@ -508,6 +512,23 @@ struct l3l2q_region_end {
 	struct l3l2q_process process;
 };
 
+/** enum l3l2q_removal - why a region's memory was removed */
+enum l3l2q_removal {
+	L3L2Q_REMOVAL_NONE     = 0,	/* it was not */
+	L3L2Q_REMOVAL_DEVICE   = 1,	/* the device was removed or unbound */
+	L3L2Q_REMOVAL_ERROR    = 2,	/* the bus has reported an error, or no answer came */
+	L3L2Q_REMOVAL_RESET    = 3,	/* the device was reset */
+	L3L2Q_REMOVAL_POWER    = 4,	/* the system was suspended */
+	L3L2Q_REMOVAL_PROVIDER = 5,	/* who provided it has taken it back */
+};
+
+/** enum l3l2q_abort_cause - who has set a role's abort flag */
+enum l3l2q_abort_cause {
+	L3L2Q_ABORT_NONE  = 0,	/* nobody */
+	L3L2Q_ABORT_ROLE  = 1,	/* the role itself */
+	L3L2Q_ABORT_DEATH = 2,	/* the driver, because the role died */
+};
+
 /**
  * struct l3l2q_query_region - one region that the caller may see
  * @id: in: 0 or an id; out: the smallest id above it
@@ -526,9 +547,12 @@ struct l3l2q_region_end {
  * @region_bytes: out: memory of all its ranges
  * @age_ns: out: time since CREATE, to within a few milliseconds
  * @counters: out: of a queue: input tail, input head, output tail, output head, abort
- *	flag of L3, abort flag of L2
+ *	flag of L3, abort flag of L2; as last seen once the memory was removed
  * @ends: out: by enum l3l2q_role
  * @creator: out: the process that made it
+ * @removal: out: enum l3l2q_removal
+ * @aborts: out: of a queue: enum l3l2q_abort_cause by enum l3l2q_role
+ * @observers: out: how many observers of it are open
  *
  * Nothing is attached or kept by it. A process sees the regions that a process of its
  * effective user has created, and those whose creator's user namespace grants it
@@ -557,6 +581,48 @@ struct l3l2q_query_region {
 	__s32 counters[6];
 	struct l3l2q_region_end ends[L3L2Q_ROLES];
 	struct l3l2q_process creator;
+	__u32 removal;
+	__u32 aborts[L3L2Q_ROLES];
+	__u32 observers;
+};
+
+/* ---- OBSERVE ----------------------------------------------------------- */
+
+#define L3L2Q_OBSERVE_PAYLOAD	(1u << 0)	/* message bodies too */
+
+/**
+ * struct l3l2q_observe - a descriptor to look at a region, for those who may see it
+ * @flags: L3L2Q_OBSERVE_*
+ * @id: of the region
+ * @fd: out: the observer, close-on-exec
+ * @pad: 0
+ * @map: out: as in struct l3l2q_info: what can be mapped, with PROT_READ only.
+ *	L3L2Q_MAP_CONTROL is the page of L3, L3L2Q_MAP_PEER_CONTROL that of L2
+ *
+ * pread(2) at an offset of @map or behind it reads what a mapping there would show:
+ * all counters, pages of status and control, and of the payload the descriptors of a
+ * queue (its first bytes), with L3L2Q_OBSERVE_PAYLOAD all. Mappings of the
+ * payload have whole pages of descriptors only, without that flag. What belongs to a
+ * dma-buf can be read and not mapped.
+ *
+ * An observer attaches nothing, does not wait, and does not keep the region: with the
+ * last endpoint its memory goes, mappings show zeroes, and read and mmap fail with
+ * ENODEV. Of memory that was removed it sees what L3 sees. Every ioctl of endpoints
+ * fails with EPERM. Reads fail with EPERM where bodies begin, and with EINVAL outside the
+ * parts; mmap fails with EACCES for writing, EPERM for bodies, EOPNOTSUPP for memory of
+ * a dma-buf.
+ *
+ * ENOENT: there is no such region, or the caller may not see it, as with QUERY_REGION;
+ * EPERM L3L2Q_OBSERVE_PAYLOAD without CAP_SYS_PTRACE in the user namespace of the
+ * region's creator; EMFILE, ENFILE no descriptor left; ENOMEM not enough memory.
+ */
+struct l3l2q_observe {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 id;
+	__s32 fd;
+	__u32 pad;
+	struct l3l2q_mapping map[L3L2Q_MAPS];
 };
 
 /* ---- OPEN_PEER --------------------------------------------------------- */
