@@ -13,6 +13,8 @@ INCLUDEDIR ?= $(PREFIX)/include
 DATADIR ?= $(PREFIX)/share
 MANDIR ?= $(DATADIR)/man
 DESTDIR ?=
+# Where installed tools look for the library. A package sets it to nothing.
+RPATH ?= $$ORIGIN/../lib
 
 # not include/config/kernel.release, which Debian leaves at the upstream version
 KRELEASE := $(shell sed -n 's/^.define UTS_RELEASE "\(.*\)"/\1/p' $(KDIR)/include/generated/utsrelease.h 2>/dev/null)
@@ -43,7 +45,7 @@ export V
 MAKEFLAGS += -rR
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all help modules no-modules lib tools python demo check check-debug style native guest bench bench-vm bench-insn bench-readme install uninstall clean tests kmod kmod-tests FORCE
+.PHONY: all help modules no-modules lib programs tools python demo check check-debug style native guest bench bench-vm bench-insn bench-readme install uninstall clean tests kmod kmod-tests FORCE
 
 all: lib tools $(if $(KRELEASE),modules,no-modules)
 
@@ -123,7 +125,9 @@ AICPU_EXAMPLE := $(BUILD)/examples/aicpu.o
 CXX_EXAMPLES := $(patsubst libuser/examples/%.cc,$(BUILD)/examples/cxx/%,$(sort $(wildcard libuser/examples/*.cc)))
 
 lib: $(LIB_SO) $(BUILD)/lib/libl3l2q.so $(LIB_A) $(LIB_PC)
-tools: $(TOOLS) $(STATIC_TOOLS) $(EXAMPLES) $(AICPU_EXAMPLE)
+# what "make install" takes of the tools
+programs: $(TOOLS)
+tools: programs $(STATIC_TOOLS) $(EXAMPLES) $(AICPU_EXAMPLE)
 
 # The library once for each variant: plain is what gets installed, the others
 # are for the tests.
@@ -189,8 +193,9 @@ $(BUILD)/$(2)/$(1): $(wildcard libuser/tools/$(1)/*.c libuser/tools/*/*.h) $(PUB
 endef
 
 # What is installed finds the library from where it was built and from there.
+RPATH_FLAG = $(if $(RPATH),'-Wl$(comma)-rpath$(comma)$(RPATH)')
 $(foreach t,$(TOOL_NAMES),$(eval $(call tool,$(t),bin,,$(BUILD)/lib/libl3l2q.so,\
-	-L$(BUILD)/lib -ll3l2q '-Wl$(comma)-rpath$(comma)$$$$ORIGIN/../lib')))
+	-L$(BUILD)/lib -ll3l2q $$(RPATH_FLAG))))
 $(foreach t,$(TOOL_NAMES),$(eval $(call tool,$(t),bin-static,-static,$(LIB_A),$(LIB_A))))
 $(foreach t,$(TOOL_NAMES),$(eval $(call tool,$(t),asan,$(SAN_asan),$(BUILD)/asan/libl3l2q.a,\
 	$(BUILD)/asan/libl3l2q.a)))
@@ -318,7 +323,7 @@ bench-insn:
 		'$(CC)' $(INSN)
 
 # Changes when the compiler, its flags or the place to install do.
-$(BUILD)/flags: FLAGS = $(CC) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) $(LIB_CFLAGS) $(PREFIX) $(LIBDIR) $(INCLUDEDIR)
+$(BUILD)/flags: FLAGS = $(CC) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) $(LIB_CFLAGS) $(PREFIX) $(LIBDIR) $(INCLUDEDIR) $(RPATH)
 # Changes when one of the benchmarks' peers is installed or removed.
 $(BUILD)/bench/peers: FLAGS = $(PEER_CFLAGS)
 
@@ -385,7 +390,7 @@ KMOD_DIR = /lib/modules/$(KRELEASE)/extra
 depmod = [ -n '$(DESTDIR)' ] || PATH="$$PATH:/usr/sbin:/sbin" depmod '$(KRELEASE)' || \
 	echo '  run depmod $(KRELEASE): modprobe does not know of the change yet'
 
-install: lib tools
+install: lib programs
 	$(Q)$(install-list) | while read -r from to mode; do \
 		[ -z '$(filter 1,$(V))' ] || echo "install $$from $(DESTDIR)$$to"; \
 		install -D -m "$$mode" "$$from" "$(DESTDIR)$$to" || exit 1; \
