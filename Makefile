@@ -45,7 +45,7 @@ export V
 MAKEFLAGS += -rR
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all help modules no-modules lib programs tools python demo check check-debug style native guest bench bench-vm bench-insn bench-readme install uninstall clean tests kmod kmod-tests FORCE
+.PHONY: all help modules no-modules lib programs tools python demo check check-debug style native guest bench bench-vm bench-insn bench-readme install uninstall deb clean tests kmod kmod-tests FORCE
 
 all: lib tools $(if $(KRELEASE),modules,no-modules)
 
@@ -66,6 +66,7 @@ help:
 	@echo '                  V=1 says where they are)'
 	@echo 'make bench-readme puts the results of bench and bench-vm into README.md'
 	@echo 'make install      library, headers, tools, manual pages; the module if it was built'
+	@echo 'make deb          Debian packages in build/deb'
 	@echo 'make uninstall    removes these; of modules, the one for KDIR'
 	@echo 'make clean        removes everything built'
 	@echo
@@ -364,6 +365,13 @@ bench-vm:
 bench-readme:
 	$(Q)selftests/vm/packages.sh build guest bench python
 	+$(Q)CC='$(CC)' selftests/checks/bench.sh readme
+
+# Packages: built in a copy of the tree below build/, so the tree stays clean
+
+deb:
+	$(Q)selftests/vm/packages.sh build deb
+	$(Q)libuser/packaging/deb.sh build/deb
+	@for f in build/deb/*.deb; do echo "  DEB     $$f"; done
 
 # Installation. "FROM TO MODE" for each file, so that uninstall knows exactly
 # what install did.

@@ -14,6 +14,7 @@
 #	plot	the plots alone
 #	insn	counting instructions
 #	fuzz	the fuzzers
+#	deb	Debian packages
 
 set -euo pipefail
 
@@ -53,6 +54,7 @@ for group in "$@"; do
 		;;
 	plot) want+=(gnuplot-nox perl) ;;
 	fuzz) want+=(clang libclang-rt-14-dev llvm) ;;
+	deb) want+=(build-essential debhelper dh-dkms dh-python pkgconf python3-dev libpython3-dev python3-setuptools) ;;
 	insn) want+=(valgrind perl-base) ;;
 	*)
 		say "unknown group $group"

@@ -1,0 +1,47 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# deb.sh [--short] DIR: build Debian packages of this tree in DIR, which is made anew: DIR/*.deb to
+# install, DIR/debug/*.deb with the debug symbols, and DIR/build with all that an upload has, also
+# the source package. --short leaves out debug symbols and source. The same tree gives the same bytes.
+
+set -euo pipefail
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+short=
+if [ "$1" = --short ]; then
+	short=1
+	shift
+fi
+rm -rf "$1"
+mkdir -p "$1"/{build,debug}
+out=$(cd "$1" && pwd)
+version=$(sed -n 's/^.define L3L2Q_VERSION "\(.*\)"/\1/p' "$top/driver/main.c")
+tree=$out/build/l3l2q-$version
+
+# shellcheck source=libuser/packaging/stage.sh
+. "$top/libuser/packaging/stage.sh"
+stage "$tree"
+export SOURCE_DATE_EPOCH
+SOURCE_DATE_EPOCH=$(dpkg-parsechangelog -l"$tree/libuser/packaging/debian/changelog" -STimestamp)
+tar_tree "$tree" "$out/build/l3l2q_$version.orig.tar.xz"
+cp -r "$tree/libuser/packaging/debian" "$tree/debian"
+
+unset MAKEFLAGS MFLAGS MAKEOVERRIDES CC CXX CFLAGS CPPFLAGS LDFLAGS CROSS_COMPILE ARCH KDIR DESTDIR PREFIX V
+if [ "$short" ]; then
+	export DEB_BUILD_OPTIONS="noautodbgsym parallel=$(nproc)"
+	build=--build=binary
+else
+	export DEB_BUILD_OPTIONS="parallel=$(nproc)"
+	build=--build=full
+fi
+(cd "$tree" && dpkg-buildpackage -us -uc $build) >"$out/build/log" 2>&1 ||
+	{ tail -n 40 "$out/build/log"; exit 1; }
+rm -rf "$tree"
+cd "$out/build"
+for f in *.deb; do
+	case $f in
+	*-dbgsym_*.deb) ln "$f" "$out/debug" ;;
+	*.deb) ln "$f" "$out" ;;
+	esac
+done
