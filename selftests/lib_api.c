@@ -731,6 +731,30 @@ TEST(s2_depth_1_over_cached_memory)
 	free(at);
 }
 
+/* Those of the device, and not where this process has its mapping. */
+TEST(s2_an_external_endpoint_has_the_addresses_that_it_was_given)
+{
+	char *at = aligned_alloc(4096, 8192);
+	uint64_t scalars[L3L2Q_SCALARS];
+	struct l3l2q_external ext;
+	struct l3l2q_ep *ep;
+	uint32_t role;
+
+	for (role = 0; role < L3L2Q_ROLES; role++) {
+		memset(at, 0, 8192);
+		external_make(&ext, at);
+		ext.scalars[2] = 0x120000000000;
+		ext.scalars[4] = 0x120000002000;
+		ext.role = role;
+		ASSERT_EQ(0, l3l2q_attach_external(&ep, &ext, NULL, NULL));
+		ASSERT_EQ(L3L2Q_SCALARS, l3l2q_ep_scalars(ep, scalars));
+		EXPECT_EQ(0, memcmp(ext.scalars, scalars, sizeof(scalars)));
+		EXPECT_EQ(0, l3l2q_try_enqueue(l3l2q_ep_producer(ep), L3L2Q_OP_DATA, "x", 1));
+		l3l2q_close(ep);
+	}
+	free(at);
+}
+
 TEST(s2_external)
 {
 	struct l3l2q_failure why = { "" };

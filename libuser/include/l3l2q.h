@@ -466,7 +466,8 @@ static inline int l3l2q_ep_info(const struct l3l2q_ep *ep, struct l3l2q_ep_info 
  *
  * The bases are the device's addresses where there is a device (pci, ascend) and this end
  * is shown them, which is the one of l3l2q_create(), or both with
- * L3L2Q_ATTR_SHARE_ADDRESSES. Else they are the addresses of this process (a2a3sim).
+ * L3L2Q_ATTR_SHARE_ADDRESSES. An external endpoint has those that it was given. Else they
+ * are the addresses of this process (a2a3sim).
  * Return: 12 with L3Q2, 10 with SPSQ, 6 for a raw region; -EPERM in a forked child.
  */
 int l3l2q_ep_scalars(const struct l3l2q_ep *ep, uint64_t scalars[L3L2Q_SCALARS]);

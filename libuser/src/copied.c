@@ -317,8 +317,6 @@ int l3l2q_copied_map(struct l3l2q_ep *ep, const struct l3l2q_external *ext,
 	ep->copies.gather = buffers->addr;
 	ep->copies.ahead = ep->copies.gather + bytes;
 	ep->access = &copied_access;
-	/* The scalars that were handed over are the only addresses there are. */
-	ep->device_addresses = true;
 	return 0;
 }
 

@@ -177,6 +177,8 @@ static int parse(struct l3l2q_ep *ep, const struct l3l2q_external *ext, struct l
 	}
 	ep->binding = count == L3L2Q_SCALARS ? L3L2Q_BINDING_L3Q2 : L3L2Q_BINDING_SPSQ;
 	memcpy(ep->identity, identity, sizeof(ep->identity));
+	/* Where L2 finds the memory is known to the caller alone. */
+	ep->device_addresses = true;
 	return 0;
 }
 

@@ -114,6 +114,7 @@ def test_mapped_memory_that_is_not_zeroed(generation: Generation) -> None:
             assert made[0].counters[:] == b"\xff" * 384
             return
         queue = generation.create_on(orch, 4, 64, 64)
+        assert generation.task_scalars(queue)[2:6] == [0x1000, made[0].payload_bytes, 0x200000, 384]
         assert made[0].counters[:] == bytes(384)
         assert queue.input.try_enqueue(b"x", 1)
 
