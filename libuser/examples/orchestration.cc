@@ -7,13 +7,18 @@
  *
  *	orchestration [memfd|driver]	both sides, in two processes
  *	orchestration --l2 FD		L2 alone, with a descriptor of l3l2q_open_peer()
+ *	orchestration --device FD BASE SCALAR...
+ *					L2 alone: the device's memory at BASE is this file
  *
  * L2 only loads and stores. So L3 creates the queue for a silent peer, with the region
  * version of G2, a depth of 4 or more and sends five messages and STOP.
  */
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -104,6 +109,23 @@ static int run_l2(l3l2q::Descriptor fd)
 	return mapped->scalars(scalars) ? orchestrate(scalars.data()) : 1;
 }
 
+/* Where the device's memory is mapped the addresses are others. */
+static int run_device(int fd, uint64_t base, char **argv)
+{
+	std::array<std::uint64_t, L3L2Q_SCALARS> scalars;
+	struct stat file;
+	void *memory;
+
+	for (std::uint64_t &scalar : scalars)
+		scalar = std::strtoull(*argv++, nullptr, 0);
+	check("stat", fstat(fd, &file) ? -errno : 0);
+	memory = mmap(nullptr, static_cast<size_t>(file.st_size), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	check("mmap", memory == MAP_FAILED ? -errno : 0);
+	scalars[2] += reinterpret_cast<uint64_t>(memory) - base;
+	scalars[4] += reinterpret_cast<uint64_t>(memory) - base;
+	return orchestrate(scalars.data());
+}
+
 /* ---- L3 ---------------------------------------------------------------------- */
 
 static int run_l3(const l3l2q::Endpoint &l3)
@@ -135,6 +157,8 @@ int main(int argc, char **argv)
 
 	if (argc == 3 && !std::strcmp(argv[1], "--l2"))
 		return run_l2(l3l2q::Descriptor(std::atoi(argv[2])));
+	if (argc == 4 + L3L2Q_SCALARS && !std::strcmp(argv[1], "--device"))
+		return run_device(std::atoi(argv[2]), std::strtoull(argv[3], nullptr, 0), argv + 4);
 	auto l3 = l3l2q::Endpoint::create(l3l2q::Attributes(argc > 1 ? argv[1] : "memfd")
 						  .depth(8)
 						  .arenas(4096, 4096)

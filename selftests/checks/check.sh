@@ -283,7 +283,8 @@ guest() {
 		[ "$suite $p" = 'guest-debug selftests/bench.sh' ] || specs+=("$* $p")
 	done
 	if [ "$orchestration" ]; then
-		specs+=("$* L3L2Q_TRANSPORT=pci selftests/orchestration.sh")
+		specs+=("$* L3L2Q_TRANSPORT=pci selftests/orchestration.sh"
+			"$* L3L2Q_TRANSPORT=pci L3L2Q_DATAFLOW=1 selftests/python.sh")
 	fi
 	# the NPU is lost by it
 	specs+=("L3L2Q_NPU_MAY_DIE=1 $b/guest/drv_npu -t an_npu_that_exits_is_a_time_out")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Iterator
 
 import pytest
 from native_util import LONG, TRANSPORT
@@ -47,12 +48,31 @@ def test_server() -> None:
     assert "1000 answers over 100 queues" in example("server.py")
 
 
-def test_dataflow_with_l2_in_cxx() -> None:
-    program = EXAMPLES.parents[1] / "build" / "bin-static" / "orchestration"
+BUILD = EXAMPLES.parents[1] / "build"
+
+
+@pytest.fixture
+def npu(tmp_path: Path) -> Iterator[str]:
+    """The socket of an l3l2q-npusim."""
+    program = BUILD / "bin" / "l3l2q-npusim"
+    if not program.exists():
+        pytest.skip("l3l2q-npusim is not built here")
+    socket = str(tmp_path / "npu")
+    with subprocess.Popen(
+        [program, "--socket", socket, "--size", "1M", "--log", tmp_path / "log"],
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout and process.stdout.readline() == b"ready\n"
+        yield "npusim:" + socket
+        process.terminate()
+
+
+def dataflow(transport: str) -> None:
+    program = BUILD / "bin-static" / "orchestration"
     if not program.exists():
         pytest.skip("examples/orchestration.cc is not built here")
     result = subprocess.run(
-        [sys.executable, EXAMPLES / "dataflow.py", program, TRANSPORT],
+        [sys.executable, EXAMPLES / "dataflow.py", program, transport],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -60,6 +80,18 @@ def test_dataflow_with_l2_in_cxx() -> None:
     )
     assert result.returncode == 0, result.stdout
     assert result.stdout.split("\n") == ["8 10 12", "2 4 6", "14", "16", "18", "46 50 54", ""]
+
+
+def test_dataflow_with_l2_in_cxx() -> None:
+    dataflow(TRANSPORT)
+
+
+def test_dataflow_over_memory_of_the_runtime() -> None:
+    dataflow("external")
+
+
+def test_dataflow_over_memory_of_an_npu(npu: str) -> None:
+    dataflow(npu)
 
 
 def test_the_benchmark_works() -> None:

@@ -93,7 +93,9 @@ def main() -> None:
             else:
                 packer.file(path, name)
         packer.tree(MODULE, Path("packages"))
-        packer.tree(TOP / "selftests" / "python", Path("tests"))
+        # Where tests and examples find each other, as here.
+        for directory in ("selftests/python", "libuser/examples"):
+            packer.tree(TOP / directory, Path(directory))
 
 
 main()
