@@ -9,6 +9,7 @@
 #include <linux/rcupdate.h>
 
 #include "internal.h"
+#include "trace.h"
 
 /**
  * l3l2q_counter_read() - observe a counter
@@ -112,6 +113,7 @@ int l3l2q_ioctl_notify(struct l3l2q_ucmd *ucmd)
 	if (cmd->op == L3L2Q_NOTIFY_ADD)
 		value = (u32)value + l3l2q_counter_read(region, cmd->offset);
 	l3l2q_counter_write(region, cmd->offset, value);
+	trace_l3l2q_notify(ep, cmd->offset, value);
 	if (cmd->offset == l3l2q_ctr_abort(ep->role))
 		l3l2q_endpoint_tell_abort(ep);
 

@@ -11,6 +11,7 @@
 #include <linux/seq_file.h>
 
 #include "internal.h"
+#include "trace.h"
 
 /* ---- states ------------------------------------------------------------- */
 
@@ -41,8 +42,10 @@ void l3l2q_endpoint_add_gone(struct l3l2q_endpoint *ep, u32 gone)
 
 	BUILD_BUG_ON(sizeof(*word) != sizeof(ep->region->status->gone[0]));
 	/* Pairs with the acquire of user space's load: the flag goes first. */
-	if (~atomic_read(word) & gone)
-		atomic_fetch_or_release(gone, word);
+	if (!(~atomic_read(word) & gone))
+		return;
+	gone &= ~atomic_fetch_or_release(gone, word);
+	trace_l3l2q_abort(l3l2q_peer(ep), gone);
 }
 
 /**
@@ -110,6 +113,7 @@ int l3l2q_endpoint_end(struct l3l2q_endpoint *ep, u32 state)
 	if (state == L3L2Q_STATE_DEAD && !l3l2q_region_is_raw(region))
 		l3l2q_endpoint_abort_dead(ep);
 	l3l2q_endpoint_set_state(ep, state);
+	trace_l3l2q_end(ep, state);
 	l3l2q_endpoint_tell_abort(ep);
 	l3l2q_endpoint_add_gone(l3l2q_peer(ep), state == L3L2Q_STATE_DEAD ?
 				L3L2Q_GONE_ABORTED : L3L2Q_GONE_DETACHED);
@@ -236,11 +240,15 @@ static int l3l2q_ioctl_open_peer(struct l3l2q_ucmd *ucmd)
 	struct l3l2q_endpoint *ep = ucmd->ep;
 	struct l3l2q_endpoint *peer = l3l2q_peer(ep);
 	struct l3l2q_open_peer *cmd = ucmd->cmd;
+	int err;
 
 	if (!ep->creator)
 		return -EPERM;
 	cmd->role = peer->role;
-	return l3l2q_endpoint_publish(peer, ucmd, &cmd->fd);
+	err = l3l2q_endpoint_publish(peer, ucmd, &cmd->fd);
+	if (!err)
+		trace_l3l2q_open_peer(peer);
+	return err;
 }
 
 static int l3l2q_ioctl_detach(struct l3l2q_ucmd *ucmd)

@@ -13,6 +13,7 @@
 
 #include "compat.h"
 #include "internal.h"
+#include "trace.h"
 
 /* A page fault maps an aligned window of this many pages around it. */
 #define FAULT_AROUND	max(SZ_64K / PAGE_SIZE, 1ul)
@@ -176,6 +177,7 @@ static int l3l2q_attach(struct l3l2q_endpoint *ep, struct mm_struct *mm)
 		ep->nr_mappings = 1;
 		ep->process = process;
 		l3l2q_endpoint_set_state(ep, L3L2Q_STATE_ATTACHED);
+		trace_l3l2q_attach(ep);
 		break;
 	case L3L2Q_STATE_ATTACHED:
 		err = -EBUSY;

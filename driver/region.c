@@ -23,6 +23,7 @@
 #include <linux/user_namespace.h>
 
 #include "internal.h"
+#include "trace.h"
 
 #define L3L2Q_FS_MAGIC	0x4c334c32
 
@@ -592,6 +593,7 @@ static void l3l2q_region_release(struct kref *ref)
 		l3l2q_wake_fini(&region->ep[role]);
 	l3l2q_region_free_pages(region);
 	l3l2q_account_put(region->account);
+	trace_l3l2q_free(region);
 	l3l2q_region_free(region);
 }
 
@@ -642,6 +644,7 @@ l3l2q_region_create(const struct l3l2q_create *cmd,
 	err = l3l2q_region_fill(region, cmd);
 	if (err)
 		goto err_pages;
+	trace_l3l2q_create(region, cmd->role);
 	/* From here on it may be revoked by somebody who holds it. */
 	if (!l3l2q_region_fits(region)) {
 		err = -EINVAL;

@@ -11,6 +11,7 @@
 #include <linux/vmalloc.h>
 
 #include "internal.h"
+#include "trace.h"
 
 /**
  * l3l2q_tomb_free() - undo l3l2q_tomb_alloc(), all of it or a part
@@ -125,6 +126,7 @@ void l3l2q_region_revoke(struct l3l2q_region *region, enum l3l2q_removal why)
 		up_write(&region->revoke);
 		return;
 	}
+	trace_l3l2q_revoke(region, why);
 	/* Before the mappings change: who copied sees it and drops the copy. */
 	smp_store_release(&region->status->removed, 1);
 	unmap_mapping_range(region->inode->i_mapping, 0, 0, 1);

@@ -28,6 +28,7 @@
 
 #include "compat.h"
 #include "internal.h"
+#include "trace.h"
 
 /* Endpoints that one tick looks at, and for how long it does. */
 #define SCAN_BATCH	64
@@ -294,6 +295,7 @@ static enum l3l2q_sleepers l3l2q_scan_one(struct l3l2q_endpoint *ep, bool *woken
 		return sleepers;
 
 	l3l2q_stat_inc(ep, L3L2Q_STAT_TIMER_TICKS);
+	trace_l3l2q_scan(ep, sleepers == L3L2Q_SLEEPERS_READY);
 	if (sleepers == L3L2Q_SLEEPERS_READY) {
 		l3l2q_stat_inc(ep, L3L2Q_STAT_TIMER_WAKEUPS);
 		l3l2q_wake(ep, false);

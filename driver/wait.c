@@ -11,6 +11,7 @@
 #include <linux/uaccess.h>
 
 #include "internal.h"
+#include "trace.h"
 
 /* ---- poll --------------------------------------------------------------- */
 
@@ -202,9 +203,11 @@ static int l3l2q_wait(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch)
 	    watch->deadline <= ktime_get())
 		return -ETIMEDOUT;
 	ret = l3l2q_wait_start(ep, watch);
-	if (!ret)
-		return l3l2q_wait_sleep(ep, watch);
-	return ret < 0 ? ret : 0;
+	if (ret)
+		return min(ret, 0);
+	ret = l3l2q_wait_sleep(ep, watch);
+	trace_l3l2q_wait_end(ep, watch, ret);
+	return ret;
 }
 
 static int l3l2q_wait_respond(struct l3l2q_ucmd *ucmd,
@@ -310,6 +313,7 @@ int l3l2q_ioctl_kick(struct l3l2q_ucmd *ucmd)
 	struct l3l2q_endpoint *ep = ucmd->ep;
 
 	l3l2q_stat_inc(ep, L3L2Q_STAT_KICKS);
+	trace_l3l2q_kick(ep, ucmd->flags);
 	if (ucmd->flags & L3L2Q_KICK_SELF) {
 		l3l2q_endpoint_tell_abort(ep);
 		l3l2q_wake(ep, false);

@@ -30,6 +30,7 @@
 
 #include "compat.h"
 #include "internal.h"
+#include "trace.h"
 
 /* ---- looking ------------------------------------------------------------ */
 
@@ -329,6 +330,7 @@ static void l3l2q_watch_fire(struct l3l2q_endpoint *ep,
 	lockdep_assert_held(&ep->lock);
 	if (watch->eventfd) {
 		l3l2q_stat_inc(ep, L3L2Q_STAT_SIGNALS);
+		trace_l3l2q_eventfd(ep, watch);
 		l3l2q_eventfd_signal(watch->eventfd);
 		return;
 	}
@@ -459,6 +461,7 @@ int l3l2q_watch_start(struct l3l2q_endpoint *ep, struct l3l2q_watch *watch)
 		hrtimer_start(&ep->timer, watch->deadline,
 			      HRTIMER_MODE_ABS_SOFT);
 	}
+	trace_l3l2q_wait_begin(ep, watch);
 	return 0;
 }
 
@@ -535,6 +538,7 @@ void l3l2q_wake(struct l3l2q_endpoint *ep, bool force)
 	/* Every WAIT has these, and the eventfd that is for them. */
 	if (force)
 		armed |= L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP;
+	trace_l3l2q_wake(ep, armed, force);
 	bits = l3l2q_watches_fire(ep, armed);
 	if (bits) {
 		/*

@@ -205,6 +205,32 @@ if ($what eq 'prototypes') {
 	for my $i (sort keys %told) {
 		print "l3l2q-driver(4): $i does not exist\n" unless $known{$i};
 	}
+} elsif ($what eq 'tracepoints') {
+	my ($section) = slurp("$man/l3l2q-driver.4") =~ /^\.SH TRACEPOINTS\n(.*?)^\.SH /sm;
+	my $header = slurp('driver/trace.h');
+	my (%known, %told, %class);
+
+	# events by class, and each with its fields but for those that all have
+	while ($header =~ /^(TRACE_EVENT\w*|DECLARE_EVENT_CLASS)\((\w+),(.*?)^\s+TP_fast/smg) {
+		my ($kind, $name) = ($1, $2);
+		my $fields = join(' ', sort grep { !/^(region|role)$/ } $3 =~ /__field\(\w+, (\w+)\)/g);
+
+		($kind eq 'DECLARE_EVENT_CLASS' ? \%class : \%known)->{$name} = $fields;
+	}
+	$known{$2} = $class{$1} while $header =~ /^DEFINE_EVENT\((\w+), (\w+),/mg;
+	while ($section =~ /^\.TP\n\.B (l3l2q_\w+)\n(?:\.RI? \( (.*?) ?\)\n)?/mg) {
+		my ($name, $fields) = ($1, $2 // '');
+
+		$told{$name} = join(' ', sort $fields =~ /(\w+)/g);
+	}
+	print "no tracepoint found\n" unless %known;
+	for my $i (sort keys %known) {
+		print "$i: not in l3l2q-driver(4) with the fields $known{$i}\n"
+			unless defined $told{$i} && $told{$i} eq $known{$i};
+	}
+	for my $i (sort keys %told) {
+		print "l3l2q-driver(4): $i does not exist\n" unless defined $known{$i};
+	}
 } elsif ($what eq 'options') {
 	my $source = slurp('libuser/tools/l3l2q-stream/main.c');
 	my ($help) = $source =~ /help_text\[\] =\n(.*?);\n\n/s;
@@ -369,6 +395,7 @@ tap "what is exported is declared, and the reverse" "$(compare exports 2>&1)"
 tap "core.h and l3l2q_core(7) name the same calls and errors" "$(compare core 2>&1)"
 tap "the example of l3l2q_core(7) compiles without a warning" "$(compile_core 2>&1)"
 tap "each ioctl is in l3l2q-driver(4), and the reverse" "$(compare ioctls 2>&1)"
+tap "each tracepoint is in l3l2q-driver(4), with its fields, and the reverse" "$(compare tracepoints 2>&1)"
 tap "each module parameter is in l3l2q-driver(4), and the reverse" "$(compare parameters 2>&1)"
 tap "each option of l3l2q-stream is in its page, and the reverse" "$(compare options 2>&1)"
 tap "README.md quotes hello.c" "$(compare readme 2>&1)"
