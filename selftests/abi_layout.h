@@ -62,7 +62,8 @@ LAYOUT(l3l2q_control, pad1, 76);
 LAYOUT(l3l2q_control, producer_flags, 128);
 LAYOUT(l3l2q_control, need_head, 132);
 LAYOUT(l3l2q_control, tail_unfenced, 136);
-LAYOUT(l3l2q_control, pad2, 140);
+LAYOUT(l3l2q_control, need_bytes, 140);
+LAYOUT(l3l2q_control, pad2, 144);
 
 LAYOUT_SIZE(l3l2q_status, 64);
 LAYOUT(l3l2q_status, removed, 0);

@@ -122,6 +122,8 @@ static void show_readiness(struct l3l2q_ep *ep)
 	__atomic_store_n(&shown->consumer_flags,
 			 __atomic_load_n(&own->consumer_flags, __ATOMIC_RELAXED),
 			 __ATOMIC_RELAXED);
+	__atomic_store_n(&shown->need_bytes, __atomic_load_n(&own->need_bytes, __ATOMIC_RELAXED),
+			 __ATOMIC_RELAXED);
 	__atomic_store_n(&shown->need_head, __atomic_load_n(&own->need_head, __ATOMIC_RELAXED),
 			 __ATOMIC_RELAXED);
 	__atomic_store_n(&shown->producer_flags,

@@ -129,6 +129,8 @@
  * @producer_flags: stored by the owner: L3L2Q_PRODUCER_*
  * @need_head: stored by the owner: the head that its producer waits for
  * @tail_unfenced: stored by the owner's producer: the same for the tail
+ * @need_bytes: stored by the owner, before need_head: the length of the body that was
+ *	refused, 2^32 - 1 if it is longer; 0 if a slot was missing. For tools
  *
  * The owner maps it read-write, the peer read-only. Its words decide only about
  * wake-ups; a wrong value affects only the owner.
@@ -143,7 +145,8 @@ struct l3l2q_control {
 	__u32 producer_flags;
 	__u32 need_head;
 	__u32 tail_unfenced;
-	__u32 pad2[13];
+	__u32 need_bytes;
+	__u32 pad2[12];
 };
 
 /** enum l3l2q_state - the state of one end */

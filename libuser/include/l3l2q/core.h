@@ -1225,6 +1225,7 @@ static inline void l3l2q_producer_set_blocked(struct l3l2q_producer *p, __u64 nb
 	p->bound = p->cursor;
 	if (!control)
 		return;
+	__atomic_store_n(&control->need_bytes, nbytes < ~0u ? (__u32)nbytes : ~0u, __ATOMIC_RELAXED);
 	__atomic_store_n(&control->need_head, (__u32)head, __ATOMIC_RELAXED);
 	__atomic_store_n(&control->producer_flags, L3L2Q_PRODUCER_NEED, __ATOMIC_RELEASE);
 }
