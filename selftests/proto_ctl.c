@@ -3,12 +3,15 @@
  * l3l2qctl: what it says of a queue in each state that a queue is stuck in, over memfd
  * and the driver, and that its looking changes nothing. L3L2QCTL is the program.
  */
+#include <pthread.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "proto_transport.h"
 
 #define NEVER_NS	(60 * 1000000000ll)
+#define TRIES		2000	/* looks until something is seen that will come */
 
 FIXTURE(ctl) {
 	struct pair p;
@@ -19,20 +22,34 @@ FIXTURE(ctl) {
 	int status;
 	pid_t child;
 	int talk;		/* to the child */
+	char file[64];
 };
 
+/* Beside this test if it is there: with the same sanitizers. */
 static const char *program(void)
 {
 	const char *name = getenv("L3L2QCTL");
+	static char beside[512];
+	char *end;
+	ssize_t n;
 
-	return name ? name : !access("build/bin/l3l2qctl", X_OK) ? "build/bin/l3l2qctl"
-								: "/bin/l3l2qctl";
+	if (name)
+		return name;
+	n = readlink("/proc/self/exe", beside, sizeof(beside) - 16);
+	beside[n > 0 ? n : 0] = 0;
+	end = strrchr(beside, '/');
+	if (end) {
+		strcpy(end, "/l3l2qctl");
+		if (!access(beside, X_OK))
+			return beside;
+	}
+	return !access("build/bin/l3l2qctl", X_OK) ? "build/bin/l3l2qctl" : "/bin/l3l2qctl";
 }
 
 /* What it prints and its exit status. */
 static void run(FIXTURE_DATA(ctl) *self, const char *words)
 {
-	char command[256];
+	char command[1024];
 	size_t n;
 	FILE *f;
 
@@ -55,6 +72,22 @@ static bool shows(FIXTURE_DATA(ctl) *self, const char *sentence)
 		return true;
 	fprintf(stderr, "# status %d, no \"%s\" in:\n%s", self->status, sentence, self->text);
 	return false;
+}
+
+/* A file of this test's, which is not there. */
+static const char *dump_path(FIXTURE_DATA(ctl) *self)
+{
+	snprintf(self->file, sizeof(self->file), "/tmp/proto_ctl.%d", getpid());
+	unlink(self->file);
+	return self->file;
+}
+
+static void run_on(FIXTURE_DATA(ctl) *self, const char *before, const char *after)
+{
+	char words[256];
+
+	snprintf(words, sizeof(words), "%s %s %s", before, self->id, after);
+	run(self, words);
 }
 
 static void know_id(FIXTURE_DATA(ctl) *self, const struct l3l2q_ep *ep)
@@ -82,6 +115,8 @@ FIXTURE_TEARDOWN(ctl)
 {
 	if (self->talk >= 0)
 		close(self->talk);
+	if (self->file[0])
+		unlink(self->file);
 	if (self->child > 0) {
 		kill(self->child, SIGKILL);
 		waitpid(self->child, NULL, 0);
@@ -164,9 +199,45 @@ TEST_F(ctl, full_arena_with_a_held_view)
 		EXPECT_TRUE(shows(self, "L2 has 2 input messages to take or to release"));
 		return;
 	}
-	EXPECT_TRUE(shows(self, "L3 waits for room in the input arena: until L2 has released message 1; 0 are released, 1 held."));
+	EXPECT_TRUE(shows(self, "L3 waits for room: needs 128 B, 0 B free, oldest message seq 1 held by L2 for at least"));
 	ASSERT_EQ(0, l3l2q_release(self->from_l3, &m));
 	EXPECT_FALSE(shows(self, "waits for room"));
+}
+
+static void *send_more(void *arg)
+{
+	FIXTURE_DATA(ctl) *self = arg;
+	static const char body[192];
+
+	return (void *)(intptr_t)l3l2q_enqueue(self->in, L3L2Q_OP_DATA, body, sizeof(body),
+					       NEVER_NS);
+}
+
+/* What a sleeper waits for is told over memfd too. */
+TEST_F(ctl, sleeps_for_room)
+{
+	static const char body[128];
+	struct l3l2q_message m;
+	pthread_t thread;
+	int tries, i;
+	void *ret;
+
+	attach(_metadata, self);
+	ASSERT_EQ(0, l3l2q_try_enqueue(self->in, L3L2Q_OP_DATA, body, sizeof(body)));
+	ASSERT_EQ(0, l3l2q_try_enqueue(self->in, L3L2Q_OP_DATA, NULL, 0));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, send_more, self));
+	for (tries = 0; tries < TRIES; tries++) {
+		run_on(self, "show", "");
+		if (strstr(self->text, "L3 waits for room: needs 192 B, 128 B free, oldest message seq 1 "))
+			break;
+	}
+	EXPECT_NE(TRIES, tries);
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, l3l2q_try_peek(self->from_l3, &m));
+		ASSERT_EQ(0, l3l2q_release(self->from_l3, &m));
+	}
+	ASSERT_EQ(0, pthread_join(thread, &ret));
+	EXPECT_EQ(0, (intptr_t)ret);
 }
 
 TEST_F(ctl, consumer_asleep)
@@ -175,7 +246,7 @@ TEST_F(ctl, consumer_asleep)
 
 	attach_child(_metadata, self, true);
 	/* It is asleep once it has armed; nobody else can tell. */
-	for (tries = 0; tries < 2000; tries++) {
+	for (tries = 0; tries < TRIES; tries++) {
 		char words[64];
 
 		snprintf(words, sizeof(words), "show %s", self->id);
@@ -245,6 +316,231 @@ TEST_F(ctl, silent_peer)
 	EXPECT_TRUE(shows(self, "L2 is silent: the kernel polls its counters for L3."));
 }
 
+/* What an L2 refuses that expects the other binding, and what an L3 of it sends. */
+TEST_F(ctl, wrong_binding)
+{
+	struct l3l2q_attr attr = self->p.attr;
+	struct l3l2q_ep_info info;
+	struct l3l2q_message m;
+	struct l3l2q_desc *desc;
+
+	EXPECT_TRUE(shows(self, spsq_wanted() ?
+			  "L2 has to expect the SPSQ binding, ten scalars: one for L3Q2 refuses this queue." :
+			  "L2 has to expect the L3Q2 binding, twelve scalars: one for SPSQ refuses this queue."));
+	pair_close(&self->p);
+	self->p.attr = attr;
+	self->p.attr.binding = L3L2Q_BINDING_SPSQ;
+	self->p.attr.identity[1] = 42;
+	ASSERT_EQ(0, pair_create(&self->p));
+	know_id(self, self->p.ep[L3L2Q_ROLE_L3]);
+	attach(_metadata, self);
+	EXPECT_TRUE(shows(self, "Nothing is waited for."));
+
+	region_info(self->p.ep[L3L2Q_ROLE_L3], &info);
+	desc = info.payload;
+	*desc = (struct l3l2q_desc){ .seq = 1, .opcode = L3L2Q_OP_ERROR };
+	__atomic_store_n((__s32 *)info.counters, 1, __ATOMIC_RELEASE);
+	EXPECT_TRUE(shows(self, "Input message seq 1 is an ERROR, which the SPSQ binding does not carry: L3 uses the wrong binding, L3Q2."));
+	EXPECT_EQ(-EBADMSG, l3l2q_try_peek(self->from_l3, &m));
+	EXPECT_TRUE(shows(self, "L3 uses the wrong binding, L3Q2."));
+	EXPECT_NE(NULL, strstr(self->text, "L2 has aborted: its abort flag is 1."));
+}
+
+TEST_F(ctl, decodes_messages)
+{
+	struct l3l2q_ep_info info;
+	struct l3l2q_message m;
+	char line[128];
+
+	attach(_metadata, self);
+	region_info(self->p.ep[L3L2Q_ROLE_L3], &info);
+	ASSERT_EQ(0, l3l2q_try_enqueue(self->in, L3L2Q_OP_DATA, "12345", 5));
+	ASSERT_EQ(0, l3l2q_try_stop(self->in));
+	ASSERT_EQ(0, l3l2q_try_peek(self->from_l3, &m));
+	snprintf(line, sizeof(line), "\n  %-12u %-8s %12llu %12u", 1, "DATA",
+		 (unsigned long long)info.layout.input_arena_offset, 5);
+	EXPECT_TRUE(shows(self, line));
+	snprintf(line, sizeof(line), "\n  %-12u %-8s %12u %12u", 2, "STOP", 0, 0);
+	EXPECT_NE(NULL, strstr(self->text, line));
+	EXPECT_NE(NULL, strstr(self->text, "; 251 B free, 251 in one piece"));
+	run_on(self, "--json show", "");
+	snprintf(line, sizeof(line), "\"messages\":[{\"seq\":1,\"opcode\":1,\"offset\":%llu,\"bytes\":5,\"current\":true,\"held\":%s}",
+		 (unsigned long long)info.layout.input_arena_offset, is_memfd() ? "null" : "true");
+	EXPECT_NE(NULL, strstr(self->text, line));
+	EXPECT_NE(NULL, strstr(self->text, "\"free_bytes\":251,"));
+}
+
+TEST_F(ctl, raw_regions)
+{
+	struct l3l2q_attr attr = { .transport = transport(), .payload_bytes = 64,
+		.counter_bytes = 128, .tag = "raw" };
+
+	pair_close(&self->p);
+	self->p.attr = attr;
+	ASSERT_EQ(0, pair_create(&self->p));
+	know_id(self, self->p.ep[L3L2Q_ROLE_L3]);
+	ASSERT_EQ(0, l3l2q_notify(self->p.ep[L3L2Q_ROLE_L3], 64, L3L2Q_NOTIFY_SET, -7));
+	EXPECT_TRUE(shows(self, "counter     at 64: -7\n"));
+	run_on(self, "--json show", "");
+	EXPECT_NE(NULL, strstr(self->text, "\"counters\":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,-7,"));
+	run_on(self, "dump", dump_path(self));
+	ASSERT_EQ(0, self->status);
+	snprintf(self->id, sizeof(self->id), "%.31s", self->file);
+	EXPECT_TRUE(shows(self, "counter     at 64: -7\n"));
+}
+
+/* ---- dumps ---------------------------------------------------------------- */
+
+static const char secret[] = "this is the body of a message";
+
+/* Two messages, one of which is taken, in a file. */
+static void make_dump(struct __test_metadata *_metadata, FIXTURE_DATA(ctl) *self, const char *how)
+{
+	struct l3l2q_message m;
+
+	attach(_metadata, self);
+	ASSERT_EQ(0, l3l2q_try_enqueue(self->in, L3L2Q_OP_DATA, secret, sizeof(secret)));
+	ASSERT_EQ(0, l3l2q_try_enqueue(self->in, L3L2Q_OP_DATA, NULL, 0));
+	ASSERT_EQ(0, l3l2q_try_peek(self->from_l3, &m));
+	run_on(self, how, dump_path(self));
+	ASSERT_EQ(0, self->status);
+}
+
+static size_t load(const char *path, char *bytes, size_t max)
+{
+	FILE *f = fopen(path, "re");
+	size_t n = f ? fread(bytes, 1, max, f) : 0;
+
+	if (f)
+		fclose(f);
+	return n;
+}
+
+static void store(const char *path, const char *bytes, size_t n)
+{
+	FILE *f = fopen(path, "we");
+
+	if (f) {
+		fwrite(bytes, 1, n, f);
+		fclose(f);
+	}
+}
+
+static bool contains(const char *bytes, size_t n, const char *text)
+{
+	return memmem(bytes, n, text, strlen(text));
+}
+
+TEST_F(ctl, a_dump_shows_what_was)
+{
+	static char bytes[65536];
+	char id[32], line[64];
+	struct stat st;
+	size_t n;
+
+	make_dump(_metadata, self, "dump");
+	snprintf(line, sizeof(line), "id          %s", self->id);
+	strcpy(id, self->id);
+	EXPECT_EQ(0, stat(self->file, &st));
+	EXPECT_EQ(0600, st.st_mode & 0777);
+	n = load(self->file, bytes, sizeof(bytes));
+	EXPECT_FALSE(contains(bytes, n, secret));
+	/* It is not written over. */
+	run_on(self, "dump", self->file);
+	EXPECT_EQ(3, self->status);
+	EXPECT_EQ(n, load(self->file, bytes, sizeof(bytes)));
+
+	/* What has gone on since does not matter. */
+	l3l2q_abort(self->p.ep[L3L2Q_ROLE_L2]);
+	strcpy(self->id, self->file);
+	EXPECT_TRUE(shows(self, line));
+	EXPECT_EQ(NULL, strstr(self->text, "aborted"));
+	EXPECT_NE(NULL, strstr(self->text, "2 of 4 used"));
+	EXPECT_NE(NULL, strstr(self->text, "\n  2            DATA "));
+	EXPECT_NE(NULL, strstr(self->text, "\nthen\n"));
+	run_on(self, "--json show", "");
+	snprintf(line, sizeof(line), "{\"version\":1,\"queues\":[{\"id\":%s,", id);
+	EXPECT_NE(NULL, strstr(self->text, line));
+	EXPECT_EQ(NULL, strstr(self->text, "\"dumped_ns\":null"));
+}
+
+TEST_F(ctl, a_dump_has_the_payload_on_request)
+{
+	static char bytes[65536];
+	size_t n;
+
+	make_dump(_metadata, self, "--payload dump");
+	n = load(self->file, bytes, sizeof(bytes));
+	EXPECT_TRUE(contains(bytes, n, secret));
+	strcpy(self->id, self->file);
+	EXPECT_TRUE(shows(self, "with 768 bytes of payload"));
+	store(self->file, bytes, n - 1);
+	run_on(self, "show", "");
+	EXPECT_EQ(3, self->status);
+	EXPECT_NE(NULL, strstr(self->text, "it is cut off"));
+}
+
+static uint64_t next_random(uint64_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state;
+}
+
+/* Whatever is in a file, it is shown or refused. */
+TEST_F(ctl, a_dump_is_not_trusted)
+{
+	static char good[65536], bad[65536];
+	const char *variant_env = getenv("L3L2Q_VARIANT");
+	int rounds = variant_env && strstr(variant_env, "guest") ? 30 : 80, i, k;
+	uint64_t random = 0x1234567;
+	size_t n, at;
+
+	make_dump(_metadata, self, "dump");
+	n = load(self->file, good, sizeof(good));
+	ASSERT_LT(400, n);
+	strcpy(self->id, self->file);
+	for (i = 0; i < rounds; i++) {
+		memcpy(bad, good, n);
+		if (i % 4 == 0) {
+			at = next_random(&random) % n;
+		} else {
+			at = n;
+			for (k = 0; k <= i % 4; k++) {
+				size_t where = next_random(&random) % n;
+
+				/* Lengths and counts more than the rest. */
+				if (k & 1)
+					where &= ~7ull;
+				bad[where] = (char)next_random(&random);
+				if (k == 2)
+					memset(bad + where, 0xff, n - where < 8 ? n - where : 8);
+			}
+		}
+		store(self->file, bad, at);
+		run_on(self, i & 1 ? "show" : "--json show", "");
+		if (self->status != 0 && self->status != 3) {
+			TH_LOG("round %d: status %d: %s", i, self->status, self->text);
+			ASSERT_TRUE(false);
+		}
+		if (at < 64) {
+			EXPECT_EQ(3, self->status);
+		}
+	}
+	/* Others' files, and what is no file. */
+	store(self->file, "hello", 5);
+	EXPECT_FALSE(shows(self, "id"));
+	EXPECT_EQ(3, self->status);
+	EXPECT_NE(NULL, strstr(self->text, "it is no dump of l3l2qctl"));
+	strcpy(self->id, "/dev/zero");
+	run_on(self, "show", "");
+	EXPECT_EQ(3, self->status);
+	strcpy(self->id, "/tmp");
+	run_on(self, "show", "");
+	EXPECT_EQ(3, self->status);
+}
+
 TEST_F(ctl, json_and_metrics)
 {
 	char start[128];
@@ -285,8 +581,17 @@ TEST_F(ctl, a_stream_goes_on_while_it_looks)
 	looker = fork();
 	ASSERT_LE(0, looker);
 	if (!looker) {
+		bool seen;
+
 		run(self, words);
-		_exit(self->status || !strstr(self->text, self->id));
+		seen = !self->status && strstr(self->text, self->id);
+		for (i = 0; i < 5 && seen; i++) {
+			run_on(self, "-d 0.01 show", "");
+			seen = !self->status;
+			run_on(self, "-d 0.01 --payload dump", ">/dev/null");
+			seen &= !self->status;
+		}
+		_exit(!seen);
 	}
 	for (i = 0; !taken || !waitpid(looker, &status, WNOHANG); i++) {
 		uint64_t value = (uint64_t)i;

@@ -29,11 +29,15 @@ static struct queue *add(struct queues *queues)
 
 void queues_free(struct queues *queues)
 {
+	size_t i;
+
+	for (i = 0; i < queues->n; i++)
+		detail_free(&queues->list[i]);
 	free(queues->list);
 	*queues = (struct queues){ 0 };
 }
 
-const struct queue *queues_find(const struct queues *queues, uint64_t id)
+struct queue *queues_find(const struct queues *queues, uint64_t id)
 {
 	size_t i;
 
@@ -95,6 +99,16 @@ static int collect_driver(struct queues *queues, const char *node)
 static uint64_t pages(uint64_t bytes, uint64_t page)
 {
 	return (bytes + page - 1) / page * page;
+}
+
+/* Its size, and where in it counters and payload begin, after status and control pages. */
+uint64_t memfd_parts(const struct l3l2q_query_region *r, uint64_t *counters, uint64_t *payload)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+
+	*counters = (1 + L3L2Q_ROLES) * page;
+	*payload = *counters + pages(r->counter_bytes, page);
+	return *payload + pages(r->payload_bytes, page);
 }
 
 static void copy_end(struct l3l2q_region_end *end, const struct l3l2q_status *status,
@@ -204,6 +218,7 @@ static int look_at(struct queues *queues, uint32_t pid, const char *path)
 		q = add(queues);
 		if (q) {
 			*q = found;
+			snprintf(q->path, sizeof(q->path), "%s", path);
 			add_holder(q, pid);
 		}
 	} else {

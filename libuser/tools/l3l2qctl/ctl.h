@@ -20,6 +20,18 @@ enum {
 };
 
 #define MAX_HOLDERS 16
+#define MAX_SLOTS 4096		/* descriptors of a ring that are looked at */
+
+/**
+ * struct ring - descriptors between head and tail, the oldest first
+ * @head: the counter when they were read
+ * @n: how many there are here
+ * @slots: copies
+ */
+struct ring {
+	uint32_t head, n;
+	struct l3l2q_desc *slots;
+};
 
 /* One queue or raw region, of the driver or in a memfd. */
 struct queue {
@@ -28,6 +40,20 @@ struct queue {
 	uint32_t attached[L3L2Q_ROLES];		/* a memfd's: pids, as its memory says */
 	uint32_t holders[MAX_HOLDERS];		/* a memfd's: pids of who has it open */
 	uint32_t nr_holders;
+	char path[128];				/* a memfd's: a descriptor of it in /proc */
+
+	/* detail_read() or a dump: */
+	struct ring rings[L3L2Q_ROLES];		/* by producer; without slots: not known */
+	uint32_t need_bytes[L3L2Q_ROLES];	/* what was refused, 0: not known */
+	uint64_t unmoved_ns[L3L2Q_ROLES];	/* how long the head was seen to stay, by producer */
+	int32_t *counters;			/* all, of a raw region */
+	size_t nr_counters;
+
+	/* a dump: */
+	bool dumped;
+	uint64_t taken_ns;			/* CLOCK_REALTIME */
+	char run[L3L2Q_ROLES];			/* process_state() of who has attached */
+	uint64_t body_bytes;			/* payload in the file */
 };
 
 struct queues {
@@ -38,9 +64,10 @@ struct queues {
 /* collect.c: 0 or -errno; what cannot be asked is left out */
 int collect(struct queues *queues, const char *node);
 void queues_free(struct queues *queues);
-const struct queue *queues_find(const struct queues *queues, uint64_t id);
+struct queue *queues_find(const struct queues *queues, uint64_t id);
 bool read_line(const char *path, char *line, size_t size);
 char process_state(uint32_t pid);
+uint64_t memfd_parts(const struct l3l2q_query_region *r, uint64_t *counters, uint64_t *payload);
 
 /* words.c */
 const char *backend_name(const struct queue *q);
@@ -49,6 +76,9 @@ const char *state_name(uint32_t state);
 const char *binding_name(uint32_t binding);
 const char *memory_name(uint32_t memory);
 const char *peer_kind_name(uint32_t kind);
+const char *opcode_name(uint64_t opcode);
+const char *removal_name(uint32_t removal);
+const char *abort_name(uint32_t cause);
 void print_escaped(FILE *out, const char *text, size_t max);
 void print_bytes(FILE *out, uint64_t bytes);
 void print_age(FILE *out, uint64_t ns);
@@ -71,13 +101,43 @@ struct direction {
 	uint32_t need_head;
 };
 
+/**
+ * struct room - what a direction's bodies in flight leave of their arena
+ * @known: all of their descriptors were read, and make sense
+ * @bytes: free
+ * @straight: the longest body that fits
+ */
+struct room {
+	bool known;
+	uint64_t bytes, straight;
+};
+
 struct direction direction_of(const struct queue *q, unsigned int from);
 void explain(const struct queue *q, void (*say)(void *arg, const char *sentence), void *arg);
+
+/* detail.c: what is in the memory; 0 or -errno */
+struct reader {
+	int fd;
+	uint64_t at[L3L2Q_MAPS];	/* offsets of the parts, by L3L2Q_MAP_* */
+};
+
+int reader_open(struct reader *r, const struct queue *q, const char *node, bool payload);
+void reader_close(struct reader *r);
+int detail_read(struct queue *q, const char *node);
+void detail_free(struct queue *q);
+bool slot_is_current(const struct ring *ring, uint32_t i);
+struct room room_of(const struct queue *q, unsigned int from);
+
+/* dump.c: 0 or -errno; what is wrong with a file goes to standard error */
+int dump_write(const struct queue *q, FILE *out, const char *node, bool payload);
+int dump_read(struct queue *q, const char *path);
 
 /* show.c, metrics.c, doctor.c */
 void list_text(const struct queues *queues);
 void show_text(const struct queue *q);
 void list_json(const struct queues *queues);
+double now_seconds(void);
+void sleep_seconds(double seconds);
 int metrics(const struct queues *queues);
 int doctor(const char *node, bool json);
 int top(const char *node, double seconds, long rounds);

@@ -4,6 +4,8 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <l3l2q.h>
 
@@ -14,13 +16,17 @@ static const char help_text[] =
 "\n"
 "  list              the queues and raw regions that you may see: the driver's,\n"
 "                    and those in memfds of your processes\n"
-"  show ID           one of them: its ends, its counters, and why it does not go on\n"
+"  show ID           one of them: its ends, its counters and messages, and why it\n"
+"                    does not go on\n"
+"  show FILE         the same of a file that dump has written\n"
+"  dump ID [FILE]    write what show knows to a file, or standard output\n"
 "  top               all of them again and again, with messages a second\n"
 "  metrics           all of them as OpenMetrics\n"
 "  doctor            what stands between a program and its queues\n"
 "\n"
 "  -j, --json        list, show and doctor: JSON\n"
-"  -d, --delay S     top: seconds between two looks (1)\n"
+"  -p, --payload     dump: the payload too; it takes CAP_SYS_PTRACE over the driver\n"
+"  -d, --delay S     top, show: seconds between two looks (1; show: 0.1)\n"
 "  -n, --rounds N    top: end after N looks\n"
 "      --node PATH   the device node (/dev/l3l2q)\n"
 "  -h, --help        this text\n"
@@ -32,6 +38,7 @@ static const char help_text[] =
 
 static const struct option options[] = {
 	{ "json", no_argument, NULL, 'j' },
+	{ "payload", no_argument, NULL, 'p' },
 	{ "delay", required_argument, NULL, 'd' },
 	{ "rounds", required_argument, NULL, 'n' },
 	{ "node", required_argument, NULL, 'N' },
@@ -70,41 +77,161 @@ static int gather(struct queues *queues, const char *node)
 	return 0;
 }
 
-static int show(const struct queues *queues, const char *id, bool json)
+/* False unless it is all digits. */
+static bool parse_id(const char *text, uint64_t *id)
 {
-	struct queues one = { .n = 1 };
-	const struct queue *q;
-	unsigned long long number;
 	char *end;
 
 	errno = 0;
-	number = strtoull(id, &end, 10);
-	if (errno || end == id || *end)
-		return usage("not an id", id);
-	q = queues_find(queues, number);
-	if (!q) {
-		fprintf(stderr, PROGRAM ": no queue %s that you may see\n", id);
-		return EXIT_TROUBLE;
+	*id = strtoull(text, &end, 10);
+	return *text >= '0' && *text <= '9' && !*end && !errno;
+}
+
+/* Look twice if there are messages: how long the oldest has been there at least. */
+static void watch(struct queues *queues, const char *node, uint64_t id, double delay)
+{
+	const struct queue *before = queues_find(queues, id);
+	struct queues again = { 0 };
+	double then = now_seconds();
+	struct queue *q;
+	unsigned int role;
+
+	if (!before || (!direction_of(before, 0).used && !direction_of(before, 1).used))
+		return;
+	sleep_seconds(delay);
+	if (collect(&again, node) == -ENOMEM || !(q = queues_find(&again, id))) {
+		queues_free(&again);
+		return;
 	}
-	one.list = (struct queue *)q;
+	for (role = 0; role < L3L2Q_ROLES; role++) {
+		struct direction d = direction_of(q, role), old = direction_of(before, role);
+
+		if (d.used && old.used && d.head == old.head)
+			q->unmoved_ns[role] = (uint64_t)((now_seconds() - then) * 1e9);
+	}
+	queues_free(queues);
+	*queues = again;
+}
+
+/* The one with this id, with its detail, or NULL and an exit status. */
+static const struct queue *find(struct queues *queues, const char *node, const char *text,
+				double delay, int *status)
+{
+	struct queue *q;
+	uint64_t id;
+
+	*status = parse_id(text, &id) ? gather(queues, node) : usage("not an id", text);
+	if (*status)
+		return NULL;
+	watch(queues, node, id, delay);
+	q = queues_find(queues, id);
+	if (!q) {
+		fprintf(stderr, PROGRAM ": no queue %s that you may see\n", text);
+		*status = EXIT_TROUBLE;
+	} else if (detail_read(q, node)) {
+		fprintf(stderr, PROGRAM ": %s\n", strerror(ENOMEM));
+		*status = EXIT_FAILED;
+	}
+	return *status ? NULL : q;
+}
+
+static void show_one(const struct queue *q, bool json)
+{
+	struct queues one = { .list = (struct queue *)q, .n = 1 };
+
 	if (json)
 		list_json(&one);
 	else
 		show_text(q);
-	return 0;
+}
+
+static int show_file(const char *path, bool json)
+{
+	struct queue q = { 0 };
+	int ret = dump_read(&q, path);
+
+	if (!ret)
+		show_one(&q, json);
+	else if (ret != -EINVAL)
+		fprintf(stderr, PROGRAM ": %s: neither an id nor a file: %s\n", path, strerror(-ret));
+	detail_free(&q);
+	return !ret ? 0 : ret == -ENOENT ? EXIT_USAGE : EXIT_FAILED;
+}
+
+static int show(struct queues *queues, const char *node, const char *what, double delay, bool json)
+{
+	const struct queue *q;
+	uint64_t id;
+	int status;
+
+	if (!parse_id(what, &id))
+		return show_file(what, json);
+	q = find(queues, node, what, delay, &status);
+	if (q)
+		show_one(q, json);
+	return status;
+}
+
+/* Nobody else may read it; an unfinished one does not stay. */
+static int dump_to(const struct queue *q, const char *node, const char *path, bool payload)
+{
+	FILE *out = path ? fopen(path, "wxe") : stdout;
+	int ret;
+
+	if (!out)
+		return -errno;
+	ret = dump_write(q, out, node, payload);
+	if (!ret && (fflush(out) || ferror(out)))
+		ret = -EIO;
+	if (path && fclose(out) && !ret)
+		ret = -errno;
+	if (path && ret)
+		unlink(path);
+	return ret;
+}
+
+static int dump(struct queues *queues, const char *node, char *const *words, double delay,
+		bool payload)
+{
+	const char *path = words[1];
+	const struct queue *q;
+	int status, ret;
+
+	if (!path && isatty(STDOUT_FILENO))
+		return usage("a dump is not for terminals: name a file", NULL);
+	umask(077);
+	q = find(queues, node, words[0], delay, &status);
+	if (!q)
+		return status;
+	ret = dump_to(q, node, path, payload);
+	if (!ret)
+		return 0;
+	fprintf(stderr, PROGRAM ": %s: %s\n", path ? path : "standard output", strerror(-ret));
+	return EXIT_FAILED;
+}
+
+/* How many words a command takes after its name. */
+static bool words_fit(const char *command, int n)
+{
+	if (!strcmp(command, "show"))
+		return n == 1;
+	if (!strcmp(command, "dump"))
+		return n == 1 || n == 2;
+	return !n;
 }
 
 int main(int argc, char **argv)
 {
 	const char *node = "/dev/l3l2q", *command;
 	struct queues queues = { 0 };
-	double delay = 1, rounds = 0;
-	bool json = false;
+	double delay = 0, rounds = 0;
+	bool json = false, payload = false;
 	int c, ret;
 
-	while ((c = getopt_long(argc, argv, "jd:n:h", options, NULL)) >= 0) {
+	while ((c = getopt_long(argc, argv, "jpd:n:h", options, NULL)) >= 0) {
 		switch (c) {
 		case 'j': json = true; break;
+		case 'p': payload = true; break;
 		case 'd':
 			if (!parse_number(optarg, 0.01, &delay))
 				return usage("not a delay of 0.01 seconds or more", optarg);
@@ -122,19 +249,21 @@ int main(int argc, char **argv)
 	command = argv[optind];
 	if (!command)
 		return usage("no command", NULL);
-	if (argc - optind != 1 + !strcmp(command, "show"))
-		return usage(strcmp(command, "show") ? "too many words" : "show needs an id", NULL);
+	if (!words_fit(command, argc - optind - 1))
+		return usage(argc - optind > 1 ? "too many words" : "no id, for", command);
 
 	if (!strcmp(command, "doctor"))
 		ret = doctor(node, json);
 	else if (!strcmp(command, "top"))
-		ret = top(node, delay, (long)rounds) ? EXIT_FAILED : 0;
-	else if (strcmp(command, "list") && strcmp(command, "show") && strcmp(command, "metrics"))
+		ret = top(node, delay ? delay : 1, (long)rounds) ? EXIT_FAILED : 0;
+	else if (!strcmp(command, "show"))
+		ret = show(&queues, node, argv[optind + 1], delay ? delay : 0.1, json);
+	else if (!strcmp(command, "dump"))
+		ret = dump(&queues, node, argv + optind + 1, delay ? delay : 0.1, payload);
+	else if (strcmp(command, "list") && strcmp(command, "metrics"))
 		ret = usage("no such command", command);
 	else if ((ret = gather(&queues, node)))
 		;
-	else if (!strcmp(command, "show"))
-		ret = show(&queues, argv[optind + 1], json);
 	else if (!strcmp(command, "metrics"))
 		ret = metrics(&queues) ? EXIT_FAILED : 0;
 	else if (json)

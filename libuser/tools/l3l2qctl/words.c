@@ -73,6 +73,42 @@ const char *peer_kind_name(uint32_t kind)
 	return name_of(names, COUNT(names), kind);
 }
 
+const char *opcode_name(uint64_t opcode)
+{
+	static const char *const names[] = {
+		[L3L2Q_OP_DATA] = "DATA",
+		[L3L2Q_OP_STOP] = "STOP",
+		[L3L2Q_OP_ERROR] = "ERROR",
+	};
+
+	return opcode < COUNT(names) ? name_of(names, COUNT(names), (uint32_t)opcode) : "unknown";
+}
+
+const char *removal_name(uint32_t removal)
+{
+	static const char *const names[] = {
+		[L3L2Q_REMOVAL_NONE] = "none",
+		[L3L2Q_REMOVAL_DEVICE] = "device",
+		[L3L2Q_REMOVAL_ERROR] = "error",
+		[L3L2Q_REMOVAL_RESET] = "reset",
+		[L3L2Q_REMOVAL_POWER] = "power",
+		[L3L2Q_REMOVAL_PROVIDER] = "provider",
+	};
+
+	return name_of(names, COUNT(names), removal);
+}
+
+const char *abort_name(uint32_t cause)
+{
+	static const char *const names[] = {
+		[L3L2Q_ABORT_NONE] = "none",
+		[L3L2Q_ABORT_ROLE] = "role",
+		[L3L2Q_ABORT_DEATH] = "death",
+	};
+
+	return name_of(names, COUNT(names), cause);
+}
+
 /*
  * A tag or a command's name may hold anything: what is not printable, and what quotes or
  * escapes in JSON and OpenMetrics, is written as \u00XX or with a backslash.
