@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Round trips from Python, against what Python programs use and what the reference does.
+"""Round trips and streams from Python, against what Python programs use and what the
+reference does.
 
     bench.py [--rounds N] [--ms N] [--only WORD]
 
-L2 is another process that sends each body back, after it has computed for a while. A turn
-of each contestant, then the next round: a ratio is one of two turns of the same round, and
-the median of all rounds is what is printed. CPU is that of the L3 process.
+L2 is another process that sends each body back, after it has computed for a while; of a
+stream it sends back the last one of a turn alone. A turn of each contestant, then the next
+round: a ratio is one of two turns of the same round, and the median of all rounds is what is
+printed. CPU is that of the L3 process.
 """
 
 import argparse
@@ -16,12 +18,18 @@ import socket
 import statistics
 import struct
 import time
+from typing import NamedTuple
 
 import l3l2q
 import l3l2q.aio
 from l3l2q.simpler.g2 import Orchestrator
 
-DEPTH = 8
+try:
+    import numpy
+except ImportError:
+    numpy = None
+
+DEPTH = 64
 ARENA = 1 << 20
 POLL = 50e-6
 LONG = 60.0
@@ -38,10 +46,14 @@ def compute(seconds):
 class Link:
     """Both ends of something; serve() runs in the other process and returns when it ends."""
 
-    def __init__(self, nbytes, seconds):
-        self.body = os.urandom(nbytes)
-        self.back = bytearray(nbytes)
-        self.seconds = seconds
+    def __init__(self, contest):
+        self.contest = contest
+        self.back = bytearray(contest.nbytes)
+        self.body = self.swallowed = contest.body()
+        if contest.stream:
+            # L2 answers what does not begin with a zero.
+            self.body, self.swallowed = bytearray(self.body), bytearray(self.body)
+            self.body[0], self.swallowed[0] = 1, 0
         self.open()
         self.pid = os.fork()
         if not self.pid:
@@ -57,9 +69,23 @@ class Link:
     def opened(self):
         pass
 
+    def answers(self, data):
+        """L2 has got a message: compute, and say whether it is sent back."""
+        compute(self.contest.seconds)
+        return not self.contest.stream or data[0]
+
     def trips(self, n):
-        for _ in range(n):
-            self.trip()
+        if not self.contest.stream:
+            for _ in range(n):
+                self.trip()
+            return
+        for _ in range(n - 1):
+            self.send(self.swallowed)
+        self.trip()
+
+    def trip(self):
+        self.send(self.body)
+        self.receive()
 
     def close(self):
         os.waitpid(self.pid, 0)
@@ -77,11 +103,13 @@ class Native(Link):
         with l3l2q.attach(self.fd) as l2:
             for message in l2.consumer:
                 with message:
-                    compute(self.seconds)
-                    l2.producer.enqueue(message.data, LONG)
+                    if self.answers(message.data):
+                        l2.producer.enqueue(message.data, LONG)
 
-    def trip(self):
-        self.l3.producer.enqueue(self.body, LONG)
+    def send(self, body):
+        self.l3.producer.enqueue(body, LONG)
+
+    def receive(self):
         self.l3.consumer.dequeue_into(self.back, LONG)
 
     def close(self):
@@ -96,9 +124,13 @@ class Asyncio(Native):
 
     async def several(self, n):
         end = l3l2q.aio.Endpoint(self.l3)
+        if self.contest.stream:
+            for _ in range(n - 1):
+                await end.producer.enqueue(self.swallowed)
+            n = 1
         for _ in range(n):
             await end.producer.enqueue(self.body)
-            await end.consumer.dequeue()
+            await end.consumer.dequeue_into(self.back)
 
 
 class Facade(Native):
@@ -111,9 +143,11 @@ class Facade(Native):
         )
         self.fd = self.orch.open_peer(self.queue)
 
-    def trip(self):
-        self.queue.input.enqueue(self.body, len(self.body), LONG)
-        self.queue.output.dequeue_into(self.back, LONG)
+    def send(self, body):
+        self.queue.input.enqueue(body if self.contest.nbytes else None, self.contest.nbytes, LONG)
+
+    def receive(self):
+        self.queue.output.dequeue_into(self.back if self.contest.nbytes else None, LONG)
 
     def close(self):
         self.queue.request_stop(LONG)
@@ -132,24 +166,29 @@ class Reference(Native):
     def counter(self, offset):
         return self.l3.test(offset, 0)[1]
 
-    def trip(self):
-        nbytes = len(self.body)
+    def send(self, body):
+        nbytes = self.contest.nbytes
         while self.sent - self.counter(INPUT_HEAD) >= DEPTH:
             time.sleep(POLL)
         if self.cursor + nbytes > ARENA:
             self.cursor = 0
-        arena, slot = 2 * DEPTH * 32, self.sent % DEPTH * 32
-        self.l3.payload_write(arena + self.cursor, self.body)
-        self.l3.payload_write(slot + 8, struct.pack("<QQQ", 1, arena + self.cursor, nbytes))
+        slot = self.sent % DEPTH * 32
+        offset = 2 * DEPTH * 32 + self.cursor if nbytes else 0
+        if nbytes:
+            self.l3.payload_write(offset, body)
+        self.l3.payload_write(slot + 8, struct.pack("<QQQ", 1, offset, nbytes))
         self.l3.payload_write(slot, struct.pack("<Q", self.sent + 1))
         self.cursor += nbytes
         self.sent += 1
         self.l3.notify(INPUT_TAIL, self.sent)
+
+    def receive(self):
         while self.counter(OUTPUT_TAIL) == self.taken:
             time.sleep(POLL)
         slot = DEPTH * 32 + self.taken % DEPTH * 32
         _, _, offset, length = struct.unpack("<QQQQ", self.l3.payload_read(slot, 32))
-        self.l3.payload_read_into(offset, memoryview(self.back)[:length])
+        if length:
+            self.l3.payload_read_into(offset, memoryview(self.back)[:length])
         self.taken += 1
         self.l3.notify(OUTPUT_HEAD, self.taken)
 
@@ -170,35 +209,43 @@ class Pipe(Link):
         self.far.close()
 
     def serve(self):
-        while body := self.far.recv_bytes():
-            compute(self.seconds)
-            self.far.send_bytes(body)
+        # An empty message is one; later contestants hold copies of the descriptor.
+        while len(body := self.far.recv_bytes()) <= self.contest.nbytes:
+            if self.answers(body):
+                self.far.send_bytes(body)
 
-    def trip(self):
-        self.near.send_bytes(self.body)
+    def send(self, body):
+        self.near.send_bytes(body)
+
+    def receive(self):
         self.near.recv_bytes_into(self.back)
 
     def close(self):
-        self.near.send_bytes(b"")
+        self.near.send_bytes(bytes(self.contest.nbytes + 1))
         super().close()
         self.near.close()
 
 
 class SocketPair(Link):
+    """Bodies of one size, so that nothing frames them. An empty one is a byte."""
+
     def open(self):
         self.near, self.far = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.buffer = memoryview(self.back or bytearray(1))
 
     def opened(self):
         self.far.close()
 
     def serve(self):
-        while self.far.recv_into(self.back, len(self.back), socket.MSG_WAITALL):
-            compute(self.seconds)
-            self.far.sendall(self.back)
+        while self.far.recv_into(self.buffer, len(self.buffer), socket.MSG_WAITALL):
+            if self.answers(self.buffer):
+                self.far.sendall(self.buffer)
 
-    def trip(self):
-        self.near.sendall(self.body)
-        self.near.recv_into(self.back, len(self.back), socket.MSG_WAITALL)
+    def send(self, body):
+        self.near.sendall(body if self.contest.nbytes else self.buffer)
+
+    def receive(self):
+        self.near.recv_into(self.buffer, len(self.buffer), socket.MSG_WAITALL)
 
     def close(self):
         self.near.shutdown(socket.SHUT_WR)
@@ -215,17 +262,34 @@ CONTESTANTS = {
     "socket pair": SocketPair,
 }
 
-# body, computing time in seconds
+class Contest(NamedTuple):
+    name: str
+    nbytes: int
+    seconds: float = 0.0
+    stream: bool = False
+    numpy: bool = False
+
+    def body(self):
+        if self.numpy:
+            return numpy.random.default_rng(1).random((128, 128), dtype=numpy.float32)
+        return os.urandom(self.nbytes)
+
+
 CONTESTS = (
-    ("64 B", 64, 0),
-    ("64 KiB", 65536, 0),
-    ("64 B, L2 computes 100 us", 64, 100e-6),
-    ("64 B, L2 computes 1 ms", 64, 1e-3),
-    ("64 B, L2 computes 5 ms", 64, 5e-3),
+    Contest("0 B", 0),
+    Contest("64 B", 64),
+    Contest("64 KiB", 65536),
+    Contest("numpy 128x128", 65536, numpy=True),
+    Contest("64 B, L2 computes 100 us", 64, 100e-6),
+    Contest("64 B, L2 computes 1 ms", 64, 1e-3),
+    Contest("64 B, L2 computes 5 ms", 64, 5e-3),
+    Contest("stream of 64 B", 64, stream=True),
+    Contest("stream of 64 KiB", 65536, stream=True),
 )
 
 # contest, ours, other, times faster at least, CPU too
 TARGETS = (
+    ("0 B", "l3l2q", "reference's order", 5.0, False),
     ("64 B", "l3l2q", "reference's order", 5.0, False),
     ("64 B", "l3l2q.simpler", "reference's order", 5.0, False),
     ("64 B, L2 computes 100 us", "l3l2q", "reference's order", 1.0, True),
@@ -248,12 +312,12 @@ def turn(link, seconds):
         n *= 2
 
 
-def contest(nbytes, computing, rounds, seconds):
-    links = {name: make(nbytes, computing) for name, make in CONTESTANTS.items()}
+def hold(contest, rounds, seconds):
+    links = {name: make(contest) for name, make in CONTESTANTS.items()}
     turns = {name: [] for name in links}
     for name, link in links.items():
         link.trips(3)
-        assert name == "l3l2q.aio" or bytes(link.back) == link.body, name
+        assert bytes(link.back) == bytes(link.body), name
     for _ in range(rounds):
         for name, link in links.items():
             turns[name].append(turn(link, seconds))
@@ -274,12 +338,15 @@ def main():
     arguments = parser.parse_args()
     results = {}
 
-    for name, nbytes, computing in CONTESTS:
-        if arguments.only not in name:
+    for contest in CONTESTS:
+        if arguments.only not in contest.name:
             continue
-        turns = contest(nbytes, computing, arguments.rounds, arguments.ms / 1000)
-        results[name] = turns
-        print(f"{name}: there and back")
+        if contest.numpy and numpy is None:
+            print(f"{contest.name}: numpy is not installed")
+            continue
+        turns = hold(contest, arguments.rounds, arguments.ms / 1000)
+        results[contest.name] = turns
+        print(f"{contest.name}: {'a message' if contest.stream else 'there and back'}")
         for who, spent in turns.items():
             median = statistics.median(a for a, _ in spent)
             cpu = statistics.median(b for _, b in spent)

@@ -106,3 +106,4 @@ def test_the_benchmark_works() -> None:
     assert result.returncode == 0, result.stdout
     assert "multiprocessing.Pipe" in result.stdout
     assert result.stdout.count("there and back") == 5
+    assert result.stdout.count("a message") == 2
