@@ -1127,20 +1127,34 @@ TEST_F(memory, every_allocation_fails_once)
 
 TEST_F(memory, revoked_it_turns_into_a_tomb)
 {
-	__u64 length = L3->info.map[L3L2Q_MAP_PAYLOAD].length, i;
+	__u64 length = L3->info.map[L3L2Q_MAP_PAYLOAD].length, i, word = 0;
+	struct l3l2q_query_region region;
+	struct l3l2q_observe o;
 	struct l3l2q_info info;
 	__u32 r;
 	int err;
 
 	for (i = 0; i < length; i += 8)
 		*(volatile __u64 *)(L3->payload + i) = ~0ull;
+	ASSERT_LE(0, drv_observer(self->p.ctx, L3->info.region.region_id,
+				  L3L2Q_OBSERVE_PAYLOAD, &o));
 	drv_store(L3, L3L2Q_CTR_INPUT_TAIL, 3);
 	drv_store(L2, L3L2Q_CTR_INPUT_HEAD, 2);
 	drv_store(L2, L3L2Q_CTR_OUTPUT_TAIL, 0x80000001);
 	drain();
+	EXPECT_EQ(8, drv_read_at(o.fd, &word, 8, &o.map[L3L2Q_MAP_PAYLOAD], 4092));
+	EXPECT_EQ(~0ull, word);
+	EXPECT_EQ(4, drv_read_at(o.fd, &err, 4, &o.map[L3L2Q_MAP_COUNTERS], L3L2Q_CTR_INPUT_HEAD));
+	EXPECT_EQ(2, err);
 	ASSERT_EQ(0, standin_revoke(variant->va));
 	EXPECT_EQ(1, standin_get("nr_callbacks"));
 	EXPECT_EQ(0, standin_get("nr_puts"));
+	EXPECT_EQ(8, drv_read_at(o.fd, &word, 8, &o.map[L3L2Q_MAP_PAYLOAD], 4092));
+	EXPECT_EQ(0, word);
+	close(o.fd);
+	ASSERT_EQ(0, drv_find_region(self->p.ctx, L3->info.region.region_id, &region));
+	EXPECT_EQ(L3L2Q_REMOVAL_PROVIDER, region.removal);
+	EXPECT_TRUE(drv_ctl_shows(region.id, "The memory was removed by its provider, which has taken it back."));
 
 	EXPECT_EQ(1, L3->status->removed);
 	for (r = 0; r < L3L2Q_ROLES; r++) {

@@ -291,6 +291,33 @@ TEST_F(import, has_the_payload_first_and_counters_at_the_next_page)
 	munmap(p, bytes);
 }
 
+/* An observer's mapping of the exporter's memory could not be taken back. */
+TEST_F(import, observers_read_it_and_cannot_map_it)
+{
+	struct l3l2q_observe o;
+	char text[8] = "";
+	int value, err;
+	void *map;
+
+	import_pair(_metadata, self);
+	drv_store(&self->p.l3, L3L2Q_CTR_INPUT_TAIL, 3);
+	memcpy(self->p.l3.payload + 4094, "hello", 5);
+	ASSERT_LE(0, drv_observer(self->p.ctx, self->p.l3.info.region.region_id,
+				  L3L2Q_OBSERVE_PAYLOAD, &o));
+	EXPECT_EQ(4, drv_read_at(o.fd, &value, 4, &o.map[L3L2Q_MAP_COUNTERS], 0));
+	EXPECT_EQ(3, value);
+	EXPECT_EQ(5, drv_read_at(o.fd, text, 5, &o.map[L3L2Q_MAP_PAYLOAD], 4094));
+	EXPECT_STREQ("hello", text);
+	EXPECT_EQ(0, o.map[L3L2Q_MAP_PAYLOAD].length);
+	EXPECT_EQ(0, o.map[L3L2Q_MAP_COUNTERS].length);
+	EXPECT_EQ(NULL, drv_mmap(o.fd, &self->p.l3.info.map[L3L2Q_MAP_COUNTERS], PROT_READ, &err));
+	EXPECT_EQ(-EOPNOTSUPP, err);
+	map = drv_mmap(o.fd, &o.map[L3L2Q_MAP_STATUS], PROT_READ, &err);
+	EXPECT_EQ(0, err);
+	munmap(map, o.map[L3L2Q_MAP_STATUS].length);
+	close(o.fd);
+}
+
 TEST_F(import, sleepers_are_woken)
 {
 	struct drv_sleeper s;

@@ -8,50 +8,15 @@
 #define TEST_UID	4321u
 #define TAG		"observe test"
 
-static int query_region(int ctx, __u64 above, struct l3l2q_query_region *region)
-{
-	memset(region, 0x5c, sizeof(*region));
-	region->size = sizeof(*region);
-	region->flags = 0;
-	region->id = above;
-	return drv_ioctl(ctx, L3L2Q_IOC_QUERY_REGION, region);
-}
-
-/* The region with this very id. */
-static int find_region(int ctx, __u64 id, struct l3l2q_query_region *region)
-{
-	int ret = query_region(ctx, id - 1, region);
-
-	return ret ? ret : region->id == id ? 0 : -ENOENT;
-}
-
 /* The last id that there is, or 0. */
 static __u64 last_region(int ctx)
 {
 	struct l3l2q_query_region region;
 	__u64 id = 0;
 
-	while (!query_region(ctx, id, &region))
+	while (!drv_query_region(ctx, id, &region))
 		id = region.id;
 	return id;
-}
-
-static int observe(int ctx, __u64 id, __u32 flags, struct l3l2q_observe *observer)
-{
-	int ret;
-
-	memset(observer, 0, sizeof(*observer));
-	observer->size = sizeof(*observer);
-	observer->flags = flags;
-	observer->id = id;
-	observer->fd = -1;
-	ret = drv_ioctl(ctx, L3L2Q_IOC_OBSERVE, observer);
-	return ret ? ret : observer->fd;
-}
-
-static int read_at(int fd, void *to, size_t bytes, const struct l3l2q_mapping *map, __u64 offset)
-{
-	return drv_errno(pread(fd, to, bytes, (off_t)(map->offset + offset)));
 }
 
 /* The whole of fdinfo, in a buffer of the caller's. */
@@ -106,7 +71,7 @@ TEST_F(observe, tells_what_create_was_given)
 	static const struct l3l2q_process nobody;
 	char comm[16] = "";
 
-	ASSERT_EQ(0, find_region(CTX, self->id, REGION));
+	ASSERT_EQ(0, drv_find_region(CTX, self->id, REGION));
 	EXPECT_EQ(L3L2Q_BACKEND_RAM, REGION->backend);
 	EXPECT_EQ(L3L2Q_MEMORY_CACHED, REGION->memory);
 	EXPECT_EQ(L3L2Q_BINDING_SPSQ, REGION->binding);
@@ -145,7 +110,7 @@ TEST_F(observe, tells_counters_and_control_words)
 	drv_consumer(L2, L3L2Q_CONSUMER_SEEN, 7);
 	drv_producer(L3, L3L2Q_PRODUCER_NEED, 9);
 	drv_arm_store(L2, L3L2Q_EVENT_IN);
-	ASSERT_EQ(0, find_region(CTX, self->id, REGION));
+	ASSERT_EQ(0, drv_find_region(CTX, self->id, REGION));
 	for (i = 0; i < 6; i++)
 		EXPECT_EQ(100 + i, REGION->counters[i]);
 	EXPECT_EQ(L3L2Q_CONSUMER_SEEN, END(L3L2Q_ROLE_L2)->consumer_flags);
@@ -168,7 +133,7 @@ TEST_F(observe, tells_sleepers_and_when_they_were_woken)
 	ASSERT_EQ(0, drv_eventfd(L2->fd, L3L2Q_EVENTFD_ABORT, efd));
 	drv_sleeper_start_wait(_metadata, &s, L2->fd, L3L2Q_EVENT_IN, NULL, 0);
 	ASSERT_TRUE(drv_sleeper_sleeps(&s));
-	ASSERT_EQ(0, find_region(CTX, self->id, REGION));
+	ASSERT_EQ(0, drv_find_region(CTX, self->id, REGION));
 	EXPECT_EQ(1, END(L3L2Q_ROLE_L2)->waits);
 	EXPECT_EQ(1, END(L3L2Q_ROLE_L2)->eventfds);
 	EXPECT_EQ(0, END(L3L2Q_ROLE_L3)->waits);
@@ -176,7 +141,7 @@ TEST_F(observe, tells_sleepers_and_when_they_were_woken)
 
 	drv_publish_tail(L3, 1);
 	drv_sleeper_join(_metadata, &s);
-	ASSERT_EQ(0, find_region(CTX, self->id, REGION));
+	ASSERT_EQ(0, drv_find_region(CTX, self->id, REGION));
 	EXPECT_EQ(0, END(L3L2Q_ROLE_L2)->waits);
 	EXPECT_GE(REGION->age_ns, END(L3L2Q_ROLE_L2)->woken_ns);
 	drv_sleeper_done(&s);
@@ -195,19 +160,19 @@ TEST_F(observe, tells_how_each_role_ended_and_who_it_was)
 		drv_hear_forever(child.sock);
 	}
 	ASSERT_EQ('m', drv_hear(child.sock));
-	ASSERT_EQ(0, find_region(CTX, self->id, REGION));
+	ASSERT_EQ(0, drv_find_region(CTX, self->id, REGION));
 	EXPECT_EQ(child.pid, END(L3L2Q_ROLE_L2)->process.pid);
 	EXPECT_STREQ("other side", (char *)END(L3L2Q_ROLE_L2)->process.comm);
 	EXPECT_EQ(0, END(L3L2Q_ROLE_L3)->gone);
 	drv_kill(&child);
-	ASSERT_EQ(0, find_region(CTX, self->id, REGION));
+	ASSERT_EQ(0, drv_find_region(CTX, self->id, REGION));
 	EXPECT_EQ(L3L2Q_STATE_DEAD, END(L3L2Q_ROLE_L2)->state);
 	EXPECT_EQ(L3L2Q_GONE_ABORTED, END(L3L2Q_ROLE_L3)->gone);
 	EXPECT_EQ(1, REGION->counters[5]);
 	EXPECT_STREQ("other side", (char *)END(L3L2Q_ROLE_L2)->process.comm);
 
 	ASSERT_EQ(0, drv_detach(L3->fd));
-	ASSERT_EQ(0, find_region(CTX, self->id, REGION));
+	ASSERT_EQ(0, drv_find_region(CTX, self->id, REGION));
 	EXPECT_EQ(L3L2Q_STATE_DETACHED, END(L3L2Q_ROLE_L3)->state);
 	EXPECT_EQ(L3L2Q_GONE_DETACHED, END(L3L2Q_ROLE_L2)->gone);
 	EXPECT_EQ(0, REGION->counters[4]);
@@ -226,7 +191,7 @@ TEST_F(observe, lists_regions_by_ascending_ids_and_each_once)
 		ids[i] = create.region_id;
 	}
 	close(fds[2]);
-	while (!query_region(CTX, id, REGION)) {
+	while (!drv_query_region(CTX, id, REGION)) {
 		EXPECT_LT(id, REGION->id);
 		EXPECT_NE(ids[2], REGION->id);
 		EXPECT_EQ(0, REGION->depth);
@@ -236,8 +201,8 @@ TEST_F(observe, lists_regions_by_ascending_ids_and_each_once)
 			found += ids[i] == id;
 	}
 	EXPECT_EQ(4, found);
-	EXPECT_EQ(-ENOENT, query_region(CTX, ~0ull, REGION));
-	EXPECT_EQ(-ENOENT, query_region(CTX, ids[4], REGION));
+	EXPECT_EQ(-ENOENT, drv_query_region(CTX, ~0ull, REGION));
+	EXPECT_EQ(-ENOENT, drv_query_region(CTX, ids[4], REGION));
 	for (i = 0; i < 5; i++)
 		if (i != 2)
 			close(fds[i]);
@@ -245,16 +210,16 @@ TEST_F(observe, lists_regions_by_ascending_ids_and_each_once)
 
 TEST_F(observe, attaches_nothing_and_keeps_nothing)
 {
-	ASSERT_EQ(0, find_region(CTX, self->id, REGION));
-	ASSERT_EQ(0, find_region(CTX, self->id, REGION));
+	ASSERT_EQ(0, drv_find_region(CTX, self->id, REGION));
+	ASSERT_EQ(0, drv_find_region(CTX, self->id, REGION));
 	EXPECT_EQ(L3L2Q_STATE_OPEN, END(L3L2Q_ROLE_L2)->state);
 	drv_pair_map(_metadata, &self->p);
 	drv_ep_unmap_all(L2);
 	drv_ep_close(L2);
-	ASSERT_EQ(0, find_region(CTX, self->id, REGION));
+	ASSERT_EQ(0, drv_find_region(CTX, self->id, REGION));
 	drv_ep_unmap_all(L3);
 	drv_ep_close(L3);
-	EXPECT_EQ(-ENOENT, find_region(CTX, self->id, REGION));
+	EXPECT_EQ(-ENOENT, drv_find_region(CTX, self->id, REGION));
 }
 
 TEST_F(observe, others_see_their_own_regions_only)
@@ -272,7 +237,7 @@ TEST_F(observe, others_see_their_own_regions_only)
 		fd = drv_create(CTX, &create);
 		EXPECT_LE(0, fd);
 		EXPECT_EQ(create.region_id, last_region(CTX));
-		EXPECT_EQ(0, query_region(CTX, 0, &mine));
+		EXPECT_EQ(0, drv_query_region(CTX, 0, &mine));
 		EXPECT_EQ(create.region_id, mine.id);
 		EXPECT_EQ(TEST_UID, mine.creator.uid);
 		drv_say(child.sock, 'c');
@@ -281,7 +246,7 @@ TEST_F(observe, others_see_their_own_regions_only)
 	}
 	ASSERT_EQ('c', drv_hear(child.sock));
 	EXPECT_LT(self->id, last_region(CTX));
-	ASSERT_EQ(0, find_region(CTX, last_region(CTX), &mine));
+	ASSERT_EQ(0, drv_find_region(CTX, last_region(CTX), &mine));
 	EXPECT_EQ(TEST_UID, mine.creator.uid);
 	EXPECT_EQ(child.pid, mine.creator.pid);
 	drv_say(child.sock, 'e');
@@ -320,9 +285,9 @@ TEST_F(observe, pids_are_the_callers)
 			_exit(77);
 		inner = fork();
 		if (!inner) {
-			if (find_region(CTX, self->id, &region) || region.creator.pid)
+			if (drv_find_region(CTX, self->id, &region) || region.creator.pid)
 				_exit(1);
-			if (drv_ep_map(L2) || find_region(CTX, self->id, &region))
+			if (drv_ep_map(L2) || drv_find_region(CTX, self->id, &region))
 				_exit(2);
 			_exit(region.ends[L3L2Q_ROLE_L2].process.pid == 1 ? 0 : 3);
 		}
@@ -361,9 +326,9 @@ TEST_F(observe, looks_while_regions_come_and_go)
 	}
 	for (j = 0; j < rounds; j++) {
 		id = self->id - 1;
-		ASSERT_EQ(0, query_region(CTX, id, REGION));
+		ASSERT_EQ(0, drv_query_region(CTX, id, REGION));
 		ASSERT_EQ(self->id, REGION->id);
-		for (id = self->id; !query_region(CTX, id, REGION); id = REGION->id)
+		for (id = self->id; !drv_query_region(CTX, id, REGION); id = REGION->id)
 			ASSERT_LT(id, REGION->id);
 	}
 	for (i = 0; i < 3; i++)
@@ -397,18 +362,18 @@ TEST_F(observe, tells_who_has_set_an_abort_flag)
 	}
 	ASSERT_EQ('m', drv_hear(child.sock));
 	ASSERT_EQ(0, drv_ep_map(L3));
-	ASSERT_EQ(0, find_region(CTX, self->id, REGION));
+	ASSERT_EQ(0, drv_find_region(CTX, self->id, REGION));
 	EXPECT_EQ(L3L2Q_ABORT_NONE, REGION->aborts[L3L2Q_ROLE_L3]);
 	EXPECT_EQ(L3L2Q_ABORT_NONE, REGION->aborts[L3L2Q_ROLE_L2]);
 	EXPECT_EQ(L3L2Q_REMOVAL_NONE, REGION->removal);
 	drv_kill(&child);
 	drv_publish_abort(L3);
-	ASSERT_EQ(0, find_region(CTX, self->id, REGION));
+	ASSERT_EQ(0, drv_find_region(CTX, self->id, REGION));
 	EXPECT_EQ(L3L2Q_ABORT_ROLE, REGION->aborts[L3L2Q_ROLE_L3]);
 	EXPECT_EQ(L3L2Q_ABORT_DEATH, REGION->aborts[L3L2Q_ROLE_L2]);
 	/* Its death afterwards does not change who it was. */
 	drv_ep_unmap_all(L3);
-	ASSERT_EQ(0, find_region(CTX, self->id, REGION));
+	ASSERT_EQ(0, drv_find_region(CTX, self->id, REGION));
 	EXPECT_EQ(L3L2Q_STATE_DEAD, END(L3L2Q_ROLE_L3)->state);
 	EXPECT_EQ(L3L2Q_ABORT_ROLE, REGION->aborts[L3L2Q_ROLE_L3]);
 }
@@ -429,7 +394,7 @@ FIXTURE_SETUP(observer)
 	drv_pair_queue(_metadata, &self->p);
 	self->id = self->p.l3.info.region.region_id;
 	self->page = (size_t)sysconf(_SC_PAGESIZE);
-	ASSERT_LE(0, observe(CTX, self->id, L3L2Q_OBSERVE_PAYLOAD, &self->o));
+	ASSERT_LE(0, drv_observer(CTX, self->id, L3L2Q_OBSERVE_PAYLOAD, &self->o));
 }
 
 FIXTURE_TEARDOWN(observer)
@@ -481,25 +446,25 @@ TEST_F(observer, reads_what_mappings_show)
 	drv_arm_store(L2, L3L2Q_EVENT_OUT);
 	strcpy(L3->payload + 300, "body");
 	L3->payload[L3->info.region.payload_bytes - 1] = 'z';
-	EXPECT_EQ(4, read_at(O->fd, &value, 4, &O->map[L3L2Q_MAP_COUNTERS], 64));
+	EXPECT_EQ(4, drv_read_at(O->fd, &value, 4, &O->map[L3L2Q_MAP_COUNTERS], 64));
 	EXPECT_EQ(9, value);
-	EXPECT_EQ(5, read_at(O->fd, text, 5, &O->map[L3L2Q_MAP_PAYLOAD], 300));
+	EXPECT_EQ(5, drv_read_at(O->fd, text, 5, &O->map[L3L2Q_MAP_PAYLOAD], 300));
 	EXPECT_STREQ("body", text);
-	EXPECT_EQ(sizeof(control), read_at(O->fd, &control, sizeof(control),
+	EXPECT_EQ(sizeof(control), drv_read_at(O->fd, &control, sizeof(control),
 					   &O->map[L3L2Q_MAP_PEER_CONTROL], 0));
 	EXPECT_EQ(L3L2Q_EVENT_OUT, control.armed);
 	/* Across pages, and as far as it goes. */
 	EXPECT_EQ(L3->info.region.payload_bytes,
-		  read_at(O->fd, all, L3->info.region.payload_bytes + 1,
+		  drv_read_at(O->fd, all, L3->info.region.payload_bytes + 1,
 			  &O->map[L3L2Q_MAP_PAYLOAD], 0));
 	EXPECT_EQ('z', all[L3->info.region.payload_bytes - 1]);
-	EXPECT_EQ(0, read_at(O->fd, all, 1, &O->map[L3L2Q_MAP_PAYLOAD],
+	EXPECT_EQ(0, drv_read_at(O->fd, all, 1, &O->map[L3L2Q_MAP_PAYLOAD],
 			     L3->info.region.payload_bytes));
-	EXPECT_EQ(0, read_at(O->fd, all, 4, &O->map[L3L2Q_MAP_COUNTERS], 384));
+	EXPECT_EQ(0, drv_read_at(O->fd, all, 4, &O->map[L3L2Q_MAP_COUNTERS], 384));
 	EXPECT_EQ(-EINVAL, drv_errno(pread(O->fd, all, 1, 0)));
 	EXPECT_EQ(-EINVAL, drv_errno(pread(O->fd, all, 1, (off_t)6 << 40)));
 	EXPECT_EQ(-EINVAL, drv_errno(pread(O->fd, all, 1, LLONG_MAX)));
-	EXPECT_EQ(-EFAULT, read_at(O->fd, (void *)-4096l, 4, &O->map[L3L2Q_MAP_COUNTERS], 0));
+	EXPECT_EQ(-EFAULT, drv_read_at(O->fd, (void *)-4096l, 4, &O->map[L3L2Q_MAP_COUNTERS], 0));
 	free(all);
 }
 
@@ -507,7 +472,7 @@ TEST_F(observer, reads_what_mappings_show)
 TEST_F(observer, reads_into_a_mapping_of_the_region)
 {
 	drv_store(L2, 64, 0x1234);
-	EXPECT_EQ(4, read_at(O->fd, L3->payload + 512, 4, &O->map[L3L2Q_MAP_COUNTERS], 64));
+	EXPECT_EQ(4, drv_read_at(O->fd, L3->payload + 512, 4, &O->map[L3L2Q_MAP_COUNTERS], 64));
 	EXPECT_EQ(0x1234, *(int *)(L3->payload + 512));
 }
 
@@ -571,10 +536,10 @@ TEST_F(observer, attaches_nothing_and_is_counted)
 
 	drv_create_init(&create);
 	drv_pair_create(_metadata, &p, &create);
-	ASSERT_LE(0, observe(p.ctx, create.region_id, 0, &o));
+	ASSERT_LE(0, drv_observer(p.ctx, create.region_id, 0, &o));
 	drv_mmap(o.fd, &o.map[L3L2Q_MAP_COUNTERS], PROT_READ, &err);
 	ASSERT_EQ(0, err);
-	ASSERT_EQ(0, find_region(p.ctx, create.region_id, REGION));
+	ASSERT_EQ(0, drv_find_region(p.ctx, create.region_id, REGION));
 	EXPECT_EQ(L3L2Q_STATE_OPEN, END(L3L2Q_ROLE_L3)->state);
 	EXPECT_EQ(L3L2Q_STATE_OPEN, END(L3L2Q_ROLE_L2)->state);
 	EXPECT_EQ(1, REGION->observers);
@@ -613,7 +578,7 @@ TEST_F(observer, does_not_hide_a_death_nor_keep_a_detached_queue)
 	EXPECT_EQ(1, drv_load(L3, L3L2Q_CTR_L2_ABORT));
 	EXPECT_EQ(DRV_DEAD, drv_poll(L3->fd, POLLPRI, 0) & DRV_DEAD);
 	ASSERT_EQ(0, drv_detach(L3->fd));
-	ASSERT_EQ(0, find_region(CTX, self->id, REGION));
+	ASSERT_EQ(0, drv_find_region(CTX, self->id, REGION));
 	EXPECT_EQ(L3L2Q_STATE_DETACHED, END(L3L2Q_ROLE_L3)->state);
 }
 
@@ -639,11 +604,11 @@ TEST_F(observer, does_not_keep_the_region)
 	drv_ep_unmap_all(L2);
 	drv_ep_close(L3);
 	drv_ep_close(L2);
-	EXPECT_EQ(-ENOENT, find_region(CTX, self->id, REGION));
+	EXPECT_EQ(-ENOENT, drv_find_region(CTX, self->id, REGION));
 	EXPECT_EQ(0, *(const volatile int *)counters);
 	EXPECT_EQ(0, *(const volatile char *)(payload + 300));
 	EXPECT_EQ(0, *(const volatile int *)(status + 4));
-	EXPECT_EQ(-ENODEV, read_at(O->fd, &value, 4, &O->map[L3L2Q_MAP_COUNTERS], 0));
+	EXPECT_EQ(-ENODEV, drv_read_at(O->fd, &value, 4, &O->map[L3L2Q_MAP_COUNTERS], 0));
 	EXPECT_EQ(NULL, drv_mmap(O->fd, &O->map[L3L2Q_MAP_COUNTERS], PROT_READ, &err));
 	EXPECT_EQ(-ENODEV, err);
 	EXPECT_EQ(-EPERM, drv_detach(O->fd));
@@ -664,19 +629,19 @@ TEST_F(observer, bodies_need_the_capability)
 		int err;
 
 		ASSERT_EQ(0, setresuid(TEST_UID, TEST_UID, TEST_UID));
-		EXPECT_EQ(-ENOENT, observe(CTX, self->id, 0, &o));
-		EXPECT_EQ(-ENOENT, observe(CTX, self->id, L3L2Q_OBSERVE_PAYLOAD, &o));
+		EXPECT_EQ(-ENOENT, drv_observer(CTX, self->id, 0, &o));
+		EXPECT_EQ(-ENOENT, drv_observer(CTX, self->id, L3L2Q_OBSERVE_PAYLOAD, &o));
 		drv_create_init(&create);
 		create.depth = 64;
 		drv_ep_init(&ep, drv_create(CTX, &create));
 		ASSERT_EQ(0, drv_ep_map(&ep));
-		EXPECT_EQ(-EPERM, observe(CTX, create.region_id, L3L2Q_OBSERVE_PAYLOAD, &o));
-		ASSERT_LE(0, observe(CTX, create.region_id, 0, &o));
+		EXPECT_EQ(-EPERM, drv_observer(CTX, create.region_id, L3L2Q_OBSERVE_PAYLOAD, &o));
+		ASSERT_LE(0, drv_observer(CTX, create.region_id, 0, &o));
 		*(__u64 *)ep.payload = 77;
-		EXPECT_EQ(sizeof(desc), read_at(o.fd, &desc, sizeof(desc), &o.map[0], 0));
+		EXPECT_EQ(sizeof(desc), drv_read_at(o.fd, &desc, sizeof(desc), &o.map[0], 0));
 		EXPECT_EQ(77, desc.seq);
-		EXPECT_EQ(8, read_at(o.fd, &desc, sizeof(desc), &o.map[0], rings - 8));
-		EXPECT_EQ(-EPERM, read_at(o.fd, &desc, sizeof(desc), &o.map[0], rings));
+		EXPECT_EQ(8, drv_read_at(o.fd, &desc, sizeof(desc), &o.map[0], rings - 8));
+		EXPECT_EQ(-EPERM, drv_read_at(o.fd, &desc, sizeof(desc), &o.map[0], rings));
 		/* In whole pages. */
 		EXPECT_EQ(rings & ~(self->page - 1), o.map[0].length);
 		if (o.map[0].length)
@@ -701,10 +666,10 @@ TEST_F(observer, sees_raw_regions_without_descriptors)
 
 	drv_create_init_raw(&create, 64, 8);
 	drv_pair_create(_metadata, &p, &create);
-	ASSERT_LE(0, observe(CTX, create.region_id, 0, &o));
+	ASSERT_LE(0, drv_observer(CTX, create.region_id, 0, &o));
 	EXPECT_EQ(0, o.map[L3L2Q_MAP_PAYLOAD].length);
-	EXPECT_EQ(-EPERM, read_at(o.fd, value, 4, &o.map[L3L2Q_MAP_PAYLOAD], 0));
-	EXPECT_EQ(4, read_at(o.fd, value, sizeof(value), &o.map[L3L2Q_MAP_COUNTERS], 4));
+	EXPECT_EQ(-EPERM, drv_read_at(o.fd, value, 4, &o.map[L3L2Q_MAP_PAYLOAD], 0));
+	EXPECT_EQ(4, drv_read_at(o.fd, value, sizeof(value), &o.map[L3L2Q_MAP_COUNTERS], 4));
 	EXPECT_EQ(0, value[0]);
 	EXPECT_EQ(1, value[1]);
 	close(o.fd);
@@ -737,15 +702,15 @@ TEST_F(observer, looks_while_regions_end)
 		struct l3l2q_observe o;
 		int value, err;
 
-		if (query_region(CTX, self->id, REGION) ||
-		    observe(CTX, REGION->id, L3L2Q_OBSERVE_PAYLOAD, &o) < 0)
+		if (drv_query_region(CTX, self->id, REGION) ||
+		    drv_observer(CTX, REGION->id, L3L2Q_OBSERVE_PAYLOAD, &o) < 0)
 			continue;
 		map = drv_mmap(o.fd, &o.map[L3L2Q_MAP_PAYLOAD], PROT_READ, &err);
 		if (map) {
 			EXPECT_EQ(0, map[0]);
 			munmap((void *)map, o.map[L3L2Q_MAP_PAYLOAD].length);
 		}
-		err = read_at(o.fd, &value, 4, &o.map[L3L2Q_MAP_COUNTERS], 0);
+		err = drv_read_at(o.fd, &value, 4, &o.map[L3L2Q_MAP_COUNTERS], 0);
 		EXPECT_TRUE(err == 4 || err == -ENODEV);
 		close(o.fd);
 		seen++;

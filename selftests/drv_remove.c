@@ -65,6 +65,24 @@ FIXTURE_TEARDOWN(removal)
 	close(self->ctx);
 }
 
+/* Observers and l3l2qctl are told why it went, and of no abort that was none. */
+static void removal_explained(struct __test_metadata *_metadata, FIXTURE_DATA(removal) *self,
+			      const struct drv_pair *p, __u32 removal, const char *sentence)
+{
+	__u64 id = p->l3.info.region.region_id;
+	struct l3l2q_query_region region;
+
+	ASSERT_EQ(0, drv_find_region(self->ctx, id, &region));
+	EXPECT_EQ(1, region.removed);
+	EXPECT_EQ(removal, region.removal);
+	EXPECT_EQ(L3L2Q_ABORT_NONE, region.aborts[L3L2Q_ROLE_L3]);
+	EXPECT_EQ(L3L2Q_ABORT_NONE, region.aborts[L3L2Q_ROLE_L2]);
+	EXPECT_EQ(0, region.counters[4]);
+	EXPECT_EQ(0, region.counters[5]);
+	EXPECT_TRUE(drv_ctl_shows(id, sentence));
+	EXPECT_FALSE(drv_ctl_shows(id, "has aborted") && !access("/bin/l3l2qctl", X_OK));
+}
+
 /* ---- what is used, and what is left of it ------------------------------ */
 
 static void removal_create(FIXTURE_DATA(removal) *self, struct l3l2q_create *create)
@@ -584,6 +602,43 @@ static void removal_echo(struct __test_metadata *_metadata, FIXTURE_DATA(removal
 	npu_box_close(&box);
 }
 
+/* Read and mapped before it went, a window and what is left of it look alike to observers. */
+TEST_F(removal, observers_see_what_is_left)
+{
+	const volatile int *counters, *payload;
+	struct l3l2q_observe o;
+	struct drv_pair p;
+	int value = 0, err;
+
+	removal_use(_metadata, self, &p);
+	ASSERT_LE(0, drv_observer(self->ctx, p.l3.info.region.region_id,
+				  L3L2Q_OBSERVE_PAYLOAD, &o));
+	counters = drv_mmap(o.fd, &o.map[L3L2Q_MAP_COUNTERS], PROT_READ, &err);
+	ASSERT_EQ(0, err);
+	payload = drv_mmap(o.fd, &o.map[L3L2Q_MAP_PAYLOAD], PROT_READ, &err);
+	ASSERT_EQ(0, err);
+	EXPECT_EQ(1002, counters[0]);
+	EXPECT_EQ((int)0xa5a5a5a5, payload[1024]);
+	EXPECT_EQ(4, drv_read_at(o.fd, &value, 4, &o.map[L3L2Q_MAP_COUNTERS], 0));
+	EXPECT_EQ(1002, value);
+	EXPECT_EQ(4, drv_read_at(o.fd, &value, 4, &o.map[L3L2Q_MAP_PAYLOAD], 4097));
+	EXPECT_EQ((int)0xa5a5a5a5, value);
+
+	removal_now(_metadata, self, 1);
+	EXPECT_EQ(1002, counters[0]);
+	EXPECT_EQ(0, payload[1024]);
+	EXPECT_EQ(4, drv_read_at(o.fd, &value, 4, &o.map[L3L2Q_MAP_COUNTERS], 0));
+	EXPECT_EQ(1002, value);
+	EXPECT_EQ(4, drv_read_at(o.fd, &value, 4, &o.map[L3L2Q_MAP_PAYLOAD], 4097));
+	EXPECT_EQ(0, value);
+	removal_explained(_metadata, self, &p, L3L2Q_REMOVAL_DEVICE,
+			  "The memory was removed with its device, which was removed or unbound.");
+	drv_pair_close(&p);
+	EXPECT_EQ(0, counters[0]);
+	close(o.fd);
+	removal_back(_metadata, self);
+}
+
 TEST_F(removal, a_reset_revokes_and_new_regions_work)
 {
 	__u64 id = npu_id(self->ctx, self->name);
@@ -607,6 +662,8 @@ TEST_F(removal, a_reset_revokes_and_new_regions_work)
 		removal_check_words(_metadata, &p.l3);
 		removal_check_words(_metadata, &p.l2);
 		removal_check_calls(_metadata, &p.l3);
+		removal_explained(_metadata, self, &p, L3L2Q_REMOVAL_RESET,
+				  "The memory was removed because its device was reset.");
 
 		/* the window is the same one, and of use again */
 		EXPECT_TRUE(npu_bound(self->name));
@@ -651,6 +708,8 @@ TEST_F(removal, a_function_that_stops_to_answer_is_noticed)
 	EXPECT_EQ(-ENODEV, drv_kick(p.l2.fd, 0));
 	EXPECT_EQ(1, drv_load(&p.l3, l3l2q_ctr_abort(L3L2Q_ROLE_L2)));
 	EXPECT_EQ(0, npu_id(self->ctx, self->name));
+	removal_explained(_metadata, self, &p, L3L2Q_REMOVAL_ERROR,
+			  "The memory was removed because its device reported an error or does not answer.");
 	drv_pair_close(&p);
 	/* found good again by what resets it */
 	ASSERT_TRUE(removal_command(self->name, 0, 2));
@@ -693,6 +752,8 @@ TEST_F(removal, power_transitions_revoke)
 		EXPECT_EQ(DRV_DEAD, drv_poll(p.l3.fd, POLLPRI, 0)) TH_LOG("%s", states[i]);
 		removal_check_words(_metadata, &p.l3);
 		removal_check_calls(_metadata, &p.l2);
+		removal_explained(_metadata, self, &p, L3L2Q_REMOVAL_POWER,
+				  "The memory was removed because the system was suspended.");
 		EXPECT_EQ(id, npu_id(self->ctx, self->name));
 		removal_echo(_metadata, self);
 		drv_pair_close(&p);

@@ -354,6 +354,67 @@ static inline void drv_observe(int ms)
 	poll(NULL, 0, ms);
 }
 
+/* ---- observers --------------------------------------------------------- */
+
+static inline int drv_query_region(int ctx, __u64 above, struct l3l2q_query_region *region)
+{
+	memset(region, 0x5c, sizeof(*region));
+	region->size = sizeof(*region);
+	region->flags = 0;
+	region->id = above;
+	return drv_ioctl(ctx, L3L2Q_IOC_QUERY_REGION, region);
+}
+
+/* The region with this very id. */
+static inline int drv_find_region(int ctx, __u64 id, struct l3l2q_query_region *region)
+{
+	int ret = drv_query_region(ctx, id - 1, region);
+
+	return ret ? ret : region->id == id ? 0 : -ENOENT;
+}
+
+/* Returns the observer's fd. */
+static inline int drv_observer(int ctx, __u64 id, __u32 flags, struct l3l2q_observe *observe)
+{
+	int ret;
+
+	memset(observe, 0, sizeof(*observe));
+	observe->size = sizeof(*observe);
+	observe->flags = flags;
+	observe->id = id;
+	observe->fd = -1;
+	ret = drv_ioctl(ctx, L3L2Q_IOC_OBSERVE, observe);
+	return ret ? ret : observe->fd;
+}
+
+static inline int drv_read_at(int fd, void *to, size_t bytes, const struct l3l2q_mapping *map,
+			      __u64 offset)
+{
+	return drv_errno(pread(fd, to, bytes, (off_t)(map->offset + offset)));
+}
+
+/* True if l3l2qctl shows the sentence, or is not in this guest. */
+static inline bool drv_ctl_shows(__u64 id, const char *sentence)
+{
+	char command[64], text[8192] = "";
+	FILE *f;
+
+	if (access("/bin/l3l2qctl", X_OK))
+		return true;
+	snprintf(command, sizeof(command), "exec /bin/l3l2qctl show %llu 2>&1",
+		 (unsigned long long)id);
+	fflush(NULL);
+	f = popen(command, "re");
+	if (!f)
+		return false;
+	text[fread(text, 1, sizeof(text) - 1, f)] = 0;
+	pclose(f);
+	if (strstr(text, sentence))
+		return true;
+	fprintf(stderr, "# no \"%s\" in:\n%s", sentence, text);
+	return false;
+}
+
 /* ---- endpoints --------------------------------------------------------- */
 
 struct drv_ep {
