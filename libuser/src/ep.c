@@ -217,8 +217,10 @@ int l3l2q_ep_failed(struct l3l2q_ep *ep, int ret)
 
 	if (kind == KIND_DETACHED)
 		return -ESHUTDOWN;
-	if (kind && kind != L3L2Q_ERR_REMOTE_ABORTED &&
-	    !__atomic_exchange_n(&ep->abort_told, 1, __ATOMIC_ACQ_REL)) {
+	if (!kind || __atomic_exchange_n(&ep->poisoned, 1, __ATOMIC_ACQ_REL))
+		return ret;
+	L3L2Q_PROBE3(poison, &ep->core, kind);
+	if (kind != L3L2Q_ERR_REMOTE_ABORTED) {
 		l3l2q_kick_peer(ep, &ep->any_half);
 		/* Sleeping calls, then event loops. */
 		ep->ops->interrupt(ep);

@@ -13,9 +13,16 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#ifdef __has_include
+#if __has_include(<sys/sdt.h>)
+#define L3L2Q_PROBES
+#endif
+#endif
+
 #define L3L2Q_NO_INLINE
 #include <l3l2q.h>
 #include <l3l2q/core.h>
+#include <l3l2q/probes.h>
 
 #define L3L2Q_API __attribute__((visibility("default")))
 
@@ -179,7 +186,7 @@ struct l3l2q_ep {
 	uint32_t window;
 	uint32_t memory;
 	uint32_t backend;		/* driver only */
-	uint32_t abort_told;
+	uint32_t poisoned;		/* it is known that an error has ended this end */
 	__u64 ask_at;			/* for calls on the endpoint itself, atomically */
 	bool asking;			/* one thread at a time asks for these */
 	bool interruptible;		/* a signal ends blocking calls */

@@ -93,6 +93,34 @@ static inline int rx_done(struct l3l2q_consumer *c, int ret)
 	       ? ret : l3l2q_consumer_finish(c, ret);
 }
 
+/* Something was appended, if @ret says so. */
+static inline int tx_appended(struct l3l2q_producer *p, int ret)
+{
+	L3L2Q_PROBE_ENQUEUE(&tx_ep(p)->core, p, ret);
+	L3L2Q_PROBE_PUBLISH(&tx_ep(p)->core, p);
+	return tx_done(p, ret);
+}
+
+/* Publish what a batch holds back. */
+static int tx_publish(struct l3l2q_producer *p)
+{
+	l3l2q_core_publish(p);
+	L3L2Q_PROBE_PUBLISH(&tx_ep(p)->core, p);
+	return tx_done(p, 0);
+}
+
+static inline int rx_acquired(struct l3l2q_consumer *c, int ret)
+{
+	L3L2Q_PROBE_PEEK(&rx_ep(c)->core, c, ret);
+	return rx_done(c, ret);
+}
+
+static inline int rx_released(struct l3l2q_consumer *c, int ret)
+{
+	L3L2Q_PROBE_RELEASE(&rx_ep(c)->core, c, ret);
+	return rx_done(c, ret);
+}
+
 /* A bad argument is said of an endpoint; a forked child, whose copy is all zero, has none. */
 static int tx_invalid(const struct l3l2q_producer *p)
 {
@@ -109,10 +137,8 @@ static int tx_wait(struct l3l2q_waiter *w)
 {
 	struct l3l2q_producer *p = &w->ep->tx;
 
-	if (p->published != p->tail) {
-		l3l2q_core_publish(p);
-		tx_done(p, 0);
-	}
+	if (p->published != p->tail)
+		tx_publish(p);
 	return l3l2q_waiter_next(w);
 }
 
@@ -197,7 +223,7 @@ static int try_copy(struct l3l2q_producer *p, uint32_t opcode, l3l2q_copy_fn cop
 	if (tx_asked(p, ret))
 		ret = l3l2q_core_try_enqueue(p, opcode, copy, arg, nbytes);
 	tx_let_off(p);
-	return tx_done(p, ret);
+	return tx_appended(p, ret);
 }
 
 static int try_enqueue(struct l3l2q_producer *p, uint32_t opcode, const void *body,
@@ -289,7 +315,7 @@ static int tx_run_done(struct l3l2q_producer *p, int ret)
 	tx_let_off(p);
 	if (ret > 0 && l3l2q_unlikely(l3l2q_core_status(p->core)))
 		l3l2q_ep_failed(tx_ep(p), 0);
-	return tx_done(p, ret);
+	return tx_appended(p, ret);
 }
 
 static int try_enqueue_run(struct l3l2q_producer *p, uint32_t opcode,
@@ -383,13 +409,13 @@ L3L2Q_API int l3l2q_reserve_run(struct l3l2q_producer *p, size_t nbytes, int n,
 L3L2Q_API int l3l2q_commit(struct l3l2q_producer *p, const struct l3l2q_reservation *span,
 			   uint32_t opcode)
 {
-	return tx_done(p, l3l2q_core_commit(p, span, opcode));
+	return tx_appended(p, l3l2q_core_commit(p, span, opcode));
 }
 
 L3L2Q_API int l3l2q_commit_run(struct l3l2q_producer *p, const struct l3l2q_reservation *span,
 			       uint32_t opcode, int n)
 {
-	return tx_done(p, l3l2q_core_commit_run(p, span, opcode, n));
+	return tx_appended(p, l3l2q_core_commit_run(p, span, opcode, n));
 }
 
 L3L2Q_API int l3l2q_cancel(struct l3l2q_producer *p, const struct l3l2q_reservation *span)
@@ -422,8 +448,7 @@ L3L2Q_API int l3l2q_batch_publish(struct l3l2q_producer *p)
 	if (ret)
 		return tx_done(p, ret);
 	__atomic_store_n(&p->batching, 0, __ATOMIC_RELAXED);
-	l3l2q_core_publish(p);
-	return tx_done(p, 0);
+	return tx_publish(p);
 }
 
 /* Before a wait for room: if this thread holds messages back, send them. */
@@ -434,8 +459,7 @@ void l3l2q_publish_batch(struct l3l2q_ep *ep)
 	if (!__atomic_load_n(&p->batching, __ATOMIC_ACQUIRE) ||
 	    !pthread_equal(ep->batch_thread, pthread_self()))
 		return;
-	l3l2q_core_publish(p);
-	tx_done(p, 0);
+	tx_publish(p);
 }
 
 /* 0 and all that is known of the peer's releases, or the reason why nothing can be sent. */
@@ -489,7 +513,7 @@ L3L2Q_API int l3l2q_try_peek(struct l3l2q_consumer *c, struct l3l2q_message *m)
 	if (rx_asked(c, ret))
 		ret = l3l2q_core_try_peek(c, m);
 	rx_let_off(c);
-	return rx_done(c, ret);
+	return rx_acquired(c, ret);
 }
 
 L3L2Q_API int l3l2q_peek(struct l3l2q_consumer *c, struct l3l2q_message *m, int64_t timeout_ns)
@@ -513,7 +537,7 @@ L3L2Q_API int l3l2q_read_into(struct l3l2q_consumer *c, const struct l3l2q_messa
 
 L3L2Q_API int l3l2q_release(struct l3l2q_consumer *c, const struct l3l2q_message *m)
 {
-	return rx_done(c, l3l2q_core_release(c, m));
+	return rx_released(c, l3l2q_core_release(c, m));
 }
 
 L3L2Q_API int l3l2q_try_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m, void *body,
@@ -524,7 +548,8 @@ L3L2Q_API int l3l2q_try_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *
 	if (rx_asked(c, ret))
 		ret = l3l2q_core_try_dequeue(c, m, body, capacity);
 	rx_let_off(c);
-	return rx_done(c, ret);
+	L3L2Q_PROBE_PEEK(&rx_ep(c)->core, c, ret);
+	return rx_released(c, ret);
 }
 
 L3L2Q_API int l3l2q_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m, void *body,
@@ -547,7 +572,7 @@ static int rx_run_done(struct l3l2q_consumer *c, int ret)
 	rx_let_off(c);
 	if (ret > 0 && l3l2q_unlikely(l3l2q_core_status(c->core)))
 		l3l2q_ep_failed(rx_ep(c), 0);
-	return rx_done(c, ret);
+	return rx_acquired(c, ret);
 }
 
 L3L2Q_API int l3l2q_try_peek_run(struct l3l2q_consumer *c, const struct l3l2q_message **run,
@@ -622,12 +647,12 @@ L3L2Q_API int l3l2q_release_batch(struct l3l2q_consumer *c, const struct l3l2q_m
 {
 	if (!c->core)
 		return -EPERM;
-	return n < 0 ? -EINVAL : rx_done(c, l3l2q_core_release_batch(c, m, n));
+	return n < 0 ? -EINVAL : rx_released(c, l3l2q_core_release_batch(c, m, n));
 }
 
 L3L2Q_API int l3l2q_release_upto(struct l3l2q_consumer *c, const struct l3l2q_message *m)
 {
-	return rx_done(c, l3l2q_core_release_upto(c, m));
+	return rx_released(c, l3l2q_core_release_upto(c, m));
 }
 
 L3L2Q_API int l3l2q_drained(const struct l3l2q_consumer *c)

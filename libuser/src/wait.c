@@ -441,10 +441,16 @@ static int wait_events(struct l3l2q_ep *ep, struct l3l2q_half *half, uint32_t ev
 		       uint64_t deadline)
 {
 	uint32_t ready;
+	int ret;
 
 	events |= L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP;
 	ready = spin(ep, half, events, deadline);
-	return ready ? (int)ready : sleep_and_learn(ep, half, events, deadline);
+	if (ready)
+		return (int)ready;
+	L3L2Q_PROBE4(sleep, &ep->core, events, deadline);
+	ret = sleep_and_learn(ep, half, events, deadline);
+	L3L2Q_PROBE3(wake, &ep->core, ret);
+	return ret;
 }
 
 /* ---- blocking forms ---------------------------------------------------- */

@@ -346,6 +346,7 @@ style() {
 	native style --limit $((600 * slow)) "$here/style.sh"
 	native headers "$here/headers.sh"
 	native freestanding "$here/freestanding.sh"
+	native probes "$here/probes.sh"
 	native man "$here/man.sh"
 	native builds --limit $((600 * slow)) "$here/builds.sh"
 }

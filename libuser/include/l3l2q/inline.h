@@ -23,6 +23,7 @@
 
 #include <l3l2q.h>
 #include <l3l2q/core.h>
+#include <l3l2q/probes.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -58,6 +59,8 @@ static inline __attribute__((always_inline)) int l3l2q_inline_publish(struct l3l
 {
 	__u32 kick = p->batching ? 0 : l3l2q_producer_publish_plain(p);
 
+	L3L2Q_PROBE_ENQUEUE(p->core, p, 0);
+	L3L2Q_PROBE_PUBLISH(p->core, p);
 	if (l3l2q_likely(!kick))
 		return 0;
 	p->kick = kick;
@@ -113,6 +116,7 @@ L3L2Q_INLINE int l3l2q_try_peek(struct l3l2q_consumer *c, struct l3l2q_message *
 		return l3l2q_try_peek_slow(c, m); /* reads the descriptor again and decides */
 	*m = *l3l2q_consumer_acquire(c, desc);
 	l3l2q_consumer_update_readiness(c);
+	L3L2Q_PROBE_PEEK(c->core, c, 0);
 	return 0;
 }
 
@@ -121,6 +125,7 @@ L3L2Q_INLINE int l3l2q_release(struct l3l2q_consumer *c, const struct l3l2q_mess
 	if (l3l2q_unlikely(!l3l2q_consumer_can_release_fast(c, m)))
 		return l3l2q_release_slow(c, m);
 	l3l2q_consumer_release_next(c, m);
+	L3L2Q_PROBE_RELEASE(c->core, c, 0);
 	return l3l2q_likely(!(c->kick | c->self_kick)) ? 0 : l3l2q_consumer_finish(c, 0);
 }
 
@@ -139,6 +144,8 @@ L3L2Q_INLINE int l3l2q_try_dequeue(struct l3l2q_consumer *c, struct l3l2q_messag
 	if (l3l2q_unlikely(!l3l2q_consumer_can_copy_fast(c, desc, body, capacity)))
 		return l3l2q_try_dequeue_slow(c, m, body, capacity);
 	kick = l3l2q_consumer_copy_and_release(c, desc, m, body);
+	L3L2Q_PROBE_PEEK(c->core, c, 0);
+	L3L2Q_PROBE_RELEASE(c->core, c, 0);
 	if (l3l2q_likely(!kick))
 		return 0;
 	c->kick = kick;
