@@ -142,4 +142,7 @@ int metrics(const struct queues *queues);
 int doctor(const char *node, bool json);
 int top(const char *node, double seconds, long rounds);
 
+/* watch.c */
+int watch_events(const char *node, double seconds, long rounds, double after, bool json);
+
 #endif /* L3L2QCTL_H */

@@ -21,13 +21,15 @@ static const char help_text[] =
 "  show FILE         the same of a file that dump has written\n"
 "  dump ID [FILE]    write what show knows to a file, or standard output\n"
 "  top               all of them again and again, with messages a second\n"
+"  watch             what happens to them, a line an event\n"
 "  metrics           all of them as OpenMetrics\n"
 "  doctor            what stands between a program and its queues\n"
 "\n"
-"  -j, --json        list, show and doctor: JSON\n"
+"  -j, --json        list, show and doctor: JSON; watch: JSON a line\n"
 "  -p, --payload     dump: the payload too; it takes CAP_SYS_PTRACE over the driver\n"
-"  -d, --delay S     top, show: seconds between two looks (1; show: 0.1)\n"
-"  -n, --rounds N    top: end after N looks\n"
+"  -d, --delay S     top, watch, show: seconds between two looks (1; show: 0.1)\n"
+"  -n, --rounds N    top, watch: end after N looks\n"
+"      --after S     watch: seconds after which it tells that nothing goes on (10)\n"
 "      --node PATH   the device node (/dev/l3l2q)\n"
 "  -h, --help        this text\n"
 "      --version     the version\n"
@@ -41,6 +43,7 @@ static const struct option options[] = {
 	{ "payload", no_argument, NULL, 'p' },
 	{ "delay", required_argument, NULL, 'd' },
 	{ "rounds", required_argument, NULL, 'n' },
+	{ "after", required_argument, NULL, 'a' },
 	{ "node", required_argument, NULL, 'N' },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
@@ -224,7 +227,7 @@ int main(int argc, char **argv)
 {
 	const char *node = "/dev/l3l2q", *command;
 	struct queues queues = { 0 };
-	double delay = 0, rounds = 0;
+	double delay = 0, rounds = 0, after = 10;
 	bool json = false, payload = false;
 	int c, ret;
 
@@ -239,6 +242,10 @@ int main(int argc, char **argv)
 		case 'n':
 			if (!parse_number(optarg, 1, &rounds) || rounds != (double)(long)rounds)
 				return usage("not a number of looks", optarg);
+			break;
+		case 'a':
+			if (!parse_number(optarg, 0, &after))
+				return usage("not a number of seconds", optarg);
 			break;
 		case 'N': node = optarg; break;
 		case 'h': fputs(help_text, stdout); return 0;
@@ -256,6 +263,9 @@ int main(int argc, char **argv)
 		ret = doctor(node, json);
 	else if (!strcmp(command, "top"))
 		ret = top(node, delay ? delay : 1, (long)rounds) ? EXIT_FAILED : 0;
+	else if (!strcmp(command, "watch"))
+		ret = watch_events(node, delay ? delay : 1, (long)rounds, after, json) ?
+		      EXIT_FAILED : 0;
 	else if (!strcmp(command, "show"))
 		ret = show(&queues, node, argv[optind + 1], delay ? delay : 0.1, json);
 	else if (!strcmp(command, "dump"))
