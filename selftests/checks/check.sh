@@ -300,6 +300,11 @@ guest() {
 	if [ "$b" = build ] && pack_python >build/log/guest-python.log 2>&1; then
 		args+=(--file build/guest-python.tar:/python.tar)
 	fi
+	if [ "$b" = build ] && selftests/vm/pack_programs.sh build/guest-tracers.tar perf trace-cmd \
+		>build/log/guest-tracers.log 2>&1; then
+		args+=(--file build/guest-tracers.tar:/tracers.tar --file libuser/examples/trace/perf.sh:/trace/perf.sh
+			--file libuser/examples/trace/trace-cmd.sh:/trace/trace-cmd.sh)
+	fi
 	guests "$suite" --kernel "$dir" --mem "$mem" --timeout $((limit * slow)) --total $((total * slow)) \
 		--module "$kmod/l3l2q.ko" "${args[@]}" --npu npu0 --npu npu1 --disk 16M \
 		--qemu -device --qemu pci-testdev,membar=16M --file "$b/bin-static/l3l2q-stream:/bin/l3l2q-stream" \
@@ -347,6 +352,7 @@ style() {
 	native headers "$here/headers.sh"
 	native freestanding "$here/freestanding.sh"
 	native probes "$here/probes.sh"
+	native timeline "$here/timeline.sh"
 	native man "$here/man.sh"
 	native builds --limit $((600 * slow)) "$here/builds.sh"
 }

@@ -45,7 +45,7 @@ for group in "$@"; do
 	check)
 		want+=(g++ perl bc flex bison libelf-dev kmod sparse cppcheck
 			pkg-config groff-base spin)
-		may+=("${cross[@]}" "${more[@]}" systemtap-sdt-dev python3-dev python3-venv python3-pip
+		may+=("${cross[@]}" "${more[@]}" systemtap-sdt-dev gnuplot-nox linux-perf trace-cmd python3-dev python3-venv python3-pip
 			python3-setuptools python3-wheel python3-pytest python3-numpy mypy)
 		;;
 	bench)
