@@ -110,9 +110,9 @@ static int wait_condition(struct l3l2q_ep *ep, struct l3l2q_condition *cond, int
 		if (!timeout_ns)
 			return -ETIMEDOUT;
 		l3l2q_half_count(ep, &ep->any_half, &ep->any_half.counts.sleeps);
-		L3L2Q_PROBE4(sleep, &ep->core, (uint32_t)0, deadline);
+		l3l2q_probe_sleep(ep, 0, deadline);
 		ret = ep->ops->sleep_counter(ep, cond, deadline);
-		L3L2Q_PROBE3(wake, &ep->core, ret);
+		l3l2q_probe_wake(ep, ret);
 		if (ret == -ETIMEDOUT) {
 			if (spin_counter(ep, cond, 0))
 				return 0;

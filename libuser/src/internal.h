@@ -295,6 +295,8 @@ struct l3l2q_waiter {
 
 int l3l2q_waiter_start(struct l3l2q_waiter *w, struct l3l2q_ep *ep, struct l3l2q_half *half,
 		       uint32_t events, int64_t timeout_ns, const char *op);
+void l3l2q_probe_sleep(const struct l3l2q_ep *ep, uint32_t events, uint64_t deadline);
+void l3l2q_probe_wake(const struct l3l2q_ep *ep, int ret);
 int l3l2q_waiter_next(struct l3l2q_waiter *w);
 
 void l3l2q_publish_batch(struct l3l2q_ep *ep);

@@ -434,6 +434,21 @@ static int sleep_and_learn(struct l3l2q_ep *ep, struct l3l2q_half *half, uint32_
 }
 
 /*
+ * Functions, so that there is one place of each with arguments in registers: perf does not
+ * take two that differ, nor a constant.
+ */
+__attribute__((noinline)) void l3l2q_probe_sleep(const struct l3l2q_ep *ep, uint32_t events,
+						 uint64_t deadline)
+{
+	L3L2Q_PROBE4(sleep, &ep->core, events, deadline);
+}
+
+__attribute__((noinline)) void l3l2q_probe_wake(const struct l3l2q_ep *ep, int ret)
+{
+	L3L2Q_PROBE3(wake, &ep->core, ret);
+}
+
+/*
  * Wait for events: spin, then sleep. Returns those that hold, -ETIMEDOUT, or
  * another error.
  */
@@ -447,9 +462,9 @@ static int wait_events(struct l3l2q_ep *ep, struct l3l2q_half *half, uint32_t ev
 	ready = spin(ep, half, events, deadline);
 	if (ready)
 		return (int)ready;
-	L3L2Q_PROBE4(sleep, &ep->core, events, deadline);
+	l3l2q_probe_sleep(ep, events, deadline);
 	ret = sleep_and_learn(ep, half, events, deadline);
-	L3L2Q_PROBE3(wake, &ep->core, ret);
+	l3l2q_probe_wake(ep, ret);
 	return ret;
 }
 
