@@ -111,24 +111,19 @@ over() {
 }
 
 native_suites() {
-	local variant specs p
+	local variant specs once each p
 
 	for variant in plain asan tsan; do
 		title "native tests, $variant"
 		step "build-$variant" "${make[@]}" -j"$(nproc)" tools "tests-$variant" build/bench/l3l2q-bench \
 			build/bin-static/orchestration || continue
-		specs=()
-		for p in "${lib[@]}"; do
-			specs+=("build/$variant/$p")
-		done
-		if [ "$variant" != tsan ]; then
-			for p in "${cxx[@]}"; do
-				specs+=("build/$variant/$p")
-			done
+		once=("${lib[@]}" "${cxx[@]}") each=("${proto[@]}")
+		if [ "$variant" = tsan ]; then
+			mapfile -t once < <(printf '%s\n' "${tsan[@]}" | grep ^lib_)
+			mapfile -t each < <(printf '%s\n' "${tsan[@]}" | grep ^proto_)
 		fi
-		while read -r p; do
-			specs+=("$p")
-		done < <(over 'memfd memfd+spsq external external+spsq external-wc external-device external-copied external-copied+spsq' "build/$variant" "${proto[@]}")
+		mapfile -t specs < <(printf "build/$variant/%s\n" "${once[@]}"
+			over 'memfd memfd+spsq external external+spsq external-wc external-device external-copied external-copied+spsq' "build/$variant" "${each[@]}")
 		if [ "$variant" != tsan ]; then
 			p=build/$variant/l3l2q-stream
 			[ "$variant" = asan ] || p=build/bin/l3l2q-stream
@@ -367,8 +362,8 @@ sum() {
 		END { printf "%d passed, %d failed, %d skipped\n", p, f, s; exit f > 0 || p == 0 }' "$results"
 }
 
-# drv=(...) proto=(...) lib=(...) cxx=(...) shell=(...) modules=(...)
-declare -a drv proto lib cxx shell modules
+# drv=(...) proto=(...) lib=(...) tsan=(...) cxx=(...) shell=(...) modules=(...)
+declare -a drv proto lib tsan cxx shell modules
 eval "$("${make[@]}" print-tests)"
 
 guests_of_check() {
