@@ -25,6 +25,7 @@ FIXTURE(fault)
 	int epfd;
 	int buf;	/* a dma-buf */
 	struct l3l2q_info info;
+	struct l3l2q_observe observe;
 };
 
 static int fault_create(int ctx)
@@ -269,6 +270,33 @@ static int fault_call_wait(FIXTURE_DATA(fault) *self)
 TEST_F(fault, wait)
 {
 	fault_sweep(_metadata, self, fault_call_wait, fault_nothing);
+}
+
+static int fault_call_observe(FIXTURE_DATA(fault) *self)
+{
+	return drv_observer(self->ctx, self->info.region.region_id, 0, &self->observe);
+}
+
+TEST_F(fault, observe)
+{
+	ASSERT_EQ(0, drv_info(self->fd, &self->info));
+	fault_sweep(_metadata, self, fault_call_observe, fault_close);
+}
+
+static int fault_call_read(FIXTURE_DATA(fault) *self)
+{
+	char word[4];
+
+	return drv_read_at(self->observe.fd, word, sizeof(word),
+			   &self->observe.map[L3L2Q_MAP_COUNTERS], 0);
+}
+
+TEST_F(fault, read_by_an_observer)
+{
+	ASSERT_EQ(0, drv_info(self->fd, &self->info));
+	ASSERT_LE(0, fault_call_observe(self));
+	fault_sweep(_metadata, self, fault_call_read, fault_nothing);
+	close(self->observe.fd);
 }
 
 static int fault_call_info(FIXTURE_DATA(fault) *self)
