@@ -2,6 +2,7 @@
 /* What stands between a program and its queues, and what to do about it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/membarrier.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -20,6 +21,9 @@ enum verdict {
 	NOTE,			/* works, but not as well as it could */
 	BAD,
 };
+
+/* What the packages install */
+static const char node_rule[] = "give the node to the group l3l2q: the package l3l2q-dkms has a rule for udev, 60-l3l2q.rules";
 
 static const char *const verdicts[] = { "ok", "note", "BAD" };
 
@@ -63,12 +67,31 @@ static void check_module(void)
 	if (read_line("/sys/module/l3l2q/version", version, sizeof(version)))
 		found(GOOD, "module", "", "l3l2q %s is loaded", version);
 	else
-		found(BAD, "module", "modprobe l3l2q, or insmod l3l2q.ko; memfd queues need no module",
+		found(BAD, "module", "modprobe l3l2q, which is in the package l3l2q-dkms; memfd queues need no "
+		      "module",
 		      "l3l2q is not loaded");
+}
+
+/* Not getgrgid(), which a static program can use only beside the libraries it was linked with. */
+static void name_group(gid_t gid, char *name, size_t size)
+{
+	struct group *group;
+	FILE *f = fopen("/etc/group", "re");
+
+	snprintf(name, size, "%u", gid);
+	while (f && (group = fgetgrent(f))) {
+		if (group->gr_gid == gid) {
+			snprintf(name, size, "%s", group->gr_name);
+			break;
+		}
+	}
+	if (f)
+		fclose(f);
 }
 
 static void check_node(const char *node)
 {
+	char group[64], advice[192];
 	struct stat st;
 	int fd;
 
@@ -77,21 +100,24 @@ static void check_node(const char *node)
 		      "%s: %s", node, strerror(errno));
 		return;
 	}
+	name_group(st.st_gid, group, sizeof(group));
 	fd = open(node, O_RDWR | O_CLOEXEC);
 	if (fd < 0) {
-		found(BAD, "device node", "join the group of the node, or change it by a udev rule; "
-		      "in a container the device cgroup must allow it",
-		      "%s (mode %o, group %u): %s", node, st.st_mode & 0777, st.st_gid,
-		      strerror(errno));
+		if (st.st_gid && (st.st_mode & 060) == 060)
+			snprintf(advice, sizeof(advice), "usermod -aG %s USER, and log in again; in a "
+				 "container the device cgroup must allow it", group);
+		else
+			snprintf(advice, sizeof(advice), "%s", node_rule);
+		found(BAD, "device node", advice, "%s (mode %o, group %s): %s", node, st.st_mode & 0777,
+		      group, strerror(errno));
 		return;
 	}
 	close(fd);
 	if (st.st_gid || (st.st_mode & 07))
-		found(GOOD, "device node", "", "%s (mode %o, group %u) can be opened", node,
-		      st.st_mode & 0777, st.st_gid);
+		found(GOOD, "device node", "", "%s (mode %o, group %s) can be opened", node,
+		      st.st_mode & 0777, group);
 	else
-		found(NOTE, "device node", "give the node to a group of its own, by a udev rule",
-		      "%s (mode %o) is for root only", node, st.st_mode & 0777);
+		found(NOTE, "device node", node_rule, "%s (mode %o) is for root only", node, st.st_mode & 0777);
 }
 
 static void check_devices(int fd)
