@@ -45,7 +45,7 @@ export V
 MAKEFLAGS += -rR
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all help modules no-modules lib programs tools python demo check check-debug style native guest bench bench-vm bench-insn bench-readme install uninstall deb clean tests kmod kmod-tests FORCE
+.PHONY: all help modules no-modules lib programs tools python demo check check-debug check-packages style native guest bench bench-vm bench-insn bench-readme install uninstall deb rpm reproducible clean tests kmod kmod-tests FORCE
 
 all: lib tools $(if $(KRELEASE),modules,no-modules)
 
@@ -66,7 +66,9 @@ help:
 	@echo '                  V=1 says where they are)'
 	@echo 'make bench-readme puts the results of bench and bench-vm into README.md'
 	@echo 'make install      library, headers, tools, manual pages; the module if it was built'
-	@echo 'make deb          Debian packages in build/deb'
+	@echo 'make deb, make rpm          packages in build/deb, build/rpm'
+	@echo 'make reproducible           builds the Debian packages twice and compares them'
+	@echo 'make check-packages         installs and upgrades them in a chroot, boots what DKMS has built'
 	@echo 'make uninstall    removes these; of modules, the one for KDIR'
 	@echo 'make clean        removes everything built'
 	@echo
@@ -342,12 +344,16 @@ demo:
 	+$(Q)INPUT='$(INPUT)' selftests/checks/demo.sh
 
 check:
-	$(Q)selftests/vm/packages.sh build guest check fuzz
+	$(Q)selftests/vm/packages.sh build guest check fuzz deb lint
 	+$(Q)MAKE='$(MAKE)' selftests/checks/check.sh check
 
 check-debug:
 	$(Q)selftests/vm/packages.sh build guest check fuzz
 	+$(Q)MAKE='$(MAKE)' selftests/checks/check.sh debug
+
+check-packages:
+	$(Q)selftests/vm/packages.sh build guest deb packages rpm
+	+$(Q)MAKE='$(MAKE)' selftests/checks/check.sh packages
 
 # parts of check
 style native guest: %:
@@ -372,6 +378,16 @@ deb:
 	$(Q)selftests/vm/packages.sh build deb
 	$(Q)libuser/packaging/deb.sh build/deb
 	@for f in build/deb/*.deb; do echo "  DEB     $$f"; done
+
+rpm:
+	$(Q)selftests/vm/packages.sh build rpm
+	$(Q)libuser/packaging/rpm.sh build/rpm
+	@for f in build/rpm/*.rpm; do echo "  RPM     $$f"; done
+
+# two builds, and their checksums if they are the same
+reproducible:
+	$(Q)selftests/vm/packages.sh build deb
+	$(Q)libuser/packaging/reproducible.sh
 
 # Installation. "FROM TO MODE" for each file, so that uninstall knows exactly
 # what install did.

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# check.sh check|debug|style|native|python|guest|stock: what "make check", "make check-debug",
+# check.sh check|debug|style|native|python|packages|guest|stock: what "make check", "make check-debug",
 # "make style" and so on run. A step that fails does not stop the others; what
 # cannot even be built counts as one failure. Prints the time of each suite, and the
 # sum as its last line, which it leaves in build/results/. L3L2Q_SLOW=N multiplies the
@@ -352,6 +352,11 @@ style() {
 	native builds --limit $((600 * slow)) "$here/builds.sh"
 }
 
+packages() {
+	title 'packages'
+	native packages --limit $((600 * slow)) "$here/packages.sh short"
+}
+
 models() {
 	title 'models of sleeping and waking'
 	native models --limit $((1200 * slow)) "$top/selftests/models/run.sh"
@@ -377,6 +382,7 @@ check)
 	guests_of_check
 	start_guests
 	style
+	packages
 	models
 	native_suites
 	python_suites
@@ -410,6 +416,9 @@ debug)
 	;;
 style)
 	style
+	;;
+packages)
+	native packages --limit $((3600 * slow)) "$here/packages.sh long"
 	;;
 esac
 title 'sum'

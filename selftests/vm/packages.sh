@@ -14,7 +14,10 @@
 #	plot	the plots alone
 #	insn	counting instructions
 #	fuzz	the fuzzers
-#	deb	Debian packages
+#	deb	make Debian packages
+#	rpm	make those of RPM
+#	lint	the short checks of packages
+#	packages	the long ones
 
 set -euo pipefail
 
@@ -55,6 +58,9 @@ for group in "$@"; do
 	plot) want+=(gnuplot-nox perl) ;;
 	fuzz) want+=(clang libclang-rt-14-dev llvm) ;;
 	deb) want+=(build-essential debhelper dh-dkms dh-python pkgconf python3-dev libpython3-dev python3-setuptools) ;;
+	rpm) want+=(rpm python3-dev python3-setuptools pkgconf) ;;
+	lint) want+=(lintian udev) ;;
+	packages) want+=(lintian udev debootstrap rpmlint) ;;
 	insn) want+=(valgrind perl-base) ;;
 	*)
 		say "unknown group $group"
