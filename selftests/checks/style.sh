@@ -125,7 +125,7 @@ cppcheck -q --std=c11 --language=c '--file-filter=*.c' --enable=warning,performa
 verdict $? 'cppcheck: libuser'
 
 st=0
-for f in selftests/*.sh selftests/python/*.sh selftests/vm/*.sh selftests/checks/*.sh libuser/examples/trace/*.sh selftests/vm/init selftests/vm/load-module .ci/run; do
+for f in selftests/*.sh selftests/python/*.sh selftests/vm/*.sh selftests/checks/*.sh libuser/examples/trace/*.sh libuser/packaging/*.sh selftests/vm/init selftests/vm/load-module .ci/run; do
 	case $(head -n 1 "$f") in
 	*bash*) bash -n "$f" ;;
 	*) sh -n "$f" ;;

@@ -57,8 +57,9 @@ for group in "$@"; do
 		;;
 	plot) want+=(gnuplot-nox perl) ;;
 	fuzz) want+=(clang libclang-rt-14-dev llvm) ;;
-	deb) want+=(build-essential debhelper dh-dkms dh-python pkgconf python3-dev libpython3-dev python3-setuptools) ;;
-	rpm) want+=(rpm python3-dev python3-setuptools pkgconf) ;;
+	deb) want+=(build-essential debhelper dh-dkms dh-python pkgconf python3-dev libpython3-dev python3-setuptools
+		systemtap-sdt-dev) ;;
+	rpm) want+=(rpm python3-dev python3-setuptools pkgconf systemtap-sdt-dev) ;;
 	lint) want+=(lintian udev) ;;
 	packages) want+=(lintian udev debootstrap rpmlint) ;;
 	insn) want+=(valgrind perl-base) ;;
