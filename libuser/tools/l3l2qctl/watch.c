@@ -249,21 +249,25 @@ static int look(struct watch *w, struct queues *queues, bool first)
 	return 0;
 }
 
-/* True once it is time for the next look; false if a signal came or the reader has gone. */
+/*
+ * True once it is time for the next look; false if a signal came or the reader has gone. It
+ * polls once at least, however long the last look took: only here signals get through.
+ */
 static bool pause_until(uint64_t then, const sigset_t *unblocked)
 {
 	struct pollfd out = { .fd = STDOUT_FILENO };
-	uint64_t now;
+	uint64_t now, ns;
 
-	while (!ended && !ferror(stdout) && (now = now_ns(CLOCK_MONOTONIC)) < then) {
-		struct timespec left = {
-			.tv_sec = (time_t)((then - now) / NSEC_PER_SEC),
-			.tv_nsec = (long)((then - now) % NSEC_PER_SEC),
-		};
+	do {
+		struct timespec left;
 
+		now = now_ns(CLOCK_MONOTONIC);
+		ns = now < then ? then - now : 0;
+		left = (struct timespec){ .tv_sec = (time_t)(ns / NSEC_PER_SEC),
+					  .tv_nsec = (long)(ns % NSEC_PER_SEC) };
 		if (ppoll(&out, 1, &left, unblocked) > 0)
 			return false;
-	}
+	} while (!ended && !ferror(stdout) && ns);
 	return !ended && !ferror(stdout);
 }
 
