@@ -349,7 +349,9 @@ in_root dpkg -i "/debs/libl3l2q1_$next-1_$arch.deb" "/debs/libl3l2q-dev_$next-1_
 verdict $? 'then the library, the tools and Python'
 in_root dpkg -i "/debs/l3l2q-dkms_$version-1_all.deb" && has_modules "$version"
 verdict $? 'the module goes back to the version before: the library is the newer one'
+passed=$n
 in_guest "$kernel" >"$tmp/tap"
+n=$passed
 grep -v '^ok' "$tmp/tap" | grep '^not ok' | grep -v 'one version' >"$tmp/out"
 [ ! -s "$tmp/out" ]
 verdict $? 'a newer library on an older module: all but the test for one version passes'
