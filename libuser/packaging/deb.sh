@@ -25,7 +25,7 @@ stage "$tree"
 export SOURCE_DATE_EPOCH
 SOURCE_DATE_EPOCH=$(dpkg-parsechangelog -l"$tree/libuser/packaging/debian/changelog" -STimestamp)
 tar_tree "$tree" "$out/build/l3l2q_$version.orig.tar.xz"
-cp -r "$tree/libuser/packaging/debian" "$tree/debian"
+cp -rp "$tree/libuser/packaging/debian" "$tree/debian"
 
 unset MAKEFLAGS MFLAGS MAKEOVERRIDES CC CXX CFLAGS CPPFLAGS LDFLAGS CROSS_COMPILE ARCH KDIR DESTDIR PREFIX V
 if [ "$short" ]; then
