@@ -655,18 +655,42 @@ static struct npu_piece *npu_piece_doom(struct npu *npu, struct list_head *to)
 	return NULL;
 }
 
-static void npu_revoke_regions(struct npu *npu, struct list_head *doomed,
-			       enum l3l2q_removal why)
+/* Return how many. */
+static unsigned int npu_revoke_regions(struct npu *npu,
+				       struct list_head *doomed,
+				       enum l3l2q_removal why)
 {
 	struct npu_piece *piece;
+	unsigned int nr = 0;
 
-	do {
+	for (;;) {
 		spin_lock_irq(&npu->lock);
 		piece = npu_piece_doom(npu, doomed);
 		spin_unlock_irq(&npu->lock);
-		if (piece)
-			l3l2q_region_revoke(piece->region, why);
-	} while (piece);
+		if (!piece)
+			return nr;
+		l3l2q_region_revoke(piece->region, why);
+		nr++;
+	}
+}
+
+/* What was done, where it is a fault or has taken something from users. */
+static void npu_say_revoked(struct npu *npu, enum l3l2q_removal why,
+			    unsigned int nr)
+{
+	static const char * const causes[] = {
+		[L3L2Q_REMOVAL_DEVICE] = "removed",
+		[L3L2Q_REMOVAL_RESET] = "reset",
+		[L3L2Q_REMOVAL_POWER] = "power transition",
+	};
+
+	if (why == L3L2Q_REMOVAL_ERROR)
+		dev_err(&npu->pdev->dev, "%s: %u regions revoked\n",
+			READ_ONCE(npu->dead) ? "does not answer" : "bus error",
+			nr);
+	else if (nr)
+		dev_info(&npu->pdev->dev, "%s: %u regions revoked\n",
+			 causes[why], nr);
 }
 
 /*
@@ -686,7 +710,7 @@ static void npu_revoke(struct npu *npu, enum l3l2q_removal why)
 	if (!npu_answers(npu))
 		WRITE_ONCE(npu->dead, true);
 
-	npu_revoke_regions(npu, &doomed, why);
+	npu_say_revoked(npu, why, npu_revoke_regions(npu, &doomed, why));
 	wait_event(npu->drained, !READ_ONCE(npu->nr_pieces));
 	synchronize_rcu();
 
@@ -717,7 +741,7 @@ static int npu_revive(struct npu *npu)
 	}
 	mutex_unlock(&npu->teardown);
 	if (err)
-		dev_err(&npu->pdev->dev, "does not answer\n");
+		dev_err(&npu->pdev->dev, "does not answer: no new regions\n");
 	return err;
 }
 
@@ -725,7 +749,6 @@ static void npu_lost_work(struct work_struct *work)
 {
 	struct npu *npu = container_of(work, struct npu, lost_work);
 
-	dev_err(&npu->pdev->dev, "does not answer any more\n");
 	npu_revoke(npu, L3L2Q_REMOVAL_ERROR);
 }
 

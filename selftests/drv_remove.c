@@ -166,6 +166,38 @@ static void removal_scribble(struct __test_metadata *_metadata, const struct drv
 	EXPECT_EQ(1, ep->status->removed);
 }
 
+/* ---- the kernel's log ---------------------------------------------------- */
+
+/* From here on. */
+static int removal_log(void)
+{
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	lseek(fd, 0, SEEK_END);
+	return fd;
+}
+
+/* Whether the driver says that of the function. Closes the log. */
+static bool removal_said(int log, const char *name, const char *text)
+{
+	struct pollfd pollfd = { .fd = log, .events = POLLIN };
+	char line[512], want[256];
+	bool found = false;
+	ssize_t n;
+
+	snprintf(want, sizeof(want), "l3l2q %s: %s\n", name, text);
+	while (!found && poll(&pollfd, 1, DRV_HANG_MS) > 0) {
+		/* EPIPE: some of it is gone */
+		n = read(log, line, sizeof(line) - 1);
+		if (n < 0)
+			continue;
+		line[n] = '\0';
+		found = strstr(line, want);
+	}
+	close(log);
+	return found;
+}
+
 /* ---- sleepers ---------------------------------------------------------- */
 
 static bool removal_told(const struct drv_sleeper *s)
@@ -644,7 +676,7 @@ TEST_F(removal, a_reset_revokes_and_new_regions_work)
 	__u64 id = npu_id(self->ctx, self->name);
 	struct drv_sleeper s[2];
 	struct drv_pair p;
-	int round;
+	int round, log;
 
 	if (!npu_has_attribute(self->name, "reset"))
 		SKIP(return, "no way to reset it");
@@ -652,7 +684,9 @@ TEST_F(removal, a_reset_revokes_and_new_regions_work)
 		removal_use(_metadata, self, &p);
 		drv_sleeper_start(_metadata, &s[0], DRV_BY_WAIT, p.l2.fd, L3L2Q_EVENT_IN);
 		drv_sleeper_start(_metadata, &s[1], DRV_BY_EPOLL, p.l3.fd, L3L2Q_EVENT_IN);
+		log = removal_log();
 		ASSERT_EQ(0, npu_set_attribute(self->name, "reset", "1"));
+		EXPECT_TRUE(removal_said(log, self->name, "reset: 1 regions revoked"));
 		drv_sleeper_join(_metadata, &s[0]);
 		drv_sleeper_join(_metadata, &s[1]);
 		EXPECT_TRUE(removal_told(&s[0]));
@@ -696,6 +730,7 @@ static bool removal_command(const char *name, __u16 clear, __u16 set)
 TEST_F(removal, a_function_that_stops_to_answer_is_noticed)
 {
 	__u64 deadline = drv_deadline(DRV_HANG_MS);
+	int log = removal_log();
 	struct drv_pair p;
 
 	removal_use(_metadata, self, &p);
@@ -708,6 +743,7 @@ TEST_F(removal, a_function_that_stops_to_answer_is_noticed)
 	EXPECT_EQ(-ENODEV, drv_kick(p.l2.fd, 0));
 	EXPECT_EQ(1, drv_load(&p.l3, l3l2q_ctr_abort(L3L2Q_ROLE_L2)));
 	EXPECT_EQ(0, npu_id(self->ctx, self->name));
+	EXPECT_TRUE(removal_said(log, self->name, "does not answer: 1 regions revoked"));
 	removal_explained(_metadata, self, &p, L3L2Q_REMOVAL_ERROR,
 			  "The memory was removed because its device reported an error or does not answer.");
 	drv_pair_close(&p);
@@ -825,7 +861,7 @@ TEST_F(removal, errors_of_the_bus_revoke_and_new_regions_work)
 	struct drv_sleeper s;
 	struct drv_pair p;
 	size_t i;
-	int ret = drv_load_module(getenv("AER_INJECT_KO"), "");
+	int log, ret = drv_load_module(getenv("AER_INJECT_KO"), "");
 
 	if (ret == -ENOENT)
 		SKIP(return, "AER_INJECT_KO does not say where the kernel's module is");
@@ -837,6 +873,7 @@ TEST_F(removal, errors_of_the_bus_revoke_and_new_regions_work)
 	for (i = 0; i < ARRAY_SIZE(errors); i++) {
 		removal_use(_metadata, self, &p);
 		drv_sleeper_start(_metadata, &s, DRV_BY_EPOLL, p.l3.fd, L3L2Q_EVENT_IN);
+		log = removal_log();
 		ret = removal_inject(self->name, errors[i].bits);
 		if (ret == -EPROTONOSUPPORT)
 			SKIP(return, "the port above reports no errors");
@@ -850,6 +887,9 @@ TEST_F(removal, errors_of_the_bus_revoke_and_new_regions_work)
 		EXPECT_EQ(1, drv_load(&p.l2, l3l2q_ctr_abort(L3L2Q_ROLE_L3)));
 		removal_check_calls(_metadata, &p.l2);
 		ASSERT_TRUE(removal_await_back(self));
+		EXPECT_TRUE(removal_said(log, self->name, errors[i].fatal ?
+					 "does not answer: 1 regions revoked" :
+					 "bus error: 1 regions revoked"));
 		EXPECT_EQ(id, npu_id(self->ctx, self->name));
 		removal_echo(_metadata, self);
 		drv_pair_close(&p);
