@@ -19,11 +19,11 @@
 	DTRACE_PROBE5(l3l2q, name, (core)->region_id, (core)->role, a, b, c)
 #else
 #define L3L2Q_PROBE3(name, core, a) \
-	((void)(a))
+	((void)(core), (void)(a))
 #define L3L2Q_PROBE4(name, core, a, b) \
-	((void)(a), (void)(b))
+	((void)(core), (void)(a), (void)(b))
 #define L3L2Q_PROBE5(name, core, a, b, c) \
-	((void)(a), (void)(b), (void)(c))
+	((void)(core), (void)(a), (void)(b), (void)(c))
 #endif
 
 /* Messages and bytes of bodies, appended so far and published so far. */
