@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# check.sh check|debug|style|native|python|packages|guest|stock: what "make check", "make check-debug",
+# check.sh check|debug|style|native|python|packages|guest|arm64|stock: what "make check", "make check-debug",
 # "make style" and so on run. A step that fails does not stop the others; what
 # cannot even be built counts as one failure. Prints the time of each suite, and the
 # sum as its last line, which it leaves in build/results/. L3L2Q_SLOW=N multiplies the
@@ -402,8 +402,8 @@ guest)
 	start_guests
 	finish_guests
 	;;
-stock)
-	guest_stock
+arm64 | stock)
+	"guest_$what"
 	start_guests
 	finish_guests
 	;;
