@@ -35,7 +35,7 @@ static struct {
 	struct l3l2q_query limits;
 	bool removed;			/* calls say so; the page is set by remove_it() */
 	struct l3l2q_create asked;
-	int creates, kicks, waits, arms, fds[2];
+	int creates, kicks, self_kicks, waits, arms, fds[2];
 	struct l3l2q_region_desc region;
 	struct l3l2q_queue_desc queue;
 	uint32_t backend, creator;
@@ -187,7 +187,9 @@ static int drv_endpoint(unsigned long request, uint32_t role, void *arg)
 		return drv_info(arg, role);
 	if (request == L3L2Q_IOC_WAIT)
 		return drv_wait(arg);
-	if (request == L3L2Q_IOC_KICK)
+	if (request == L3L2Q_IOC_KICK && arg == (void *)(uintptr_t)L3L2Q_KICK_SELF)
+		drv.self_kicks++;
+	else if (request == L3L2Q_IOC_KICK)
 		drv.kicks++;
 	if (request == L3L2Q_IOC_ARM)
 		drv.arms++;
@@ -746,8 +748,11 @@ TEST_F(end, design_a_device_is_rung_after_each_store)
 	EXPECT_EQ(0, l3l2q_arm(self->ep, L3L2Q_EVENT_IN));
 	EXPECT_EQ(0, drv.arms);
 	EXPECT_NE(0, control(variant->role)->armed & L3L2Q_EVENT_IN);
+	EXPECT_EQ(0, drv.self_kicks);
 	EXPECT_EQ(0, l3l2q_abort(self->ep));
 	EXPECT_EQ(6, drv.kicks);
+	/* for pollers of this side */
+	EXPECT_EQ(1, drv.self_kicks);
 }
 
 /* Once a process of this host has the other end, its armed word decides. */
