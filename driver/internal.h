@@ -746,6 +746,7 @@ int l3l2q_ioctl_query_region(struct l3l2q_ucmd *ucmd);
 struct l3l2q_view *l3l2q_view_new(struct l3l2q_region *region,
 				  struct inode *inode);
 void l3l2q_view_close(struct l3l2q_view *view);
+void l3l2q_view_put(struct l3l2q_view *view);
 u32 l3l2q_view_observers(const struct l3l2q_view *view);
 int l3l2q_ioctl_observe(struct l3l2q_ucmd *ucmd);
 

@@ -77,10 +77,19 @@ static void l3l2q_view_release(struct kref *ref)
 }
 
 /**
+ * l3l2q_view_put() - let go of a view, and of the region's inode with it
+ * @view: that of a region whose backend has let go, or of an observer
+ */
+void l3l2q_view_put(struct l3l2q_view *view)
+{
+	kref_put(&view->ref, l3l2q_view_release);
+}
+
+/**
  * l3l2q_view_close() - take a region away from its observers
- * @view: its view, which the region has no longer
+ * @view: its view, which stays the region's for the inode
  *
- * No mapping shows its memory afterwards and nobody uses the region.
+ * No mapping shows its memory afterwards and no observer uses the region.
  */
 void l3l2q_view_close(struct l3l2q_view *view)
 {
@@ -89,7 +98,6 @@ void l3l2q_view_close(struct l3l2q_view *view)
 	up_write(&view->lock);
 	/* Faults from here on find no region; those before are undone. */
 	unmap_mapping_range(view->inode->i_mapping, 0, 0, 1);
-	kref_put(&view->ref, l3l2q_view_release);
 }
 
 u32 l3l2q_view_observers(const struct l3l2q_view *view)
@@ -389,7 +397,7 @@ static int l3l2q_observer_release(struct inode *inode, struct file *file)
 
 	/* Or its descriptor never reached anybody. */
 	if (observer) {
-		kref_put(&observer->view->ref, l3l2q_view_release);
+		l3l2q_view_put(observer->view);
 		kfree(observer);
 	}
 	return 0;
@@ -448,7 +456,7 @@ static int l3l2q_observe(struct l3l2q_ucmd *ucmd, struct l3l2q_region *region)
 	err = l3l2q_file_publish("l3l2q-observer", &l3l2q_observer_fops,
 				 observer, O_RDONLY, region, ucmd, &cmd->fd);
 	if (err) {
-		kref_put(&observer->view->ref, l3l2q_view_release);
+		l3l2q_view_put(observer->view);
 		kfree(observer);
 	}
 	return err;

@@ -589,6 +589,8 @@ static void l3l2q_region_release(struct kref *ref)
 	l3l2q_view_close(region->view);
 	l3l2q_scan_leave(region);
 	region->ops->free(region);
+	/* A revocation may have gone on until here, and uses the inode. */
+	l3l2q_view_put(region->view);
 	for (role = 0; role < L3L2Q_ROLES; role++)
 		l3l2q_wake_fini(&region->ep[role]);
 	l3l2q_region_free_pages(region);
@@ -665,7 +667,7 @@ err_put:
 err_pages:
 	l3l2q_region_free_pages(region);
 err_view:
-	l3l2q_view_close(region->view);
+	l3l2q_view_put(region->view);
 err_uncharge:
 	l3l2q_account_put(region->account);
 err_free:
