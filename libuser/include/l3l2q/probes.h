@@ -10,7 +10,7 @@
 #ifdef L3L2Q_PROBES
 #include <sys/sdt.h>
 
-/* Arguments are read where they are, by whoever has enabled a probe. */
+/* A tool that has enabled a probe reads the arguments where they are. */
 #define L3L2Q_PROBE3(name, core, a) \
 	DTRACE_PROBE3(l3l2q, name, (core)->region_id, (core)->role, a)
 #define L3L2Q_PROBE4(name, core, a, b) \

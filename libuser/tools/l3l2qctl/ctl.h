@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <time.h>
 
 #include <linux/l3l2q.h>
 
@@ -113,6 +114,7 @@ struct room {
 };
 
 struct direction direction_of(const struct queue *q, unsigned int from);
+bool has_aborted(const struct queue *q, unsigned int role);
 void explain(const struct queue *q, void (*say)(void *arg, const char *sentence), void *arg);
 
 /* detail.c: what is in the memory; 0 or -errno */
@@ -136,6 +138,7 @@ int dump_read(struct queue *q, const char *path);
 void list_text(const struct queues *queues);
 void show_text(const struct queue *q);
 void list_json(const struct queues *queues);
+uint64_t now_ns(clockid_t clock);
 double now_seconds(void);
 void sleep_seconds(double seconds);
 int metrics(const struct queues *queues);

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "ctl.h"
@@ -112,14 +111,6 @@ static int put_payload(FILE *out, const struct queue *q, const struct reader *r)
 	return 0;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* @q: with its detail. Whether it may see the payload is found out first. */
 int dump_write(const struct queue *q, FILE *out, const char *node, bool payload)
 {
@@ -127,7 +118,7 @@ int dump_write(const struct queue *q, FILE *out, const char *node, bool payload)
 		.magic = DUMP_MAGIC,
 		.version = DUMP_VERSION,
 		.head_bytes = sizeof(head),
-		.taken_ns = now_ns(),
+		.taken_ns = now_ns(CLOCK_REALTIME),
 		.flags = q->memfd ? DUMP_MEMFD : 0,
 	};
 	struct dump_seen seen = { .nr_holders = q->nr_holders };

@@ -54,9 +54,9 @@ static bool is_alive(const struct l3l2q_region_end *end)
 	return end->state == L3L2Q_STATE_ATTACHED;
 }
 
-static bool has_aborted(const struct queue *q, unsigned int role)
+bool has_aborted(const struct queue *q, unsigned int role)
 {
-	return q->region.depth && q->region.counters[4 + role] >= 1;
+	return q->region.depth && l3l2q_abort_is_set(q->region.counters[4 + role]);
 }
 
 static char run_state(const struct queue *q, unsigned int role)

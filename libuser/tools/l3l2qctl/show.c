@@ -369,12 +369,17 @@ void list_json(const struct queues *queues)
 
 /* ---- top ----------------------------------------------------------------- */
 
-double now_seconds(void)
+uint64_t now_ns(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+double now_seconds(void)
+{
+	return (double)now_ns(CLOCK_MONOTONIC) / 1e9;
 }
 
 /* Messages a second that went through since, of a queue that was there before. */

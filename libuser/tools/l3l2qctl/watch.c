@@ -41,14 +41,6 @@ static void end(int signal)
 	ended = 1;
 }
 
-static uint64_t now_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec;
-}
-
 /* ---- lines --------------------------------------------------------------- */
 
 /* @role: L3L2Q_ROLES if the event is not about one */
@@ -110,11 +102,6 @@ static const struct queue *find(const struct queues *queues, const struct queue 
 	return NULL;
 }
 
-static bool has_abort(const struct queue *q, unsigned int role)
-{
-	return q->region.depth && l3l2q_abort_is_set(q->region.counters[4 + role]);
-}
-
 static void compare_state(const struct watch *w, const struct queue *old, const struct queue *q,
 			  unsigned int role)
 {
@@ -149,7 +136,7 @@ static void compare(const struct watch *w, const struct queue *old, const struct
 	if (q->region.removed && !(old && old->region.removed))
 		event(w, q, "removed", L3L2Q_ROLES, "%s", removal_name(q->region.removal));
 	for (role = 0; role < L3L2Q_ROLES; role++) {
-		if (has_abort(q, role) && !(old && has_abort(old, role)))
+		if (has_aborted(q, role) && !(old && has_aborted(old, role)))
 			event(w, q, "abort", role, "%s",
 			      !q->memfd && q->region.aborts[role] == L3L2Q_ABORT_DEATH
 			      ? "its process has died" : "its abort flag was set");
