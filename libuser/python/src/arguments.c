@@ -61,15 +61,16 @@ static PyObject *get_index(PyObject *object, const char *name)
 	return PyNumber_Index(object);
 }
 
-/* Say it in the argument's terms if the conversion found the number too large. */
-static int check_range(const char *name, bool fits, const char *range)
+/*
+ * A conversion that raised, or whose result is outside of the range: say it in the
+ * argument's terms.
+ */
+static int refuse_number(const char *name, const char *range)
 {
 	if (PyErr_Occurred()) {
 		if (!PyErr_ExceptionMatches(PyExc_OverflowError))
 			return -1;
 		PyErr_Clear();
-	} else if (fits) {
-		return 0;
 	}
 	PyErr_Format(PyExc_ValueError, "%s: out of range, %s", name, range);
 	return -1;
@@ -88,11 +89,12 @@ int get_u64(PyObject *object, const char *name, uint64_t max, uint64_t *out)
 		return -1;
 	value = PyLong_AsUnsignedLongLong(index);
 	Py_DECREF(index);
+	if (value <= max && (value != (unsigned long long)-1 || !PyErr_Occurred())) {
+		*out = value;
+		return 0;
+	}
 	PyOS_snprintf(range, sizeof(range), "0 ... %llu", (unsigned long long)max);
-	if (check_range(name, value <= max, range))
-		return -1;
-	*out = value;
-	return 0;
+	return refuse_number(name, range);
 }
 
 int get_u32(PyObject *object, const char *name, uint32_t *out)
@@ -117,8 +119,8 @@ int get_i32(PyObject *object, const char *name, int32_t *out)
 		return -1;
 	value = PyLong_AsLong(index);
 	Py_DECREF(index);
-	if (check_range(name, value >= INT32_MIN && value <= INT32_MAX, "-2^31 ... 2^31-1"))
-		return -1;
+	if (value < INT32_MIN || value > INT32_MAX || (value == -1 && PyErr_Occurred()))
+		return refuse_number(name, "-2^31 ... 2^31-1");
 	*out = (int32_t)value;
 	return 0;
 }

@@ -549,27 +549,36 @@ static int payload_call(struct endpoint *e, const char *op, library_call call,
 	return call_finish(e, &e->any, op, ret);
 }
 
-static PyObject *endpoint_payload_write(struct endpoint *e, PyObject *const *args,
-					Py_ssize_t nargs, PyObject *kwnames)
+/* Copy between the payload range and a buffer, which the second parameter names. */
+static PyObject *payload_copy(struct endpoint *e, const struct signature *sig, bool into_buffer,
+			      PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-	PARAMETERS(names, "offset", "data");
-	static const struct signature sig = { "payload_write", names, 2, 2 };
+	library_call call = into_buffer ? do_payload_read : do_payload_write;
 	struct payload_call c = { 0 };
 	PyObject *values[2];
 	struct body body;
 	int ret;
 
-	if (parse(&sig, args, nargs, kwnames, values) ||
+	if (parse(sig, args, nargs, kwnames, values) ||
 	    get_u64(values[0], "offset", UINT64_MAX, &c.offset) ||
-	    get_body(values[1], "data", false, &body))
+	    get_body(values[1], sig->names[1], into_buffer, &body))
 		return NULL;
 	c.data = body.data;
 	c.nbytes = body.nbytes;
-	ret = payload_call(e, "payload_write", do_payload_write, &c);
+	ret = payload_call(e, sig->name, call, &c);
 	put_body(&body);
 	if (ret)
 		return NULL;
 	Py_RETURN_NONE;
+}
+
+static PyObject *endpoint_payload_write(struct endpoint *e, PyObject *const *args,
+					Py_ssize_t nargs, PyObject *kwnames)
+{
+	PARAMETERS(names, "offset", "data");
+	static const struct signature sig = { "payload_write", names, 2, 2 };
+
+	return payload_copy(e, &sig, false, args, nargs, kwnames);
 }
 
 static PyObject *endpoint_payload_read_into(struct endpoint *e, PyObject *const *args,
@@ -577,22 +586,8 @@ static PyObject *endpoint_payload_read_into(struct endpoint *e, PyObject *const 
 {
 	PARAMETERS(names, "offset", "buffer");
 	static const struct signature sig = { "payload_read_into", names, 2, 2 };
-	struct payload_call c = { 0 };
-	PyObject *values[2];
-	struct body body;
-	int ret;
 
-	if (parse(&sig, args, nargs, kwnames, values) ||
-	    get_u64(values[0], "offset", UINT64_MAX, &c.offset) ||
-	    get_body(values[1], "buffer", true, &body))
-		return NULL;
-	c.data = body.data;
-	c.nbytes = body.nbytes;
-	ret = payload_call(e, "payload_read_into", do_payload_read, &c);
-	put_body(&body);
-	if (ret)
-		return NULL;
-	Py_RETURN_NONE;
+	return payload_copy(e, &sig, true, args, nargs, kwnames);
 }
 
 static PyObject *endpoint_payload_read(struct endpoint *e, PyObject *const *args,
