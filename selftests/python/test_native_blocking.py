@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -361,6 +362,7 @@ def test_raw_regions() -> None:
             ep.notify(64, -10, l3l2q.NotifyOp.ADD)
             assert peer.test(64, -3) == (True, -3)
             assert peer.test(64, 0, Compare.GT) == (False, -3)
+            assert peer.load(64) == -3 and peer.load(0) == 0
             assert peer.wait_counter(64, 0, Compare.LT, 0) == -3
             with pytest.raises(l3l2q.Timeout):
                 peer.wait_counter(64, 0, Compare.EQ, 0.001)
@@ -374,6 +376,54 @@ def test_raw_regions() -> None:
             assert isinstance(waiter.join().raised, l3l2q.PeerGone)
 
 
+def test_load_of_a_bad_offset() -> None:
+    with create(payload_bytes=4096, counter_bytes=128) as ep:
+        for offset in (2, 128, 1 << 40):
+            with pytest.raises(l3l2q.InvalidArgument):
+                ep.load(offset)
+        for bad in (-1, 1 << 64):
+            with pytest.raises(ValueError, match="offset: out of range"):
+                ep.load(bad)
+        with pytest.raises(TypeError, match="offset: an int"):
+            ep.load("0")  # type: ignore[arg-type]
+    with pytest.raises(l3l2q.Closed):
+        ep.load(0)
+
+
+def test_descriptors() -> None:
+    with create(payload_bytes=4096, counter_bytes=128) as ep:
+        with l3l2q.attach(ep.open_peer()) as peer:
+            ep.write_message(32, 7, 3, 1024, 4, memoryview(b"-body-")[1:])
+            assert peer.read_slot(32) == (7, 3, 1024, 4)
+            assert peer.payload_read(32, 32) == struct.pack("<QQQQ", 7, 3, 1024, 4)
+            assert peer.payload_read(1023, 6) == b"\0body\0"
+            for body in (None, b""):
+                ep.write_message(64, (1 << 64) - 1, 2, payload_offset=0, nbytes=0, body=body)
+                assert peer.read_slot(64) == ((1 << 64) - 1, 2, 0, 0)
+
+
+def test_bad_descriptors_change_nothing() -> None:
+    with create(payload_bytes=4096, counter_bytes=128) as ep:
+        for offset in (4065, 4096, 1 << 63):
+            with pytest.raises(l3l2q.InvalidArgument):
+                ep.read_slot(offset)
+        for arguments in ((0, 1, 1, 4093, 4, b"body"), (4096, 1, 1, 64, 0)):
+            with pytest.raises(l3l2q.InvalidArgument):
+                ep.write_message(*arguments)
+        with pytest.raises(TypeError, match="body: a bytes-like object"):
+            ep.write_message(0, 1, 1, 64, 1, 5)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="needs 'nbytes'"):
+            ep.write_message(0, 1, 1, 64)  # type: ignore[call-arg]
+        with pytest.raises(ValueError, match="seq: out of range"):
+            ep.write_message(0, 1 << 64, 1, 64, 0)
+        with pytest.raises(ValueError, match="body: has 4 bytes of 5"):
+            ep.write_message(0, 1, 1, 64, 5, b"body")
+        assert ep.payload_read(0, 4096) == bytes(4096)
+    for call in (lambda: ep.read_slot(0), lambda: ep.write_message(0, 1, 1, 64, 0)):
+        with pytest.raises(l3l2q.Closed):
+            call()
+
+
 def test_a_queues_counters_and_payload(pair: Pair) -> None:
     pair.l3.producer.enqueue(b"x", LONG)
     assert pair.l2.test(0, 1) == (True, 1)
@@ -383,3 +433,5 @@ def test_a_queues_counters_and_payload(pair: Pair) -> None:
     layout = pair.l2.info.layout
     assert layout is not None
     assert pair.l2.payload_read(layout.input_arena_offset, 1) == b"x"
+    assert pair.l2.load(0) == 1
+    assert pair.l2.read_slot(layout.input_desc_offset) == (1, 1, layout.input_arena_offset, 1)

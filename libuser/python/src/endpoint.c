@@ -497,6 +497,26 @@ static PyObject *endpoint_test(struct endpoint *e, PyObject *const *args, Py_ssi
 	return Py_BuildValue("(Ni)", PyBool_FromLong(ret), c.observed);
 }
 
+static int do_load(struct endpoint *e, void *arg, int64_t timeout_ns)
+{
+	int ret = do_test(e, arg, timeout_ns);
+
+	return ret < 0 ? ret : 0;
+}
+
+static PyObject *endpoint_load(struct endpoint *e, PyObject *offset)
+{
+	struct counter_call c = { .op = L3L2Q_CMP_EQ };
+	int ret;
+
+	if (get_u64(offset, "offset", UINT64_MAX, &c.offset) || call_begin(e, &e->any, "load"))
+		return NULL;
+	ret = call_once(e, do_load, &c, e->copied);
+	if (call_finish(e, &e->any, "load", ret))
+		return NULL;
+	return PyLong_FromLong(c.observed);
+}
+
 static PyObject *endpoint_wait_counter(struct endpoint *e, PyObject *const *args,
 				       Py_ssize_t nargs, PyObject *kwnames)
 {
@@ -617,6 +637,87 @@ static PyObject *endpoint_payload_read(struct endpoint *e, PyObject *const *args
 	return bytes;
 }
 
+/* ---- descriptors ----------------------------------------------------------- */
+
+static PyObject *endpoint_read_slot(struct endpoint *e, PyObject *offset)
+{
+	struct l3l2q_desc desc = { 0 };
+	struct payload_call c = { .data = &desc, .nbytes = sizeof(desc) };
+
+	if (get_u64(offset, "offset", UINT64_MAX, &c.offset) ||
+	    payload_call(e, "read_slot", do_payload_read, &c))
+		return NULL;
+	return Py_BuildValue("(KKKK)", (unsigned long long)desc.seq, (unsigned long long)desc.opcode,
+			     (unsigned long long)desc.payload_offset,
+			     (unsigned long long)desc.payload_nbytes);
+}
+
+struct write_call {
+	uint64_t slot;
+	struct l3l2q_desc desc;
+	const void *data;
+};
+
+/* The seq comes last: it is what makes a descriptor valid. */
+static int do_write_message(struct endpoint *e, void *arg, int64_t timeout_ns)
+{
+	const size_t head = offsetof(struct l3l2q_desc, opcode);
+	struct write_call *c = arg;
+	int ret = 0;
+
+	(void)timeout_ns;
+	if (c->desc.payload_nbytes)
+		ret = l3l2q_payload_write(e->ep, c->desc.payload_offset, c->data,
+					  c->desc.payload_nbytes);
+	if (!ret)
+		ret = l3l2q_payload_write(e->ep, c->slot + head, &c->desc.opcode,
+					  sizeof(c->desc) - head);
+	return ret ? ret : l3l2q_payload_write(e->ep, c->slot, &c->desc.seq, head);
+}
+
+static int write_message(struct endpoint *e, struct write_call *c)
+{
+	int ret;
+
+	if (call_begin(e, &e->any, "write_message"))
+		return -1;
+	ret = call_once(e, do_write_message, c, call_is_long(e, c->desc.payload_nbytes));
+	return call_finish(e, &e->any, "write_message", ret);
+}
+
+static PyObject *endpoint_write_message(struct endpoint *e, PyObject *const *args,
+					Py_ssize_t nargs, PyObject *kwnames)
+{
+	PARAMETERS(names, "slot", "seq", "opcode", "payload_offset", "nbytes", "body");
+	static const struct signature sig = { "write_message", names, 6, 5 };
+	uint64_t slot, seq, opcode, offset, nbytes;
+	PyObject *values[6];
+	struct write_call c;
+	struct body body;
+	int ret;
+
+	if (parse(&sig, args, nargs, kwnames, values) ||
+	    get_u64(values[0], "slot", UINT64_MAX, &slot) ||
+	    get_u64(values[1], "seq", UINT64_MAX, &seq) ||
+	    get_u64(values[2], "opcode", UINT64_MAX, &opcode) ||
+	    get_u64(values[3], "payload_offset", UINT64_MAX, &offset) ||
+	    get_u64(values[4], "nbytes", PY_SSIZE_T_MAX, &nbytes) ||
+	    get_body(values[5], "body", false, &body))
+		return NULL;
+	c = (struct write_call){ slot, { seq, opcode, offset, nbytes }, body.data };
+	if (nbytes > body.nbytes) {
+		PyErr_Format(PyExc_ValueError, "body: has %zu bytes of %zd", body.nbytes,
+			     (Py_ssize_t)nbytes);
+		ret = -1;
+	} else {
+		ret = write_message(e, &c);
+	}
+	put_body(&body);
+	if (ret)
+		return NULL;
+	Py_RETURN_NONE;
+}
+
 /* ---- the type ------------------------------------------------------------ */
 
 static PyMethodDef endpoint_methods[] = {
@@ -660,6 +761,8 @@ static PyMethodDef endpoint_methods[] = {
 	METHOD("test", endpoint_test, PyDoc_STR(
 "test($self, /, offset, value, cmp=l3l2q.Compare.EQ)\n--\n\n"
 "Compare a counter once. Return whether the comparison holds, and the counter's value.")),
+	{ "load", (PyCFunction)(void (*)(void))endpoint_load, METH_O, PyDoc_STR(
+"load($self, offset, /)\n--\n\nReturn the value of the counter at an offset.") },
 	METHOD("wait_counter", endpoint_wait_counter, PyDoc_STR(
 "wait_counter($self, /, offset, value, cmp=l3l2q.Compare.EQ, timeout=None)\n--\n\n"
 "Sleep until a comparison holds, and return the counter's value.")),
@@ -672,6 +775,14 @@ static PyMethodDef endpoint_methods[] = {
 	METHOD("payload_read_into", endpoint_payload_read_into, PyDoc_STR(
 "payload_read_into($self, /, offset, buffer)\n--\n\n"
 "Fill a buffer from the payload range.")),
+	{ "read_slot", (PyCFunction)(void (*)(void))endpoint_read_slot, METH_O, PyDoc_STR(
+"read_slot($self, offset, /)\n--\n\n"
+"Read the descriptor at an offset of the payload range: (seq, opcode, payload_offset, nbytes).\n"
+"For code that keeps a queue's cursors itself, like l3l2q.simpler.") },
+	METHOD("write_message", endpoint_write_message, PyDoc_STR(
+"write_message($self, /, slot, seq, opcode, payload_offset, nbytes, body=None)\n--\n\n"
+"Copy the first nbytes of a body to their place and write the descriptor at slot, the seq\n"
+"last. notify() announces it. Nothing is checked but that both are in the payload range.")),
 	NOARGS("dump", endpoint_dump, PyDoc_STR(
 "dump($self, /)\n--\n\n"
 "Describe the state of the endpoint in text.")),
