@@ -16,6 +16,9 @@ class HostBytes(NamedTuple):
 
 def by_protocol(buffer: Any, prefix: str, writable: bool) -> Optional[memoryview]:
     """The bytes of an object with the buffer protocol; None without it, ValueError if unfit."""
+    kind = type(buffer)
+    if kind is bytearray or (kind is bytes and not writable):
+        return memoryview(buffer)
     try:
         view = memoryview(buffer)
     except TypeError:
@@ -64,9 +67,12 @@ def by_pointer(buffer: Any, prefix: str) -> Optional[memoryview]:
 
 def check_size(view: memoryview, nbytes: int, prefix: str) -> memoryview:
     """The first ``nbytes`` of a view; ValueError if it has fewer."""
-    if view.nbytes < nbytes:
-        raise ValueError(f"{prefix} buffer has {view.nbytes} bytes, {nbytes} are needed")
-    return view if view.nbytes == nbytes else view[:nbytes]
+    size = view.nbytes
+    if size == nbytes:
+        return view
+    if size < nbytes:
+        raise ValueError(f"{prefix} buffer has {size} bytes, {nbytes} are needed")
+    return view[:nbytes]
 
 
 def allocated(source: Any, nbytes: int, prefix: str) -> HostBytes:

@@ -6,7 +6,8 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
-from typing import Any, Callable, Generic, List, NamedTuple, Optional, Tuple, TypeVar
+from time import monotonic
+from typing import Any, Callable, Generic, List, Optional, TypeVar
 
 from . import _hostmem, _wire
 from ._datatype import DataType
@@ -42,40 +43,27 @@ class LayoutFields:
     output_desc_head_offset: int
 
 
-class Body(NamedTuple):
-    """A buffer that was found fit for a message."""
-
-    source: Any
-    view: Optional[memoryview]  # None: only the port knows how to access it
-
-
 class Buffers:
     """Which buffers a generation takes, and how they reach the port."""
 
-    def accept(self, buffer: Any, nbytes: int, writable: bool) -> Body:
-        """ValueError if the buffer does not fit."""
+    staged = False
+    """Whether ``prepare`` and ``collect`` are needed."""
+
+    def accept(self, buffer: Any, nbytes: int, writable: bool) -> Any:
+        """Bytes as a memoryview, or what only the port can access; ValueError if unfit."""
         raise NotImplementedError
 
-    def prepare(self, body: Body, nbytes: int, writing: bool) -> Any:
+    def prepare(self, body: Any, nbytes: int, writing: bool) -> Any:
         """What to give the port for a body that it writes or reads."""
-        return body.source
 
-    def collect(self, body: Body, prepared: Any, nbytes: int) -> None:
+    def collect(self, body: Any, prepared: Any, nbytes: int) -> None:
         """Bring what the port has read to where it belongs."""
 
 
-def as_count(value: Any) -> int:
-    """Counts go to a counter as they are: the 2^31st message ends the queue there too."""
-    return int(value)
-
-
-def check_zero_byte(buffer: Any, nbytes: int, prefix: str) -> bool:
-    """Whether there is no body; ValueError if the buffer says otherwise."""
-    if nbytes:
-        return False
+def check_no_body(buffer: Any) -> None:
+    """ValueError if a zero-byte message has a buffer."""
     if buffer is not None:
-        raise ValueError(f"{prefix} zero-byte message takes no buffer")
-    return True
+        raise ValueError(f"{PREFIX} zero-byte message takes no buffer")
 
 
 class Core(Generic[M]):
@@ -89,92 +77,128 @@ class Core(Generic[M]):
         buffers: Buffers,
         make_message: Callable[[Slot], M],
     ) -> None:
+        port = port_of(region, scratch)
         self.region = region
-        self.port = port_of(region)
+        self.port = port
         self.layout = layout
         self.buffers = buffers
         self.make_message = make_message
-        self.status = Status(PREFIX, self.port, region)
-        self.sending = InputRing(self.port, PREFIX, layout, scratch, as_count)
+        self.status = Status(PREFIX, port, region)
+        self.sending = InputRing(port, PREFIX, layout, port.as_int32)
         self.receiving = OutputRing(
-            self.port, PREFIX, layout, scratch, as_count, OUTPUT_OPCODES, wraps_early=True
+            port, PREFIX, layout, port.as_int32, OUTPUT_OPCODES, wraps_early=True
         )
         self.stopped = False
-        self.held: Optional[Tuple[M, Slot]] = None
+        self.held: Optional[M] = None
+        self._held_slot: Slot = (0, 0, 0, 0)
+        self._input_bytes = layout.input_arena_bytes
 
     # -- sending
 
-    def accept_source(self, buffer: Any, nbytes: int) -> Optional[Body]:
-        if nbytes < 0:
+    def accept_source(self, buffer: Any, nbytes: int) -> Any:
+        if nbytes > 0:
+            return self.buffers.accept(buffer, nbytes, False)
+        if nbytes:
             raise ValueError(f"{PREFIX} nbytes must not be negative")
-        if check_zero_byte(buffer, nbytes, PREFIX):
-            return None
-        return self.buffers.accept(buffer, nbytes, writable=False)
+        return check_no_body(buffer)
 
-    def send(self, opcode: int, body: Optional[Body], nbytes: int) -> bool:
-        self.status.ensure_live()
-        if self.stopped or nbytes > self.layout.input_arena_bytes:
+    def send(self, opcode: int, body: Any, nbytes: int) -> bool:
+        status = self.status
+        status.ensure_live()
+        if self.stopped or nbytes > self._input_bytes:
             return False
-        room = self.status.guard(self.sending.find_room, nbytes)
+        port = self.port
+        sending = self.sending
+        try:
+            port.enter()
+            room = sending.find_room(nbytes)
+        except Exception as error:
+            status.poison(error)
+            raise
         if room is None:
             return False
-        prepared = self.buffers.prepare(body, nbytes, True) if body else None
+        if body is not None and self.buffers.staged:
+            body = self.buffers.prepare(body, nbytes, True)
         try:
-            self.sending.publish(opcode, room, nbytes, prepared)
+            if body is not None and type(body) is not memoryview:
+                body = port.host_bytes(body, nbytes, False)
+            sending.publish(opcode, room, nbytes, body)
         except BaseException as error:
             # Also of an interrupted call nobody knows how far it came.
-            self.status.poison(error)
+            status.poison(error)
             raise
         self.stopped = opcode == _wire.STOP
         return True
 
-    def send_within(self, opcode: int, body: Optional[Body], nbytes: int, timeout: float) -> None:
-        fits = nbytes <= self.layout.input_arena_bytes
-
-        def attempt() -> Optional[bool]:
-            if self.send(opcode, body, nbytes):
-                return True
+    def send_within(self, opcode: int, body: Any, nbytes: int, timeout: float) -> None:
+        deadline = monotonic() + timeout
+        while not self.send(opcode, body, nbytes):
             if self.stopped:
                 raise RuntimeError(f"{PREFIX} input is stopped")
-            return None
-
-        # No release makes room for what is larger than the arena.
-        offset = _wire.INPUT_HEAD if fits else None
-        self._until(attempt, offset, lambda: self.sending.seen, timeout)
+            # No release makes room for what is larger than the arena.
+            fits = nbytes <= self._input_bytes
+            self._wait(deadline, _wire.INPUT_HEAD if fits else None, self.sending.seen)
 
     # -- receiving
 
     def look(self) -> Optional[M]:
-        self.status.ensure_live()
-        if self.held is None:
-            slot = self.status.guard(self.receiving.look)
-            if slot is None:
-                return None
-            self.held = self.make_message(slot), slot
-        return self.held[0]
+        status = self.status
+        status.ensure_live()
+        if self.held is not None:
+            return self.held
+        try:
+            self.port.enter()
+            slot = self.receiving.look()
+        except Exception as error:
+            status.poison(error)
+            raise
+        if slot is not None:
+            self._held_slot = slot
+            self.held = self.make_message(slot)
+        return self.held
 
     def look_within(self, timeout: float) -> M:
-        return self._until(self.look, _wire.OUTPUT_TAIL, lambda: self.receiving.seen, timeout)
+        deadline = monotonic() + timeout
+        while True:
+            message = self.look()
+            if message is not None:
+                return message
+            self._wait(deadline, _wire.OUTPUT_TAIL, self.receiving.seen)
+
+    def _is_held(self, handle: Any) -> bool:
+        held = self.held
+        return held is not None and (handle is held or handle == held)
 
     def read(self, handle: Any, buffer: Any) -> None:
         self.status.ensure_live()
-        if self.held is None or handle != self.held[0]:
+        if not self._is_held(handle):
             raise RuntimeError(f"{PREFIX} read_into needs the active message")
-        slot = self.held[1]
-        if check_zero_byte(buffer, slot.nbytes, PREFIX):
+        _, _, offset, nbytes = self._held_slot
+        if not nbytes:
+            check_no_body(buffer)
             return
-        body = self.buffers.accept(buffer, slot.nbytes, writable=True)
-        prepared = self.buffers.prepare(body, slot.nbytes, False)
-        self.status.guard(self.receiving.read, slot, prepared)
-        self.buffers.collect(body, prepared, slot.nbytes)
+        port, buffers = self.port, self.buffers
+        target = body = buffers.accept(buffer, nbytes, True)
+        if buffers.staged:
+            target = buffers.prepare(body, nbytes, False)
+        try:
+            port.enter()
+            if type(target) is not memoryview:
+                target = port.host_bytes(target, nbytes, True)
+            port.read(offset, target, nbytes)
+        except Exception as error:
+            self.status.poison(error)
+            raise
+        if buffers.staged:
+            buffers.collect(body, target, nbytes)
 
     def release(self, handle: Any) -> None:
         self.status.ensure_live()
         try:
-            if self.held is None or handle != self.held[0]:
+            if not self._is_held(handle):
                 self.receiving.fail("release needs the active message")
-            slot = self.held[1]
-            self.receiving.release(slot)
+            self.port.enter()
+            self.receiving.release()
         except BaseException as error:
             self.status.poison(error)
             raise
@@ -187,27 +211,16 @@ class Core(Generic[M]):
             raise ValueError(f"{PREFIX} timeout must be positive")
         return float(timeout)
 
-    def _until(
-        self,
-        attempt: Callable[[], Optional[T]],
-        offset: Optional[int],
-        seen: Callable[[], int],
-        timeout: float,
-    ) -> T:
-        """What ``attempt`` returns in time; the counter that it depends on may be awaited."""
-        deadline = time.monotonic() + timeout
-        while True:
-            result = attempt()
-            if result is not None:
-                return result
-            left = deadline - time.monotonic()
-            if left <= 0:
-                self.status.check_peer()
-                raise TimeoutError(f"{PREFIX} operation timed out")
-            if offset is None:
-                time.sleep(min(left, LONGEST_SLEEP))
-            elif pause(self.port, offset, seen(), left):
-                self.status.check_peer()
+    def _wait(self, deadline: float, offset: Optional[int], seen: int) -> None:
+        """Wait for a counter to change, or for a while; TimeoutError after the deadline."""
+        left = deadline - monotonic()
+        if left <= 0:
+            self.status.check_peer()
+            raise TimeoutError(f"{PREFIX} operation timed out")
+        if offset is None:
+            time.sleep(min(left, LONGEST_SLEEP))
+        elif pause(self.port, offset, seen, left):
+            self.status.check_peer()
 
     def free(self) -> None:
         self.status.released = True

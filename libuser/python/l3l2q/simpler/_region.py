@@ -6,10 +6,11 @@ from __future__ import annotations
 import dataclasses
 import enum
 import re
-import threading
+from threading import get_ident
 from typing import Any, Callable, List, NamedTuple, NoReturn, Optional, Tuple
 
-from . import _hostmem
+from . import _hostmem, _wire
+from ._rings import ForeignPort, Scratch
 from .memory import Memory
 
 
@@ -117,7 +118,7 @@ class RegionInstance:
         self._live = True
         self._memory = memory
         self._to_bytes = to_bytes
-        self._thread = threading.get_ident() if one_thread else None
+        self._thread = get_ident() if one_thread else None
         self._starts_zeroed = memory.starts_zeroed
 
     @property
@@ -132,7 +133,7 @@ class RegionInstance:
         """The memory, if it may be accessed."""
         if not self._live:
             raise RuntimeError("region instance is closed")
-        if self._thread is not None and threading.get_ident() != self._thread:
+        if self._thread is not None and get_ident() != self._thread:
             raise RuntimeError("region is used by another thread than the orchestration's")
         return self._memory
 
@@ -150,8 +151,8 @@ class RegionInstance:
         check_counter_offset(offset, self.counter_bytes)
         return InstanceCounter(self, offset)
 
-    def _port(self) -> DirectPort:
-        return DirectPort(self, ErrorPolicy())
+    def _port(self, scratch: Scratch) -> OwnPort:
+        return OwnPort(self, ErrorPolicy())
 
     def _pause(self, offset: int, seen: int, seconds: float) -> bool:
         return self.memory_now().pause(offset, seen, seconds)
@@ -164,8 +165,6 @@ class RegionInstance:
 
 def instance_failure(instance: Any) -> Optional[str]:
     """Why an instance cannot be used: one of this package's or of the reference's."""
-    if type(instance) is RegionInstance and instance._live:
-        return None
     if getattr(instance, "data_plane_error", None) is not None:
         return f"is poisoned: {instance.data_plane_error}"
     state = getattr(instance, "state", None)
@@ -220,75 +219,62 @@ class ErrorPolicy:
         raise error
 
 
-class DirectCounter:
-    """A counter of a queue over an instance of this package."""
-
-    def __init__(self, instance: RegionInstance, policy: ErrorPolicy, offset: int) -> None:
-        self._now = instance.memory_now
-        self._policy = policy
-        self._offset = offset
-
-    def notify(self, value: int) -> None:
-        self._policy._check_value(value)
-        try:
-            self._now().notify(self._offset, 0, value)
-        except Exception as error:
-            self._policy._fail(error)
-
-    def _notify_past_liveness(self, value: int) -> None:
-        self._now().notify(self._offset, 0, value)
-
-    def test(self, cmp_value: int, cmp: int) -> Tuple[bool, int]:
-        try:
-            return self._now().test(self._offset, cmp, cmp_value)
-        except Exception as error:
-            self._policy._fail(error)
-
-
-class DirectPort:
-    """What a queue accesses an instance of this package by.
+class OwnPort:
+    """A port over an instance of this package.
 
     The queue has looked at the state of the region, and the ranges are its layout's. What is
     left is who may access the memory, and what a failure means.
     """
 
     def __init__(self, instance: RegionInstance, policy: ErrorPolicy) -> None:
+        memory = instance.memory
         self._instance = instance
         self._policy = policy
-        self._now = instance.memory_now
+        self._thread = instance._thread
+        self._read = memory.read
         self._pause = instance._pause
+        self.load = memory.load
+        self.read_slot = memory.read_slot
+        self.write_message = memory.write_message
+        self.notify = memory.set
 
-    def counter(self, offset: int) -> DirectCounter:
-        return DirectCounter(self._instance, self._policy, offset)
+    def enter(self) -> None:
+        if self._thread is not None and get_ident() != self._thread:
+            try:
+                self._instance.memory_now()
+            except RuntimeError as error:
+                self.fail(error)
 
-    def _view(self, buffer: Any, nbytes: int, writable: bool) -> memoryview:
+    def fail(self, error: Exception) -> NoReturn:
+        if not self._instance._live:
+            error = RuntimeError("region instance is closed")
+        self._policy._fail(error)
+
+    def as_int32(self, count: int) -> int:
+        self._policy._check_value(count)
+        return count
+
+    def host_bytes(self, body: Any, nbytes: int, writable: bool) -> memoryview:
         try:
-            view = self._instance._to_bytes(buffer, writable)
+            view = self._instance._to_bytes(body, writable)
             return _hostmem.check_size(view, nbytes, self._policy._text)
         except ValueError as error:
             self._policy._refuse_payload(error)
 
-    def payload_write(self, offset: int, host_buffer: Any, nbytes: int) -> None:
-        if type(host_buffer) is not memoryview:
-            host_buffer = self._view(host_buffer, nbytes, False)
+    def read(self, offset: int, body: Any, nbytes: int) -> None:
         try:
-            self._now().write(offset, host_buffer)
+            self._read(offset, body)
         except Exception as error:
-            self._policy._fail(error)
+            self.fail(error)
 
-    def payload_read(self, offset: int, host_buffer: Any, nbytes: int) -> None:
-        if type(host_buffer) is not memoryview:
-            host_buffer = self._view(host_buffer, nbytes, True)
-        try:
-            self._now().read(offset, host_buffer)
-        except Exception as error:
-            self._policy._fail(error)
+    def set_abort_flag(self) -> None:
+        self._instance.memory_now().set(_wire.L3_ABORT, 1)
 
 
-def port_of(thing: Any) -> Any:
-    """What to access a region or an instance by: itself, unless it is of this package."""
+def port_of(thing: Any, scratch: Scratch) -> Any:
+    """What a queue accesses a region or an instance by."""
     own = getattr(thing, "_port", None)
-    return own() if own is not None else thing
+    return own(scratch) if own is not None else ForeignPort(thing, scratch)
 
 
 class OrchRegion(ErrorPolicy):
@@ -330,9 +316,11 @@ class OrchRegion(ErrorPolicy):
             self._refuse(f"is poisoned: {self._error}")
         if self._expired:
             self._refuse("expired after orchestration run")
-        failure = instance_failure(self._instance)
-        if failure:
-            self._refuse(failure)
+        instance = self._instance
+        if type(instance) is not RegionInstance or not instance._live:
+            failure = instance_failure(instance)
+            if failure:
+                self._refuse(failure)
 
     def _refuse(self, why: str) -> NoReturn:
         raise RuntimeError(f"{self._text} {self.region_id} {why}")
@@ -360,9 +348,9 @@ class OrchRegion(ErrorPolicy):
             raise error
         raise RuntimeError(f"{self._text} {self.region_id} access failed: {error}") from error
 
-    def _port(self) -> Any:
+    def _port(self, scratch: Scratch) -> Any:
         """What a queue in the region accesses it by."""
-        return DirectPort(self._instance, self) if self._copies_here else self
+        return OwnPort(self._instance, self) if self._copies_here else ForeignPort(self, scratch)
 
     def _payload(self, access: Callable[[], Any]) -> Any:
         try:

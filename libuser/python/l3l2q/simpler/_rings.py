@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The two directions of a queue as L3 sees them: which accesses are made, in which order.
 
-A port is what a queue accesses shared memory by: a region of G1 or G2, an instance of G3,
-the reference's own or this package's. Errors are RuntimeErrors; the queue above decides
-what they do to it.
+A port is what a queue accesses shared memory by; ForeignPort is one over a region of G1 or
+G2 or an instance of G3 of the reference's, OwnPort one over memory of this package. Errors
+are RuntimeErrors; the queue above decides what they do to it.
 """
 
 from __future__ import annotations
@@ -14,18 +14,51 @@ from . import _wire
 from ._hostmem import HostBytes
 
 NE = 1
-GE = 3
 
+MASK32 = 0xFFFFFFFF
+INT32_MAX = 0x7FFFFFFF
 
-class CounterPort(Protocol):
-    def notify(self, value: int) -> Any: ...
-    def test(self, cmp_value: int, cmp: Any) -> Any: ...
+# Seq, opcode, payload offset and number of bytes.
+Slot = Tuple[int, int, int, int]
+
+# Where a message would go, and the arena's cursor behind it.
+Room = Tuple[int, int]
 
 
 class Port(Protocol):
-    def payload_write(self, offset: int, host_buffer: Any, nbytes: int) -> Any: ...
-    def payload_read(self, offset: int, host_buffer: Any, nbytes: int) -> Any: ...
-    def counter(self, offset: int) -> Any: ...
+    """A queue passes what an access raises to ``fail``, which raises it as what it is there."""
+
+    @property
+    def load(self) -> Callable[[int], int]:
+        """The value of the counter at an offset."""
+
+    @property
+    def read_slot(self) -> Callable[[int], Slot]: ...
+
+    @property
+    def write_message(self) -> Callable[[int, int, int, int, int, Any], Any]:
+        """Write a body and then its descriptor: at, seq, opcode, offset, nbytes, body."""
+
+    @property
+    def notify(self) -> Callable[[int, int], Any]:
+        """Set the counter at an offset."""
+
+    def enter(self) -> None:
+        """RuntimeError if this thread must not access the memory now."""
+
+    def fail(self, error: Exception) -> NoReturn: ...
+
+    def as_int32(self, count: int) -> int:
+        """A count that is larger than an int32."""
+
+    def host_bytes(self, body: Any, nbytes: int, writable: bool) -> Any:
+        """What to access host memory by that is no memoryview."""
+
+    def read(self, offset: int, body: Any, nbytes: int) -> None:
+        """Copy a body out. ``fail`` has seen what it raises."""
+
+    def set_abort_flag(self) -> None:
+        """Also of a region that has failed."""
 
 
 class Scratch(NamedTuple):
@@ -36,33 +69,81 @@ class Scratch(NamedTuple):
     slot: HostBytes  # 32 bytes: a descriptor that was read
 
 
-class Room(NamedTuple):
-    """Where a message would go."""
+class ForeignPort:
+    """A port over an object of the reference's, which has to be used through its methods."""
 
-    offset: int
-    cursor: int
+    def __init__(self, region: Any, scratch: Scratch) -> None:
+        self._scratch = scratch
+        self._counters = {offset: region.counter(offset) for offset in _wire.COUNTERS}
+        self._payload_write = region.payload_write
+        self._payload_read = region.payload_read
+        self.read = region.payload_read
 
+    def load(self, offset: int) -> int:
+        return int(self._counters[offset].test(0, NE)[1])
 
-class Slot(NamedTuple):
-    """A descriptor that was found to be good."""
+    def read_slot(self, offset: int) -> Slot:
+        slot = self._scratch.slot
+        self._payload_read(offset, slot.source, _wire.SLOT.size)
+        seq, opcode, body, nbytes = _wire.SLOT.unpack_from(slot.view)
+        return seq, opcode, body, nbytes
 
-    seq: int
-    opcode: int
-    offset: int
-    nbytes: int
+    def write_message(
+        self, at: int, seq: int, opcode: int, offset: int, nbytes: int, body: Any
+    ) -> None:
+        fields, number, _ = self._scratch
+        if nbytes:
+            self._payload_write(offset, body, nbytes)
+        _wire.FIELDS.pack_into(fields.view, 0, opcode, offset, nbytes)
+        self._payload_write(at + _wire.SEQ.size, fields.source, _wire.FIELDS.size)
+        _wire.SEQ.pack_into(number.view, 0, seq)
+        self._payload_write(at, number.source, _wire.SEQ.size)
+
+    def notify(self, offset: int, value: int) -> None:
+        self._counters[offset].notify(value)
+
+    def wait(self, offset: int, seen: int, seconds: float) -> None:
+        """Wait until a counter is no longer as it was seen; TimeoutError."""
+        self._counters[offset].wait(seen, NE, seconds)
+
+    def enter(self) -> None:
+        """The object finds out itself."""
+
+    def fail(self, error: Exception) -> NoReturn:
+        raise error
+
+    def as_int32(self, count: int) -> int:
+        return count
+
+    def host_bytes(self, body: Any, nbytes: int, writable: bool) -> Any:
+        return body
+
+    def set_abort_flag(self) -> None:
+        flag = self._counters[_wire.L3_ABORT]
+        getattr(flag, "_notify_past_liveness", flag.notify)(1)
 
 
 class Ring:
     """What both directions have in common."""
 
     def __init__(
-        self, port: Port, prefix: str, layout: _wire.Layout, scratch: Scratch, desc_offset: int
+        self,
+        port: Port,
+        prefix: str,
+        depth: int,
+        desc_offset: int,
+        arena: _wire.Arena,
+        as_int32: Callable[[int], int],
     ) -> None:
         self._port = port
+        self._load = port.load
+        self._read_slot = port.read_slot
+        self._notify = port.notify
         self._prefix = prefix
-        self._depth = layout.depth
-        self._scratch = scratch
+        self._depth = depth
         self._desc_offset = desc_offset
+        self._arena = arena
+        self._as_int32 = as_int32
         self.tail = 0
         self.head = 0
         self.seen = 0
@@ -74,77 +155,72 @@ class Ring:
     def _slot_offset(self, index: int) -> int:
         return self._desc_offset + (index & (self._depth - 1)) * _wire.SLOT_BYTES
 
-    def _read_slot(self, index: int) -> Slot:
-        slot = self._scratch.slot
-        self._port.payload_read(self._slot_offset(index), slot.source, _wire.SLOT_BYTES)
-        return Slot._make(_wire.SLOT.unpack_from(slot.view))
-
-    def _observe(self, counter: CounterPort, count: int, limit: int) -> int:
-        """The other side's count; it must not pass ``limit``."""
-        self.seen = int(counter.test(0, NE)[1])
-        now = _wire.advance(count, self.seen, self._depth)
-        if now is None or now > limit:
-            self.fail("counter reconstruction failed")
-        return now
+    def _announce(self, counter: int, count: int) -> None:
+        value = count if count <= INT32_MAX else self._as_int32(count)
+        try:
+            self._notify(counter, value)
+        except Exception as error:
+            self._port.fail(error)
 
 
 class InputRing(Ring):
     """Messages from L3 to L2."""
 
     def __init__(
-        self,
-        port: Port,
-        prefix: str,
-        layout: _wire.Layout,
-        scratch: Scratch,
-        as_counter: Callable[[int], int],
+        self, port: Port, prefix: str, layout: _wire.Layout, as_int32: Callable[[int], int]
     ) -> None:
-        super().__init__(port, prefix, layout, scratch, layout.input_desc_offset)
-        self._arena = _wire.Arena(layout.input_arena_offset, layout.input_arena_bytes)
-        self._as_counter = as_counter
-        self._tail_counter: CounterPort = port.counter(_wire.INPUT_TAIL)
-        self._head_counter: CounterPort = port.counter(_wire.INPUT_HEAD)
+        arena = _wire.Arena(layout.input_arena_offset, layout.input_arena_bytes)
+        super().__init__(port, prefix, layout.depth, layout.input_desc_offset, arena, as_int32)
+        self._write_message = port.write_message
         self._cursor = 0  # behind the newest body
         self._freed = 0  # behind the newest body that was released
 
     def find_room(self, nbytes: int) -> Optional[Room]:
         """Where a message of ``nbytes`` goes; None if there is no room. Moves no cursor."""
-        head = self._observe(self._head_counter, self.head, self.tail)
+        try:
+            seen = self.seen = self._load(_wire.INPUT_HEAD)
+        except Exception as error:
+            self._port.fail(error)
+        head = self.head + (seen - self.head & MASK32)
+        if head > self.tail:
+            self.fail("counter reconstruction failed")
         while self.head < head:
             self._replay()
-        if self.tail - self.head >= self._depth:
+        if self.tail - head >= self._depth:
             return None
-        offset, cursor = self._arena.place(self._cursor, nbytes)
-        if nbytes and cursor - self._freed > self._arena.size:
+        arena = self._arena
+        offset, cursor = arena.place(self._cursor, nbytes)
+        if nbytes and cursor - self._freed > arena.size:
             return None
-        return Room(offset, cursor)
+        return offset, cursor
 
     def _replay(self) -> None:
         """Learn from its descriptor how much space the oldest message gives back."""
-        slot = self._read_slot(self.head)
-        if slot.seq != self.head + 1:
+        try:
+            seq, _, offset, nbytes = self._read_slot(self._slot_offset(self.head))
+        except Exception as error:
+            self._port.fail(error)
+        if seq != self.head + 1:
             self.fail("input release replay seq mismatch")
-        if slot.nbytes > self._arena.size:
+        if nbytes > self._arena.size:
             self.fail("input payload out of arena")
-        offset, freed = self._arena.place(self._freed, slot.nbytes)
-        if slot.offset != offset:
+        expected, freed = self._arena.place(self._freed, nbytes)
+        if offset != expected:
             self.fail("payload replay offset mismatch")
         self._freed = freed
         self.head += 1
 
     def publish(self, opcode: int, room: Room, nbytes: int, body: Any) -> None:
         """Write a message: its body, its descriptor, and the counter that announces it."""
-        slot = self._slot_offset(self.tail)
-        fields, seq, _ = self._scratch
-        if nbytes:
-            self._port.payload_write(room.offset, body, nbytes)
-        _wire.FIELDS.pack_into(fields.view, 0, opcode, room.offset, nbytes)
-        self._port.payload_write(slot + _wire.SEQ.size, fields.source, _wire.FIELDS.size)
-        _wire.SEQ.pack_into(seq.view, 0, self.tail + 1)
-        self._port.payload_write(slot, seq.source, _wire.SEQ.size)
-        self._tail_counter.notify(self._as_counter(self.tail + 1))
-        self.tail += 1
-        self._cursor = room.cursor
+        offset, cursor = room
+        count = self.tail + 1
+        try:
+            self._write_message(self._slot_offset(self.tail), count, opcode, offset, nbytes, body)
+        except Exception as error:
+            self._port.fail(error)
+        self._announce(_wire.INPUT_TAIL, count)
+        self.tail = count
+        self._cursor = cursor
 
 
 class OutputRing(Ring):
@@ -155,53 +231,63 @@ class OutputRing(Ring):
         port: Port,
         prefix: str,
         layout: _wire.Layout,
-        scratch: Scratch,
-        as_counter: Callable[[int], int],
+        as_int32: Callable[[int], int],
         opcodes: FrozenSet[int],
         wraps_early: bool,
     ) -> None:
-        super().__init__(port, prefix, layout, scratch, layout.output_desc_offset)
-        self._arena = _wire.Arena(layout.output_arena_offset, layout.output_arena_bytes)
-        self._as_counter = as_counter
-        self._tail_counter: CounterPort = port.counter(_wire.OUTPUT_TAIL)
-        self._head_counter: CounterPort = port.counter(_wire.OUTPUT_HEAD)
+        arena = _wire.Arena(layout.output_arena_offset, layout.output_arena_bytes)
+        super().__init__(port, prefix, layout.depth, layout.output_desc_offset, arena, as_int32)
         self._opcodes = opcodes
         self._wraps_early = wraps_early
-        self._cursor = 0
+        self._cursor = 0  # behind the newest body that was released
+        self._next_cursor = 0  # behind the message that look() returned
 
     def look(self) -> Optional[Slot]:
         """The next message, or None."""
-        self.tail = self._observe(self._tail_counter, self.tail, self.head + self._depth)
+        try:
+            seen = self.seen = self._load(_wire.OUTPUT_TAIL)
+        except Exception as error:
+            self._port.fail(error)
+        delta = seen - self.tail & MASK32
+        if delta:
+            if self.tail + delta > self.head + self._depth:
+                self.fail("counter reconstruction failed")
+            self.tail += delta
         if self.tail == self.head:
             return None
-        slot = self._read_slot(self.head)
-        if slot.seq != self.head + 1:
+        try:
+            slot = self._read_slot(self._slot_offset(self.head))
+        except Exception as error:
+            self._port.fail(error)
+        seq, opcode, offset, nbytes = slot
+        if seq != self.head + 1:
             self.fail("output descriptor seq mismatch")
-        if slot.opcode not in self._opcodes:
+        if opcode not in self._opcodes:
             self.fail("invalid output opcode")
-        if slot.nbytes:
-            self._check_body(slot)
-        elif slot.offset:
+        if nbytes:
+            self._next_cursor = self._check_body(offset, nbytes)
+        elif offset:
             self.fail("zero-byte descriptor uses nonzero payload offset")
+        else:
+            self._next_cursor = self._cursor
         return slot
 
-    def _check_body(self, slot: Slot) -> None:
-        if not self._arena.contains(slot.offset, slot.nbytes):
+    def _check_body(self, offset: int, nbytes: int) -> int:
+        """The cursor behind a body, which has to be where the next one belongs."""
+        arena = self._arena
+        if not arena.offset <= offset <= arena.offset + arena.size - nbytes:
             self.fail("output payload out of arena")
-        if slot.offset != self._after(slot)[0]:
+        cursor = self._cursor
+        if self._wraps_early and offset == arena.offset:
+            cursor += -cursor % arena.size
+        expected, cursor = arena.place(cursor, nbytes)
+        if offset != expected:
             self.fail("payload replay offset mismatch")
+        return cursor
 
-    def _after(self, slot: Slot) -> Tuple[int, int]:
-        """Where the body of a slot has to be, and the cursor behind it."""
-        if slot.nbytes and self._wraps_early and slot.offset == self._arena.offset:
-            return slot.offset, self._arena.wrap(self._cursor, slot.nbytes)
-        return self._arena.place(self._cursor, slot.nbytes)
-
-    def read(self, slot: Slot, body: Any) -> None:
-        self._port.payload_read(slot.offset, body, slot.nbytes)
-
-    def release(self, slot: Slot) -> None:
-        """Give a message back that look() returned."""
-        self._head_counter.notify(self._as_counter(self.head + 1))
-        self.head += 1
-        self._cursor = self._after(slot)[1]
+    def release(self) -> None:
+        """Give back the message that look() returned."""
+        count = self.head + 1
+        self._announce(_wire.OUTPUT_HEAD, count)
+        self.head = count
+        self._cursor = self._next_cursor

@@ -4,12 +4,9 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, NoReturn, Optional, TypeVar
+from typing import Any, Callable, NoReturn, Optional
 
 from . import _wire
-from ._rings import GE, CounterPort
-
-T = TypeVar("T")
 
 # The interval at which foreign memory is polled.
 POLL_SECONDS = 50e-6
@@ -31,8 +28,7 @@ class Status:
         self._ensure_region_live: Callable[[], Any] = getattr(
             region, "_ensure_live", lambda: None
         )
-        self._abort_flag: CounterPort = port.counter(_wire.L3_ABORT)
-        self._peer_flag: CounterPort = port.counter(_wire.L2_ABORT)
+        self._port = port
 
     def ensure_live(self) -> None:
         if self.released:
@@ -56,28 +52,33 @@ class Status:
         if self.error is not None:
             return
         self.error = error
-        flag = self._abort_flag
         try:
-            getattr(flag, "_notify_past_liveness", flag.notify)(1)
+            self._port.set_abort_flag()
         except Exception as failure:
             self.note_unwritten(error, failure)
 
     def note_unwritten(self, error: BaseException, failure: Exception) -> None:
         """The flag could not be written. The first error says enough."""
 
-    def guard(self, access: Callable[..., T], *args: Any) -> T:
-        """Make an access of shared memory; an exception poisons the queue."""
-        try:
-            return access(*args)
-        except Exception as error:
-            self.poison(error)
-            raise
-
     def check_peer(self) -> None:
         """RuntimeError if L2 has set its flag."""
-        if self.guard(self._peer_flag.test, 1, GE)[0]:
+        port = self._port
+        try:
+            port.enter()
+            try:
+                flag = port.load(_wire.L2_ABORT)
+            except Exception as error:
+                port.fail(error)
+        except Exception as error:
+            self.note_failure(error)
+            raise
+        if flag >= 1:
             self.remote = True
             self.raise_remote()
+
+    def note_failure(self, error: BaseException) -> None:
+        """Poison for what an access of shared memory has raised."""
+        self.poison(error)
 
 
 def pause(port: Any, offset: int, seen: int, seconds: float) -> bool:

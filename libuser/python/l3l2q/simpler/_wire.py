@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import struct
-from typing import Dict, Optional, Protocol, Tuple
+from typing import Dict, Protocol, Tuple
 
 U64_LIMIT = 1 << 64
 MAX_DEPTH = 1 << 30
@@ -102,12 +102,6 @@ def signed32(count: int) -> int:
     return ((count + 0x80000000) & 0xFFFFFFFF) - 0x80000000
 
 
-def advance(count: int, observed: int, depth: int) -> Optional[int]:
-    """The count that a counter stands for now, or None if it cannot be right."""
-    delta = signed32(observed - count)
-    return count + delta if 0 <= delta <= depth else None
-
-
 class Arena:
     """Where the bodies of one direction go."""
 
@@ -126,10 +120,3 @@ class Arena:
             cursor += self.size - position
             position = 0
         return self.offset + position, cursor + nbytes
-
-    def wrap(self, cursor: int, nbytes: int) -> int:
-        """The cursor behind a body at the start of the arena, whatever would have fitted."""
-        return cursor + -cursor % self.size + nbytes
-
-    def contains(self, offset: int, nbytes: int) -> bool:
-        return self.offset <= offset and offset + nbytes <= self.offset + self.size

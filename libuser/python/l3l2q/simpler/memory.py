@@ -72,6 +72,12 @@ class Memory(Protocol):
     def starts_zeroed(self) -> bool: ...
     def write(self, offset: int, data: Any) -> None: ...
     def read(self, offset: int, buffer: Any) -> None: ...
+    def read_slot(self, offset: int) -> Tuple[int, int, int, int]: ...
+    def write_message(
+        self, slot: int, seq: int, opcode: int, payload_offset: int, nbytes: int, body: Any, /
+    ) -> None: ...
+    def load(self, offset: int) -> int: ...
+    def set(self, offset: int, value: int) -> None: ...
     def notify(self, offset: int, op: int, value: int) -> None: ...
     def test(self, offset: int, cmp: int, value: int) -> Tuple[bool, int]: ...
     def wait(self, offset: int, cmp: int, value: int, seconds: float) -> int: ...
@@ -93,6 +99,10 @@ class NativeMemory:
         self.scalars: Sequence[int] = endpoint.scalars
         self.write = endpoint.payload_write
         self.read = endpoint.payload_read_into
+        self.read_slot = endpoint.read_slot
+        self.write_message = endpoint.write_message
+        self.load = endpoint.load
+        self.set = endpoint.notify
 
     def notify(self, offset: int, op: int, value: int) -> None:
         self.endpoint.notify(offset, value, op)
@@ -156,17 +166,31 @@ class CopiedMemory:
         view = memoryview(buffer)
         view[:] = memoryview(self._copies.read(Range.PAYLOAD, offset, view.nbytes))
 
-    def _load(self, offset: int) -> int:
+    def read_slot(self, offset: int) -> Tuple[int, int, int, int]:
+        data = self._copies.read(Range.PAYLOAD, offset, _wire.SLOT.size)
+        seq, opcode, payload_offset, nbytes = _wire.SLOT.unpack(data)
+        return seq, opcode, payload_offset, nbytes
+
+    def write_message(
+        self, slot: int, seq: int, opcode: int, payload_offset: int, nbytes: int, body: Any, /
+    ) -> None:
+        if nbytes:
+            self.write(payload_offset, body[:nbytes])
+        self.write(slot + _wire.SEQ.size, _wire.FIELDS.pack(opcode, payload_offset, nbytes))
+        self.write(slot, _wire.SEQ.pack(seq))
+
+    def load(self, offset: int) -> int:
         value: int = _I32.unpack(self._copies.read(Range.COUNTERS, offset, _I32.size))[0]
         return value
 
-    def notify(self, offset: int, op: int, value: int) -> None:
-        if op:
-            value = _wire.signed32(value + self._load(offset))
+    def set(self, offset: int, value: int) -> None:
         self._copies.write(Range.COUNTERS, offset, _I32.pack(value))
 
+    def notify(self, offset: int, op: int, value: int) -> None:
+        self.set(offset, _wire.signed32(value + self.load(offset)) if op else value)
+
     def test(self, offset: int, cmp: int, value: int) -> Tuple[bool, int]:
-        observed = self._load(offset)
+        observed = self.load(offset)
         return _HOLDS[cmp](observed, value), observed
 
     def wait(self, offset: int, cmp: int, value: int, seconds: float) -> int:

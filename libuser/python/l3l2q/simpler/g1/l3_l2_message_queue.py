@@ -8,7 +8,7 @@ import enum
 from typing import Any, List, Optional
 
 from .. import _hostmem, _l3q2, _wire
-from .._l3q2 import PREFIX, Body, LayoutFields, Queue, uint8_of
+from .._l3q2 import PREFIX, LayoutFields, Queue, uint8_of
 from .._rings import Slot
 from .tensor import Tensor
 
@@ -77,7 +77,8 @@ _OPCODES = tuple(L3L2QueueOpcode)
 
 
 def _make_message(slot: Slot) -> L3L2QueueMessage:
-    return L3L2QueueMessage(slot.seq, _OPCODES[slot.opcode], slot.offset, slot.nbytes)
+    seq, opcode, offset, nbytes = slot
+    return L3L2QueueMessage(seq, _OPCODES[opcode], offset, nbytes)
 
 
 class _Buffers(_l3q2.Buffers):
@@ -89,13 +90,13 @@ class _Buffers(_l3q2.Buffers):
 
     def __init__(self, orch: Any, direct: bool) -> None:
         self._orch = orch
-        self._direct = direct
+        self.staged = not direct
         self._stage: Optional[_hostmem.HostBytes] = None
 
-    def accept(self, buffer: Any, nbytes: int, writable: bool) -> Body:
+    def accept(self, buffer: Any, nbytes: int, writable: bool) -> Any:
         if isinstance(buffer, Tensor) or hasattr(buffer, "child_memory"):
             self._check_tensor(buffer, nbytes)
-            return Body(buffer, None)
+            return buffer
         view = None
         if buffer is not None:
             view = _hostmem.by_protocol(buffer, PREFIX, writable)
@@ -103,8 +104,7 @@ class _Buffers(_l3q2.Buffers):
                 view = _hostmem.by_pointer(buffer, PREFIX)
         if view is None:
             raise ValueError(f"{PREFIX} buffer of type {type(buffer).__name__} is not supported")
-        view = _hostmem.check_size(view, nbytes, PREFIX)
-        return Body(view, view)
+        return _hostmem.check_size(view, nbytes, PREFIX)
 
     def _check_tensor(self, tensor: Any, nbytes: int) -> None:
         registered = getattr(self._orch, "_is_registered", None)
@@ -118,19 +118,19 @@ class _Buffers(_l3q2.Buffers):
         if size < nbytes:
             raise ValueError(f"{PREFIX} tensor has {size} bytes, {nbytes} are needed")
 
-    def prepare(self, body: Body, nbytes: int, writing: bool) -> Any:
-        if body.view is None or self._direct:
-            return body.source
+    def prepare(self, body: Any, nbytes: int, writing: bool) -> Any:
+        if type(body) is not memoryview:
+            return body
         if self._stage is None or self._stage.view.nbytes < nbytes:
             tensor = self._orch.alloc((nbytes,), uint8_of(self._orch))
             self._stage = _hostmem.allocated(tensor, nbytes, PREFIX)
         if writing:
-            self._stage.view[:nbytes] = body.view
+            self._stage.view[:nbytes] = body
         return self._stage.source
 
-    def collect(self, body: Body, prepared: Any, nbytes: int) -> None:
-        if body.view is not None and prepared is not body.source and self._stage:
-            body.view[:] = self._stage.view[:nbytes]
+    def collect(self, body: Any, prepared: Any, nbytes: int) -> None:
+        if prepared is not body and self._stage:
+            body[:] = self._stage.view[:nbytes]
 
 
 class L3L2Queue(Queue[L3L2QueueMessage, L3L2QueueLayout]):

@@ -8,7 +8,7 @@ import enum
 from typing import Any, List
 
 from .. import _hostmem, _l3q2, _wire
-from .._l3q2 import PREFIX, Body, LayoutFields, Queue, uint8_of
+from .._l3q2 import PREFIX, LayoutFields, Queue, uint8_of
 from .._rings import Slot
 from .buffer import Buffer
 
@@ -77,7 +77,8 @@ _OPCODES = tuple(WorkerChipQueueOpcode)
 
 
 def _make_message(slot: Slot) -> WorkerChipQueueMessage:
-    return WorkerChipQueueMessage(slot.seq, _OPCODES[slot.opcode], slot.offset, slot.nbytes)
+    seq, opcode, offset, nbytes = slot
+    return WorkerChipQueueMessage(seq, _OPCODES[opcode], offset, nbytes)
 
 
 class _Buffers(_l3q2.Buffers):
@@ -90,7 +91,7 @@ class _Buffers(_l3q2.Buffers):
     def __init__(self, orch: Any) -> None:
         self._orch = orch
 
-    def accept(self, buffer: Any, nbytes: int, writable: bool) -> Body:
+    def accept(self, buffer: Any, nbytes: int, writable: bool) -> Any:
         view = None
         if buffer is None:
             raise ValueError(f"{PREFIX} message of {nbytes} bytes needs a buffer")
@@ -101,12 +102,11 @@ class _Buffers(_l3q2.Buffers):
         else:
             view = _hostmem.by_protocol(buffer, PREFIX, writable)
         if view is not None:
-            view = _hostmem.check_size(view, nbytes, PREFIX)
-            return Body(view, view)
+            return _hostmem.check_size(view, nbytes, PREFIX)
         size = _hostmem.size_of(buffer, PREFIX)
         if size < nbytes:
             raise ValueError(f"{PREFIX} buffer has {size} bytes, {nbytes} are needed")
-        return Body(buffer, None)
+        return buffer
 
 
 class WorkerChipQueue(Queue[WorkerChipQueueMessage, WorkerChipQueueLayout]):

@@ -157,11 +157,11 @@ class _BoundSpscQueue(_Unique):
 
     def __init__(self, instance: Any, layout: _SpscQueueLayout, binding: _SpscQueueBinding) -> None:
         self.instance = instance
-        self.port = port_of(instance)
+        sizes = (_wire.FIELDS.size, _wire.SEQ.size, _wire.SLOT.size)
+        scratch = Scratch(*(HostBytes(b, b) for b in (memoryview(bytearray(n)) for n in sizes)))
+        self.port = port_of(instance, scratch)
         self.layout = layout
         self.binding = binding
-        sizes = (_wire.FIELDS.size, _wire.SEQ.size, _wire.SLOT.size)
-        self._scratch = Scratch(*(HostBytes(b, b) for b in (memoryview(bytearray(n)) for n in sizes)))
         self._taken = False
 
     def _take(self) -> Tuple[InputRing, OutputRing]:
@@ -169,11 +169,12 @@ class _BoundSpscQueue(_Unique):
         if self._taken:
             raise RuntimeError(f"{PREFIX} is bound to a queue already")
         self._taken = True
-        common = (self.port, PREFIX, self.layout, self._scratch, _wire.signed32)
+        common = (self.port, PREFIX, self.layout, _wire.signed32)
         return InputRing(*common), OutputRing(*common, OUTPUT_OPCODES, wraps_early=False)
 
     def make_message(self, slot: Slot) -> _SpscQueueMessage:
-        return _SpscQueueMessage(slot.seq, _OPCODES[slot.opcode], slot.offset, slot.nbytes, self)
+        seq, opcode, offset, nbytes = slot
+        return _SpscQueueMessage(seq, _OPCODES[opcode], offset, nbytes, self)
 
 
 class _SpscQueuePlan(_Unique):

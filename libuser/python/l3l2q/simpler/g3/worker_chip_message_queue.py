@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import operator
-import time
-from typing import Any, Callable, List, NoReturn, Optional, TypeVar
+from time import monotonic_ns
+from typing import Any, Callable, List, NoReturn, Optional
 
 from .. import _hostmem, _wire
-from .._rings import NE, Slot
+from .._rings import Slot
 from .._status import Status, pause
 from .buffer import AccessMode, Buffer, BufferKind
 from .comm_region_template import (
@@ -30,9 +30,6 @@ WORKER_CHIP_QUEUE_COUNTER_BYTES = _wire.COUNTER_BYTES
 WORKER_CHIP_QUEUE_WORKER_ABORT_FLAG_OFFSET = _wire.L3_ABORT
 WORKER_CHIP_QUEUE_CHIP_ABORT_FLAG_OFFSET = _wire.L2_ABORT
 
-T = TypeVar("T")
-
-
 def make_worker_chip_queue_layout(
     depth: int, input_arena_bytes: int, output_arena_bytes: int
 ) -> WorkerChipQueueLayout:
@@ -53,14 +50,9 @@ class _Status(Status):
         else:  # before Python 3.11
             error.__dict__.setdefault("__notes__", []).append(note)
 
-    def guard(self, access: Callable[..., T], *args: Any) -> T:
-        try:
-            return access(*args)
-        except TimeoutError:
-            raise
-        except Exception as error:
+    def note_failure(self, error: BaseException) -> None:
+        if not isinstance(error, TimeoutError):
             self.poison(error)
-            raise
 
 
 class _Core:
@@ -93,43 +85,55 @@ class _Core:
     def send(self, opcode: int, body: Any, nbytes: int) -> bool:
         if self.stopped:
             return False
-        self.status.check_peer()
-        room = self.status.guard(self.sending.find_room, nbytes)
+        status = self.status
+        status.check_peer()
+        try:
+            room = self.sending.find_room(nbytes)
+        except Exception as error:
+            status.note_failure(error)
+            raise
         if room is None:
             return False
         try:
             self.sending.publish(opcode, room, nbytes, body)
-        except TimeoutError:
-            raise
         except BaseException as error:
-            self.status.poison(error)
+            status.note_failure(error)
             raise
         self.stopped = opcode == _wire.STOP
         return True
 
     def send_within(self, opcode: int, body: Any, nbytes: int, timeout_ns: int) -> None:
-        def attempt() -> Optional[bool]:
+        deadline = monotonic_ns() + timeout_ns
+        while True:
             if self.stopped:
                 raise RuntimeError(f"{PREFIX} input is stopped")
-            return self.send(opcode, body, nbytes) or None
-
-        self._until(attempt, _wire.INPUT_HEAD, lambda: self.sending.seen, timeout_ns)
+            if self.send(opcode, body, nbytes):
+                return
+            self._wait(deadline, _wire.INPUT_HEAD, self.sending.seen)
 
     # -- receiving
 
     def look(self) -> Optional[_SpscQueueMessage]:
-        self.status.check_peer()
-        if self.held is None:
-            slot = self.status.guard(self.receiving.look)
-            if slot is None:
-                return None
+        status = self.status
+        status.check_peer()
+        if self.held is not None:
+            return self.held
+        try:
+            slot = self.receiving.look()
+        except Exception as error:
+            status.note_failure(error)
+            raise
+        if slot is not None:
             self.held, self._held_slot = self.bound.make_message(slot), slot
         return self.held
 
     def look_within(self, timeout_ns: int) -> _SpscQueueMessage:
-        return self._until(
-            self.look, _wire.OUTPUT_TAIL, lambda: self.receiving.seen, timeout_ns
-        )
+        deadline = monotonic_ns() + timeout_ns
+        while True:
+            message = self.look()
+            if message is not None:
+                return message
+            self._wait(deadline, _wire.OUTPUT_TAIL, self.receiving.seen)
 
     def slot_of(self, handle: Any, what: str) -> Slot:
         if self._held_slot is None or handle is not self.held:
@@ -140,20 +144,25 @@ class _Core:
 
     def read(self, handle: Any, view: Any) -> None:
         """Copy the body; of ``view`` the kind was checked before."""
-        slot = self.slot_of(handle, "read_into")
-        check_zero_byte(view, slot.nbytes)
-        body = self.buffers.sized(view, slot.nbytes)
-        if slot.nbytes:
-            self.status.guard(self.receiving.read, slot, body)
+        _, _, offset, nbytes = self.slot_of(handle, "read_into")
+        check_zero_byte(view, nbytes)
+        if not nbytes:
+            return
+        body = self.buffers.sized(view, nbytes)
+        try:
+            self.bound.port.enter()
+            self.bound.port.read(offset, body, nbytes)
+        except Exception as error:
+            self.status.note_failure(error)
+            raise
 
     def release(self, handle: Any) -> None:
-        slot = self.slot_of(handle, "release")
+        self.slot_of(handle, "release")
         try:
-            self.receiving.release(slot)
-        except TimeoutError:
-            raise
+            self.bound.port.enter()
+            self.receiving.release()
         except BaseException as error:
-            self.status.poison(error)
+            self.status.note_failure(error)
             raise
         self.held = self._held_slot = None
 
@@ -164,34 +173,24 @@ class _Core:
             raise ValueError(f"{PREFIX} timeout must be positive")
         return int(timeout * 1_000_000_000)
 
-    def _until(
-        self,
-        attempt: Callable[[], Optional[T]],
-        offset: int,
-        seen: Callable[[], int],
-        timeout_ns: int,
-    ) -> T:
-        deadline = time.monotonic_ns() + timeout_ns
-        while True:
-            result = attempt()
-            if result is not None:
-                return result
-            left = (deadline - time.monotonic_ns()) / 1_000_000_000
-            if left <= 0:
-                self.status.check_peer()
-                raise TimeoutError(f"{PREFIX} operation timed out")
-            self._wait(offset, seen(), left)
+    def _wait(self, deadline: int, offset: int, seen: int) -> None:
+        """Wait for a counter to change, or for a while; TimeoutError after the deadline."""
+        left = (deadline - monotonic_ns()) / 1_000_000_000
+        if left <= 0:
             self.status.check_peer()
-
-    def _wait(self, offset: int, seen: int, seconds: float) -> None:
+            raise TimeoutError(f"{PREFIX} operation timed out")
         port = self.bound.port
         if hasattr(port, "_pause"):
-            pause(port, offset, seen, seconds)
-            return
-        try:
-            self.status.guard(port.counter(offset).wait, seen, NE, seconds)
-        except TimeoutError:
-            pass  # the caller looks at its own clock
+            pause(port, offset, seen, left)
+        else:
+            try:
+                port.wait(offset, seen, left)
+            except TimeoutError:
+                pass  # the clock decides
+            except Exception as error:
+                self.status.note_failure(error)
+                raise
+        self.status.check_peer()
 
 
 def check_zero_byte(buffer: Any, nbytes: int) -> None:
