@@ -379,7 +379,7 @@ def test_interrupt_while_waiting_poisons_nothing(rig: Rig, monkeypatch: Any) -> 
     def interrupt(*args: Any) -> None:
         raise KeyboardInterrupt
 
-    port = core.bound.port if hasattr(core, "bound") else core.port
+    port = core.port
     if hasattr(port, "_pause"):
         monkeypatch.setattr(port, "_pause", interrupt)
     else:

@@ -14,11 +14,16 @@ class HostBytes(NamedTuple):
     view: memoryview
 
 
+def plain_bytes(buffer: Any, nbytes: int, writable: bool) -> Optional[memoryview]:
+    """All of a bytearray or bytes, which every generation takes; None if it is another case."""
+    kind = type(buffer)
+    if (kind is bytearray or (kind is bytes and not writable)) and len(buffer) == nbytes:
+        return memoryview(buffer)
+    return None
+
+
 def by_protocol(buffer: Any, prefix: str, writable: bool) -> Optional[memoryview]:
     """The bytes of an object with the buffer protocol; None without it, ValueError if unfit."""
-    kind = type(buffer)
-    if kind is bytearray or (kind is bytes and not writable):
-        return memoryview(buffer)
     try:
         view = memoryview(buffer)
     except TypeError:

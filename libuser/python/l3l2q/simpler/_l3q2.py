@@ -11,6 +11,7 @@ from typing import Any, Callable, Generic, List, Optional, TypeVar
 
 from . import _hostmem, _wire
 from ._datatype import DataType
+from ._hostmem import plain_bytes
 from ._region import port_of
 from ._rings import InputRing, OutputRing, Scratch, Slot
 from ._status import LONGEST_SLEEP, Status, pause
@@ -97,7 +98,8 @@ class Core(Generic[M]):
 
     def accept_source(self, buffer: Any, nbytes: int) -> Any:
         if nbytes > 0:
-            return self.buffers.accept(buffer, nbytes, False)
+            plain = plain_bytes(buffer, nbytes, False)
+            return plain if plain is not None else self.buffers.accept(buffer, nbytes, False)
         if nbytes:
             raise ValueError(f"{PREFIX} nbytes must not be negative")
         return check_no_body(buffer)
@@ -173,12 +175,17 @@ class Core(Generic[M]):
         self.status.ensure_live()
         if not self._is_held(handle):
             raise RuntimeError(f"{PREFIX} read_into needs the active message")
+        self._copy_out(buffer)
+
+    def _copy_out(self, buffer: Any) -> None:
         _, _, offset, nbytes = self._held_slot
         if not nbytes:
             check_no_body(buffer)
             return
         port, buffers = self.port, self.buffers
-        target = body = buffers.accept(buffer, nbytes, True)
+        target = body = plain_bytes(buffer, nbytes, True)
+        if body is None:
+            target = body = buffers.accept(buffer, nbytes, True)
         if buffers.staged:
             target = buffers.prepare(body, nbytes, False)
         try:
@@ -194,15 +201,25 @@ class Core(Generic[M]):
 
     def release(self, handle: Any) -> None:
         self.status.ensure_live()
+        if not self._is_held(handle):
+            error = RuntimeError(f"{PREFIX} release needs the active message")
+            self.status.poison(error)
+            raise error
+        self._give_back()
+
+    def _give_back(self) -> None:
         try:
-            if not self._is_held(handle):
-                self.receiving.fail("release needs the active message")
             self.port.enter()
             self.receiving.release()
         except BaseException as error:
             self.status.poison(error)
             raise
         self.held = None
+
+    def take(self, buffer: Any) -> None:
+        """Read and release the message that was just looked at."""
+        self._copy_out(buffer)
+        self._give_back()
 
     # -- both
 
@@ -288,16 +305,17 @@ class QueueOutput(Generic[M]):
 
     def dequeue_into(self, buffer: Any, timeout: float) -> M:
         """peek, read_into and release. If the buffer is refused the message stays active."""
-        return self._take(self.peek(timeout), buffer)
+        core = self._core
+        message = core.look_within(core.check_timeout(timeout))
+        core.take(buffer)
+        return message
 
     def try_dequeue_into(self, buffer: Any) -> Optional[M]:
         """try_peek, read_into and release; None if there is no message."""
-        message = self.try_peek()
-        return None if message is None else self._take(message, buffer)
-
-    def _take(self, message: M, buffer: Any) -> M:
-        self.read_into(message, buffer)
-        self.release(message)
+        core = self._core
+        message = core.look()
+        if message is not None:
+            core.take(buffer)
         return message
 
 

@@ -316,11 +316,9 @@ class OrchRegion(ErrorPolicy):
             self._refuse(f"is poisoned: {self._error}")
         if self._expired:
             self._refuse("expired after orchestration run")
-        instance = self._instance
-        if type(instance) is not RegionInstance or not instance._live:
-            failure = instance_failure(instance)
-            if failure:
-                self._refuse(failure)
+        failure = instance_failure(self._instance)
+        if failure:
+            self._refuse(failure)
 
     def _refuse(self, why: str) -> NoReturn:
         raise RuntimeError(f"{self._text} {self.region_id} {why}")

@@ -29,8 +29,18 @@ class Status:
             region, "_ensure_live", lambda: None
         )
         self._port = port
+        self._own_region = region if getattr(region, "_copies_here", False) else None
 
     def ensure_live(self) -> None:
+        region = self._own_region
+        if (
+            region is not None
+            and region._instance._live
+            and region._error is None
+            and self.error is None
+            and not (region._released or region._expired or self.released or self.remote)
+        ):
+            return  # nothing has ended, so that the order does not matter
         if self.released:
             raise RuntimeError(f"{self.prefix} has been released")
         if self.remote:

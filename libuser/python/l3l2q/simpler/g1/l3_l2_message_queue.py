@@ -9,7 +9,7 @@ from typing import Any, List, Optional
 
 from .. import _hostmem, _l3q2, _wire
 from .._l3q2 import PREFIX, LayoutFields, Queue, uint8_of
-from .._rings import Slot
+from .._rings import message_maker
 from .tensor import Tensor
 
 L3L2_QUEUE_MAGIC = _wire.QUEUE_MAGIC
@@ -73,12 +73,7 @@ def make_l3_l2_queue_layout(
     )
 
 
-_OPCODES = tuple(L3L2QueueOpcode)
-
-
-def _make_message(slot: Slot) -> L3L2QueueMessage:
-    seq, opcode, offset, nbytes = slot
-    return L3L2QueueMessage(seq, _OPCODES[opcode], offset, nbytes)
+_make_message = message_maker(L3L2QueueMessage, tuple(L3L2QueueOpcode))
 
 
 class _Buffers(_l3q2.Buffers):

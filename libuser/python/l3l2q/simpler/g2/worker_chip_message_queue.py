@@ -9,7 +9,7 @@ from typing import Any, List
 
 from .. import _hostmem, _l3q2, _wire
 from .._l3q2 import PREFIX, LayoutFields, Queue, uint8_of
-from .._rings import Slot
+from .._rings import message_maker
 from .buffer import Buffer
 
 WORKER_CHIP_QUEUE_MAGIC = _wire.QUEUE_MAGIC
@@ -73,12 +73,7 @@ def make_worker_chip_queue_layout(
     )
 
 
-_OPCODES = tuple(WorkerChipQueueOpcode)
-
-
-def _make_message(slot: Slot) -> WorkerChipQueueMessage:
-    seq, opcode, offset, nbytes = slot
-    return WorkerChipQueueMessage(seq, _OPCODES[opcode], offset, nbytes)
+_make_message = message_maker(WorkerChipQueueMessage, tuple(WorkerChipQueueOpcode))
 
 
 class _Buffers(_l3q2.Buffers):

@@ -10,7 +10,7 @@ from typing import Any, Callable, List, NoReturn, Tuple, TypeVar
 from .. import _wire
 from .._hostmem import HostBytes
 from .._region import port_of
-from .._rings import InputRing, OutputRing, Scratch, Slot
+from .._rings import InputRing, OutputRing, Scratch, Slot, message_maker
 
 __all__ = ["SpscQueueOpcode"]
 
@@ -27,9 +27,6 @@ class SpscQueueOpcode(enum.IntEnum):
     DATA = 1
     STOP = 2
     ERROR = 3
-
-
-_OPCODES = tuple(SpscQueueOpcode)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +77,9 @@ class _SpscQueueMessage:
     payload_offset: int
     payload_nbytes: int
     _owner_token: object = dataclasses.field(default=None, compare=False, repr=False)
+
+
+_make_message = message_maker(_SpscQueueMessage, tuple(SpscQueueOpcode))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,8 +173,9 @@ class _BoundSpscQueue(_Unique):
         return InputRing(*common), OutputRing(*common, OUTPUT_OPCODES, wraps_early=False)
 
     def make_message(self, slot: Slot) -> _SpscQueueMessage:
-        seq, opcode, offset, nbytes = slot
-        return _SpscQueueMessage(seq, _OPCODES[opcode], offset, nbytes, self)
+        message = _make_message(slot)
+        message.__dict__["_owner_token"] = self
+        return message
 
 
 class _SpscQueuePlan(_Unique):

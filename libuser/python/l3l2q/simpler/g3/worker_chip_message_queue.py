@@ -61,6 +61,7 @@ class _Core:
     def __init__(self, worker: Any, bound: _BoundSpscQueue, region: Any) -> None:
         self.region = region
         self.bound = bound
+        self.port = bound.port
         self.layout = bound.layout
         self.buffers = _Buffers(worker)
         self.sending, self.receiving = bound._take()
@@ -79,6 +80,9 @@ class _Core:
     def accept_source(self, buffer: Any, nbytes: int) -> Any:
         if nbytes < 0:
             raise ValueError(f"{PREFIX} nbytes must not be negative")
+        plain = _hostmem.plain_bytes(buffer, nbytes, False) if nbytes else None
+        if plain is not None:
+            return plain
         check_zero_byte(buffer, nbytes)
         return self.buffers.sized(self.buffers.kind(buffer, False), nbytes)
 
@@ -142,24 +146,29 @@ class _Core:
             raise error
         return self._held_slot
 
-    def read(self, handle: Any, view: Any) -> None:
+    def take(self, view: Any) -> None:
+        """Read and release the message that was just looked at."""
+        assert self._held_slot is not None
+        self.read(self._held_slot, view)
+        self.release()
+
+    def read(self, slot: Slot, view: Any) -> None:
         """Copy the body; of ``view`` the kind was checked before."""
-        _, _, offset, nbytes = self.slot_of(handle, "read_into")
+        _, _, offset, nbytes = slot
         check_zero_byte(view, nbytes)
         if not nbytes:
             return
         body = self.buffers.sized(view, nbytes)
         try:
-            self.bound.port.enter()
-            self.bound.port.read(offset, body, nbytes)
+            self.port.enter()
+            self.port.read(offset, body, nbytes)
         except Exception as error:
             self.status.note_failure(error)
             raise
 
-    def release(self, handle: Any) -> None:
-        self.slot_of(handle, "release")
+    def release(self) -> None:
         try:
-            self.bound.port.enter()
+            self.port.enter()
             self.receiving.release()
         except BaseException as error:
             self.status.note_failure(error)
@@ -179,7 +188,7 @@ class _Core:
         if left <= 0:
             self.status.check_peer()
             raise TimeoutError(f"{PREFIX} operation timed out")
-        port = self.bound.port
+        port = self.port
         if hasattr(port, "_pause"):
             pause(port, offset, seen, left)
         else:
@@ -283,13 +292,15 @@ class WorkerChipQueueOutput:
         """Copy the body of the active message. Any other handle poisons the queue."""
         core = self._core
         core.enter()
-        core.slot_of(handle, "read_into")
-        core.read(handle, core.buffers.kind(buffer, True))
+        slot = core.slot_of(handle, "read_into")
+        core.read(slot, core.buffers.kind(buffer, True))
 
     def release(self, handle: WorkerChipQueueMessage) -> None:
         """Give the active message back. Any other handle poisons the queue."""
-        self._core.enter()
-        self._core.release(handle)
+        core = self._core
+        core.enter()
+        core.slot_of(handle, "release")
+        core.release()
 
     def dequeue_into(self, buffer: Any, timeout: float) -> WorkerChipQueueMessage:
         """peek, read_into and release. If the size does not fit the message stays active."""
@@ -297,7 +308,9 @@ class WorkerChipQueueOutput:
         core.enter()
         timeout_ns = core.timeout_ns(timeout)
         view = core.buffers.kind(buffer, True)
-        return self._take(core.look_within(timeout_ns), view)
+        message = core.look_within(timeout_ns)
+        core.take(view)
+        return message
 
     def try_dequeue_into(self, buffer: Any) -> Optional[WorkerChipQueueMessage]:
         """try_peek, read_into and release; None if there is no message."""
@@ -305,11 +318,8 @@ class WorkerChipQueueOutput:
         core.enter()
         view = core.buffers.kind(buffer, True)
         message = core.look()
-        return None if message is None else self._take(message, view)
-
-    def _take(self, message: WorkerChipQueueMessage, view: Any) -> WorkerChipQueueMessage:
-        self._core.read(message, view)
-        self._core.release(message)
+        if message is not None:
+            core.take(view)
         return message
 
 
