@@ -20,6 +20,23 @@ static int32_t *counter_at(const struct l3l2q_ep *ep, uint64_t offset, int *ret)
 	}
 }
 
+/* What the peer's threads are armed for that the counter at an offset can end. */
+static uint32_t sleepers_for(const struct l3l2q_ep *ep, uint64_t offset)
+{
+	if (ep->raw)
+		return L3L2Q_ARM_EVENTS;
+	switch (offset) {
+	case L3L2Q_CTR_INPUT_TAIL:
+	case L3L2Q_CTR_OUTPUT_TAIL:
+		return L3L2Q_ARM_TAIL;
+	case L3L2Q_CTR_INPUT_HEAD:
+	case L3L2Q_CTR_OUTPUT_HEAD:
+		return L3L2Q_ARM_HEAD;
+	default:
+		return L3L2Q_ARM_EVENTS;
+	}
+}
+
 L3L2Q_API int l3l2q_notify(struct l3l2q_ep *ep, uint64_t offset, uint32_t op, int32_t value)
 {
 	const uint32_t *peer_armed;
@@ -42,7 +59,7 @@ L3L2Q_API int l3l2q_notify(struct l3l2q_ep *ep, uint64_t offset, uint32_t op, in
 	l3l2q_core_store(&ep->core, counter, now);
 	l3l2q_full_barrier();
 	peer_armed = __atomic_load_n(&ep->core.peer_armed, __ATOMIC_RELAXED);
-	if (peer_armed && __atomic_load_n(peer_armed, __ATOMIC_RELAXED) & L3L2Q_ARM_EVENTS)
+	if (peer_armed && __atomic_load_n(peer_armed, __ATOMIC_RELAXED) & sleepers_for(ep, offset))
 		l3l2q_kick_peer(ep, &ep->any_half);
 	asleep = __atomic_load_n(ep->core.armed, __ATOMIC_RELAXED);
 	if (asleep & (L3L2Q_ARM_COUNTER | L3L2Q_ARM_SLOTS))

@@ -435,3 +435,20 @@ def test_a_queues_counters_and_payload(pair: Pair) -> None:
     assert pair.l2.payload_read(layout.input_arena_offset, 1) == b"x"
     assert pair.l2.load(0) == 1
     assert pair.l2.read_slot(layout.input_desc_offset) == (1, 1, layout.input_arena_offset, 1)
+
+
+def kicks_of(ep: l3l2q.Endpoint, offset: int, value: int) -> int:
+    before = ep.stats.kicks
+    ep.notify(offset, value)
+    return ep.stats.kicks - before
+
+
+def test_a_counter_wakes_only_those_that_it_concerns(pair: Pair) -> None:
+    assert pair.l2.arm(Event.IN) == 0
+    assert kicks_of(pair.l3, 192, 0) == 0
+    assert kicks_of(pair.l3, 0, 0) == 1
+    while pair.l2.producer.try_enqueue():
+        pass
+    assert pair.l2.arm(Event.OUT) == 0
+    assert kicks_of(pair.l3, 0, 0) == 0
+    assert kicks_of(pair.l3, 192, 1) == 1
