@@ -1,8 +1,9 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: MIT
 #
-# readme.pl README.md DIR RESULTS: between its two markers, README.md gets what native
-# and vm in DIR (.json, .txt) have measured, and the plot of RESULTS.
+# readme.pl README.md DIR RESULTS: between their markers, README.md gets what native and vm
+# in DIR (.json, .txt) have measured, with the plot of RESULTS, and what python has. Parts
+# that DIR has nothing of stay as they are.
 
 use strict;
 use warnings;
@@ -10,7 +11,6 @@ use JSON::PP;
 
 die "usage: readme.pl README.md DIR RESULTS\n" unless @ARGV == 3;
 my ($readme, $dir, $results) = @ARGV;
-my ($begin, $end) = ('<!-- what follows is of make bench-readme -->', '<!-- until here -->');
 
 sub slurp {
 	my ($path) = @_;
@@ -20,39 +20,81 @@ sub slurp {
 	return <$fh>;
 }
 
-my (@order, %row, %machine);
-for my $run (qw(native vm)) {
-	($machine{$run}) = slurp("$dir/$run.txt") =~ /^(\S.*)$/m
-		or die "readme.pl: $dir/$run.txt does not say which machine\n";
-	my $json = decode_json(slurp("$dir/$run.json"));
+sub is_there {
+	return !grep { !-e "$dir/$_.json" } @_;
+}
 
-	$machine{$run} .= sprintf('; %d rounds of %g ms', $json->{rounds}, $json->{round_ns} / 1e6);
-	for my $t (@{ $json->{targets} }) {
-		my $what = $t->{what};
-		my $unit = $t->{unit};
+# A target and what was measured, as the columns of a table.
+sub target_text {
+	my ($t) = @_;
 
-		push @order, $what unless $row{$what};
-		$row{$what}{target} = exists $t->{at_least} ? sprintf('at least %g', $t->{at_least})
-			: sprintf('at most %g', $t->{at_most});
-		$row{$what}{target} .= $unit;
-		next unless defined $t->{measured};
-		$row{$what}{$run} = sprintf("%.2f$unit", $t->{measured});
-		$row{$what}{$run} .= sprintf(" (%.2f$unit)", $t->{best}) if $unit;
-		$row{$what}{$run} .= $t->{met} ? ', met' : ', **missed**';
+	return (exists $t->{at_least} ? sprintf('at least %g', $t->{at_least}) :
+		sprintf('at most %g', $t->{at_most})) . $t->{unit};
+}
+
+sub measured_text {
+	my ($t) = @_;
+	my $text = sprintf("%.2f$t->{unit}", $t->{measured});
+
+	$text .= sprintf(" (%.2f$t->{unit})", $t->{best}) if $t->{unit};
+	return $text . ($t->{met} ? ', met' : ', **missed**');
+}
+
+my %machine;
+
+# A table of runs, given as pairs of name and heading.
+sub table {
+	my (@order, %row, @runs, @headings);
+
+	while (my ($run, $heading) = splice(@_, 0, 2)) {
+		($machine{$run}) = slurp("$dir/$run.txt") =~ /^(\S.*)$/m
+			or die "readme.pl: $dir/$run.txt does not say which machine\n";
+		my $json = decode_json(slurp("$dir/$run.json"));
+
+		$machine{$run} .= sprintf('; %d rounds of %g ms', $json->{rounds}, $json->{round_ns} / 1e6);
+		push @runs, $run;
+		push @headings, $heading;
+		for my $t (@{ $json->{targets} }) {
+			push @order, $t->{what} unless $row{ $t->{what} };
+			$row{ $t->{what} }{target} = target_text($t);
+			$row{ $t->{what} }{$run} = measured_text($t) if defined $t->{measured};
+		}
 	}
-}
 
-my $text = "| | target | here, over memfd | in a guest, over the driver |\n| --- | --- | --- | --- |\n";
-for my $what (grep { $row{$_}{native} || $row{$_}{vm} } @order) {
-	$text .= join(' | ', "| $what", $row{$what}{target}, $row{$what}{native} // '', $row{$what}{vm} // '') . " |\n";
+	my $text = join(' | ', '|', 'target', @headings) . " |\n|" . ' --- |' x (2 + @runs) . "\n";
+	for my $what (@order) {
+		next unless grep { $row{$what}{$_} } @runs;
+		$text .= join(' | ', "| $what", $row{$what}{target}, map { $_ // '' } @{ $row{$what} }{@runs});
+		$text .= " |\n";
+	}
+	return "$text\n";
 }
-$text .= "\n![latency and throughput by message size]($results/native.svg)\n\n";
-$text .= "Here: $machine{native}. In a guest: $machine{vm}.\n";
-$text .= 'All of it: ' . join(', ', map { "[`$_`]($results/$_)" } qw(native.txt vm.txt vm.svg)) . ".\n";
 
 my $page = slurp($readme);
-$page =~ s/\Q$begin\E\n.*?\Q$end\E\n/$begin\n\n$text\n$end\n/s
-	or die "readme.pl: $readme has no place for it\n";
+
+sub put {
+	my ($begin, $text) = @_;
+	my $end = '<!-- until here -->';
+
+	$page =~ s/\Q$begin\E\n.*?\Q$end\E\n/$begin\n\n$text\n$end\n/s
+		or die "readme.pl: $readme has no place for it\n";
+}
+
+if (is_there('native', 'vm')) {
+	my $text = table(native => 'here, over memfd', vm => 'in a guest, over the driver');
+
+	$text .= "![latency and throughput by message size]($results/native.svg)\n\n";
+	$text .= "Here: $machine{native}. In a guest: $machine{vm}.\n";
+	$text .= 'All of it: ' . join(', ', map { "[`$_`]($results/$_)" } qw(native.txt vm.txt vm.svg)) . ".\n";
+	put('<!-- what follows is of make bench-readme -->', $text);
+}
+if (is_there('python')) {
+	my $text = table(python => 'here, over memfd');
+
+	$text .= "Here: $machine{python}. All of it: [`python.txt`]($results/python.txt).\n";
+	put('<!-- what follows is of make bench-readme, from Python -->', $text);
+}
+
 open(my $fh, '>', $readme) or die "readme.pl: $readme: $!\n";
 print $fh $page;
 close($fh) or die "readme.pl: $readme: $!\n";

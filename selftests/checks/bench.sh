@@ -90,7 +90,7 @@ python() {
 	{
 		echo "$(processor); Linux $(uname -r); $("$python" --version); $(date -u +%F)"
 		echo
-		PYTHONPATH=build/python "$python" libuser/bench/bench.py
+		PYTHONPATH=build/python "$python" libuser/bench/bench.py --json $out/python.json
 	} | tee $out/python.txt
 }
 
