@@ -249,24 +249,30 @@ static PyObject *endpoint_region_id(struct endpoint *e, void *unused)
 	return get_info(e, "region_id", &info) ? NULL : PyLong_FromUnsignedLongLong(info.region_id);
 }
 
+static PyObject *u64_tuple(const uint64_t *values, int n)
+{
+	PyObject *tuple = PyTuple_New(n), *value;
+	int i;
+
+	for (i = 0; tuple && i < n; i++) {
+		value = PyLong_FromUnsignedLongLong(values[i]);
+		if (!value || PyTuple_SetItem(tuple, i, value))
+			Py_CLEAR(tuple);
+	}
+	return tuple;
+}
+
 static PyObject *endpoint_scalars(struct endpoint *e, void *unused)
 {
 	uint64_t scalars[L3L2Q_SCALARS];
-	PyObject *tuple, *value;
-	int i, n;
+	int n;
 
 	(void)unused;
 	if (call_begin(e, &e->any, "scalars"))
 		return NULL;
 	n = l3l2q_ep_scalars(e->ep, scalars);
 	call_end(e, &e->any);
-	tuple = PyTuple_New(n);
-	for (i = 0; tuple && i < n; i++) {
-		value = PyLong_FromUnsignedLongLong(scalars[i]);
-		if (!value || PyTuple_SetItem(tuple, i, value))
-			Py_CLEAR(tuple);
-	}
-	return tuple;
+	return u64_tuple(scalars, n);
 }
 
 static PyObject *endpoint_stats(struct endpoint *e, void *unused)
@@ -647,9 +653,8 @@ static PyObject *endpoint_read_slot(struct endpoint *e, PyObject *offset)
 	if (get_u64(offset, "offset", UINT64_MAX, &c.offset) ||
 	    payload_call(e, "read_slot", do_payload_read, &c))
 		return NULL;
-	return Py_BuildValue("(KKKK)", (unsigned long long)desc.seq, (unsigned long long)desc.opcode,
-			     (unsigned long long)desc.payload_offset,
-			     (unsigned long long)desc.payload_nbytes);
+	return u64_tuple((const uint64_t[]){ desc.seq, desc.opcode, desc.payload_offset,
+					     desc.payload_nbytes }, 4);
 }
 
 struct write_call {

@@ -132,14 +132,16 @@ class Core(Generic[M]):
         self.stopped = opcode == _wire.STOP
         return True
 
-    def send_within(self, opcode: int, body: Any, nbytes: int, timeout: float) -> None:
-        deadline = monotonic() + timeout
-        while not self.send(opcode, body, nbytes):
+    def send_later(self, opcode: int, body: Any, nbytes: int, deadline: float) -> None:
+        """Send what there was no room for."""
+        # No release makes room for what is larger than the arena.
+        counter = _wire.INPUT_HEAD if nbytes <= self._input_bytes else None
+        while True:
             if self.stopped:
                 raise RuntimeError(f"{PREFIX} input is stopped")
-            # No release makes room for what is larger than the arena.
-            fits = nbytes <= self._input_bytes
-            self._wait(deadline, _wire.INPUT_HEAD if fits else None, self.sending.seen)
+            self._wait(deadline, counter, self.sending.seen)
+            if self.send(opcode, body, nbytes):
+                return
 
     # -- receiving
 
@@ -159,13 +161,13 @@ class Core(Generic[M]):
             self.held = self.make_message(slot)
         return self.held
 
-    def look_within(self, timeout: float) -> M:
-        deadline = monotonic() + timeout
+    def look_later(self, deadline: float) -> M:
+        """The next message after there was none."""
         while True:
+            self._wait(deadline, _wire.OUTPUT_TAIL, self.receiving.seen)
             message = self.look()
             if message is not None:
                 return message
-            self._wait(deadline, _wire.OUTPUT_TAIL, self.receiving.seen)
 
     def _is_held(self, handle: Any) -> bool:
         held = self.held
@@ -223,10 +225,10 @@ class Core(Generic[M]):
 
     # -- both
 
-    def check_timeout(self, timeout: Any) -> float:
+    def deadline(self, timeout: Any) -> float:
         if timeout is None or not timeout > 0:
             raise ValueError(f"{PREFIX} timeout must be positive")
-        return float(timeout)
+        return monotonic() + float(timeout)
 
     def _wait(self, deadline: float, offset: Optional[int], seen: int) -> None:
         """Wait for a counter to change, or for a while; TimeoutError after the deadline."""
@@ -269,10 +271,12 @@ class QueueInput(Generic[M]):
         A zero-byte message takes None for a buffer. TimeoutError if there was no room, which
         also is the answer to a message larger than the arena; RuntimeError after STOP.
         """
-        limit = self._core.check_timeout(timeout)
+        core = self._core
+        deadline = core.deadline(timeout)
         count = int(nbytes)
-        body = self._core.accept_source(buffer_or_none, count)
-        self._core.send_within(_wire.DATA, body, count, limit)
+        body = core.accept_source(buffer_or_none, count)
+        if not core.send(_wire.DATA, body, count):
+            core.send_later(_wire.DATA, body, count, deadline)
 
     def try_enqueue(self, buffer_or_none: Any, nbytes: int) -> bool:
         """Send a message if there is room for it, and say whether it was sent."""
@@ -293,7 +297,10 @@ class QueueOutput(Generic[M]):
 
     def peek(self, timeout: float) -> M:
         """The active message, or else the next one, waiting for at most ``timeout`` seconds."""
-        return self._core.look_within(self._core.check_timeout(timeout))
+        core = self._core
+        deadline = core.deadline(timeout)
+        message = core.look()
+        return core.look_later(deadline) if message is None else message
 
     def read_into(self, handle: M, buffer: Any) -> None:
         """Copy the body of the active message; of a zero-byte one ``buffer`` is None."""
@@ -306,7 +313,10 @@ class QueueOutput(Generic[M]):
     def dequeue_into(self, buffer: Any, timeout: float) -> M:
         """peek, read_into and release. If the buffer is refused the message stays active."""
         core = self._core
-        message = core.look_within(core.check_timeout(timeout))
+        deadline = core.deadline(timeout)
+        message = core.look()
+        if message is None:
+            message = core.look_later(deadline)
         core.take(buffer)
         return message
 
@@ -361,7 +371,10 @@ class Queue(Generic[M, L]):
 
     def request_stop(self, timeout: float) -> None:
         """Send STOP, the last message of the input; RuntimeError if it was sent before."""
-        self._core.send_within(_wire.STOP, None, 0, self._core.check_timeout(timeout))
+        core = self._core
+        deadline = core.deadline(timeout)
+        if not core.send(_wire.STOP, None, 0):
+            core.send_later(_wire.STOP, None, 0, deadline)
 
     def free(self) -> None:
         """End the use of the queue and its region; the memory goes when the run ends."""
