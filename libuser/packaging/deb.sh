@@ -16,18 +16,16 @@ fi
 rm -rf "$1"
 mkdir -p "$1"/{build,debug}
 out=$(cd "$1" && pwd)
-version=$(sed -n 's/^.define L3L2Q_VERSION "\(.*\)"/\1/p' "$top/driver/main.c")
-tree=$out/build/l3l2q-$version
 
 # shellcheck source=libuser/packaging/stage.sh
 . "$top/libuser/packaging/stage.sh"
+tree=$out/build/l3l2q-$version
 stage "$tree"
 export SOURCE_DATE_EPOCH
 SOURCE_DATE_EPOCH=$(dpkg-parsechangelog -l"$tree/libuser/packaging/debian/changelog" -STimestamp)
 tar_tree "$tree" "$out/build/l3l2q_$version.orig.tar.xz"
 cp -rp "$tree/libuser/packaging/debian" "$tree/debian"
 
-unset MAKEFLAGS MFLAGS MAKEOVERRIDES CC CXX CFLAGS CPPFLAGS LDFLAGS CROSS_COMPILE ARCH KDIR DESTDIR PREFIX V
 if [ "$short" ]; then
 	export DEB_BUILD_OPTIONS="noautodbgsym parallel=$(nproc)"
 	build=--build=binary

@@ -11,7 +11,6 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 rm -rf "$1"
 mkdir -p "$1"/build/SOURCES
 out=$(cd "$1" && pwd)
-version=$(sed -n 's/^.define L3L2Q_VERSION "\(.*\)"/\1/p' "$top/driver/main.c")
 spec=$top/libuser/packaging/rpm/l3l2q.spec
 
 # shellcheck source=libuser/packaging/stage.sh
@@ -23,7 +22,6 @@ tar_tree "$out/build/l3l2q-$version" "$out/build/SOURCES/l3l2q-$version.tar.xz"
 rm -rf "$out/build/l3l2q-$version"
 cp "${spec%/*}/kmod-preamble" "$out/build/SOURCES"
 
-unset MAKEFLAGS MFLAGS MAKEOVERRIDES CC CXX CFLAGS CPPFLAGS LDFLAGS CROSS_COMPILE ARCH KDIR DESTDIR PREFIX V
 options=(--define "_topdir $out/build" --define '_buildhost l3l2q' --define 'use_source_date_epoch_as_buildtime 1'
 	--define 'clamp_mtime_to_source_date_epoch 1')
 if [ "$(rpm --eval '%{?kernel_module_package:1}')" != 1 ]; then

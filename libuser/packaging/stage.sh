@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 #
-# The tree as a package sees it. To be sourced by deb.sh and rpm.sh, which set top.
+# The tree as a package sees it, and its version. To be sourced by a script that has set top; what
+# the caller's make would pass on to builds is unset.
+
+unset MAKEFLAGS MFLAGS MAKEOVERRIDES CC CXX CFLAGS CPPFLAGS LDFLAGS CROSS_COMPILE ARCH KDIR DESTDIR PREFIX V
+# shellcheck disable=SC2034,SC2154
+version=$(sed -n 's/^.define L3L2Q_VERSION "\(.*\)"/\1/p' "$top/driver/main.c")
 
 # stage DIR: copy what git would take, or all but build/ where there is no git
 stage() {

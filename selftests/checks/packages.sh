@@ -16,7 +16,8 @@ deb=build/packages/deb
 root=$tmp/root
 n=0
 
-unset MAKEFLAGS MFLAGS MAKEOVERRIDES
+# shellcheck source=libuser/packaging/stage.sh
+. libuser/packaging/stage.sh
 
 # shellcheck disable=SC2317
 cleanup() {
@@ -49,7 +50,6 @@ finish() {
 	exit 0
 }
 
-version=$(sed -n 's/^.define L3L2Q_VERSION "\(.*\)"/\1/p' driver/main.c)
 multiarch=$(gcc -print-multiarch)
 
 # One-line answers that must be the same
@@ -330,9 +330,6 @@ verdict $? "README's commands in a guest, ${releases[1]}"
 next=$version.1
 mkdir "$tmp/next"
 (
-	top=$PWD
-	# shellcheck source=libuser/packaging/stage.sh
-	. libuser/packaging/stage.sh
 	stage "$tmp/next"
 	cd "$tmp/next" && sed -i "s/^\(.define L3L2Q_VERSION \).*/\1\"$next\"/" driver/main.c &&
 		sed -i "1s/(.*)/($next-1)/" libuser/packaging/debian/changelog &&
