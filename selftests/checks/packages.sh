@@ -91,6 +91,8 @@ file_lists() {
 		l3l2q-tools /usr/share/man/man1/l3l2qctl.1.gz
 		l3l2q-tools /usr/share/bash-completion/completions/l3l2qctl
 		l3l2q-tools /usr/share/zsh/vendor-completions/_l3l2qctl
+		l3l2q-tools /usr/share/doc/l3l2q-tools/examples/trace/timeline.sh
+		l3l2q-tools /usr/share/doc/l3l2q-tools/examples/trace/perf.sh
 		python3-l3l2q /usr/lib/python3/dist-packages/l3l2q/__init__.py
 		l3l2q-dkms /usr/src/l3l2q-$version/dkms.conf
 		l3l2q-dkms /usr/src/l3l2q-$version/driver/main.c
