@@ -52,7 +52,7 @@ all: lib tools $(if $(KRELEASE),modules,no-modules)
 help:
 	@echo 'make all          library and tools (the default), and the module if KDIR has the headers'
 	@echo 'make modules      the kernel module for KDIR ($(KDIR))'
-	@echo 'make lib          build/lib/libl3l2q.so.$(ABI), libl3l2q.a, l3l2q.pc'
+	@echo 'make lib          build/lib/libl3l2q.so.$(ABI), libl3l2q.a, l3l2q.pc, l3l2q-core.pc'
 	@echo 'make tools        build/bin/*'
 	@echo 'make python       build/python/l3l2q, for PYTHONPATH; pip installs libuser/python'
 	@echo 'make demo         stream a file natively, then over the driver in a QEMU guest (INPUT=FILE)'
@@ -115,7 +115,7 @@ LIB_SRCS := $(sort $(wildcard libuser/src/*.c))
 LIB_MAP := libuser/src/libl3l2q.map
 LIB_SO := $(BUILD)/lib/libl3l2q.so.$(ABI)
 LIB_A := $(BUILD)/lib/libl3l2q.a
-LIB_PC := $(BUILD)/lib/l3l2q.pc
+LIB_PCS := $(BUILD)/lib/l3l2q.pc $(BUILD)/lib/l3l2q-core.pc
 # a program for each directory
 TOOL_NAMES := $(sort $(patsubst libuser/tools/%/,%,$(wildcard libuser/tools/*/)))
 TOOLS := $(TOOL_NAMES:%=$(BUILD)/bin/%)
@@ -127,7 +127,7 @@ EXAMPLES := $(patsubst libuser/examples/%.c,$(BUILD)/examples/%,\
 AICPU_EXAMPLE := $(BUILD)/examples/aicpu.o
 CXX_EXAMPLES := $(patsubst libuser/examples/%.cc,$(BUILD)/examples/cxx/%,$(sort $(wildcard libuser/examples/*.cc)))
 
-lib: $(LIB_SO) $(BUILD)/lib/libl3l2q.so $(LIB_A) $(LIB_PC)
+lib: $(LIB_SO) $(BUILD)/lib/libl3l2q.so $(LIB_A) $(LIB_PCS)
 # what "make install" takes of the tools
 programs: $(TOOLS)
 tools: programs $(STATIC_TOOLS) $(EXAMPLES) $(AICPU_EXAMPLE)
@@ -175,7 +175,7 @@ $(LIB_SO): $(LIB_OBJS_plain) $(LIB_MAP)
 $(BUILD)/lib/libl3l2q.so: $(LIB_SO)
 	$(Q)ln -sfn $(<F) $@
 
-$(LIB_PC): libuser/l3l2q.pc.in $(BUILD)/flags
+$(LIB_PCS): $(BUILD)/lib/%.pc: libuser/%.pc.in $(BUILD)/flags
 	$(say) GEN $@
 	$(Q)mkdir -p $(@D)
 	$(Q)sed -e 's,@PREFIX@,$(PREFIX),gI; s,@LIBDIR@,$(LIBDIR),gI; s,@INCLUDEDIR@,$(INCLUDEDIR),gI' \
@@ -396,7 +396,7 @@ MAN_PAGES := $(sort $(wildcard $(foreach s,1 3 4 7,libuser/man/*.$(s))))
 define install-list
 	{ echo '$(LIB_SO) $(LIBDIR)/libl3l2q.so.$(ABI) 755'; \
 	  echo '$(LIB_A) $(LIBDIR)/libl3l2q.a 644'; \
-	  echo '$(LIB_PC) $(LIBDIR)/pkgconfig/l3l2q.pc 644'; \
+	  for f in $(LIB_PCS); do echo "$$f $(LIBDIR)/pkgconfig/$${f##*/} 644"; done; \
 	  for f in $(TOOL_NAMES); do echo "$(BUILD)/bin/$$f $(BINDIR)/$$f 755"; done; \
 	  echo 'libuser/tools/l3l2qctl/l3l2qctl.bash $(DATADIR)/bash-completion/completions/l3l2qctl 644'; \
 	  echo 'libuser/tools/l3l2qctl/_l3l2qctl $(DATADIR)/zsh/site-functions/_l3l2qctl 644'; \

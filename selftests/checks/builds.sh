@@ -66,7 +66,7 @@ for h in linux asm asm-generic; do
 done
 
 echo 'TAP version 13'
-echo 1..16
+echo 1..19
 
 build gcc
 verdict $? 'library and tools without a warning'
@@ -128,7 +128,8 @@ verdict $? 'make install to a DESTDIR'
 
 # Everything there is a file that was installed on purpose: none of depmod's.
 missing=0
-for f in lib/libl3l2q.so.1 lib/libl3l2q.so lib/libl3l2q.a lib/pkgconfig/l3l2q.pc bin/l3l2q-stream bin/l3l2q-npusim \
+for f in lib/libl3l2q.so.1 lib/libl3l2q.so lib/libl3l2q.a lib/pkgconfig/l3l2q.pc \
+	lib/pkgconfig/l3l2q-core.pc bin/l3l2q-stream bin/l3l2q-npusim \
 	include/l3l2q.h include/l3l2q.hpp include/l3l2q/core.h include/l3l2q/simpler/detail/queue.h \
 	include/l3l2q/simpler/g3/common/region_template.h include/linux/l3l2q.h include/linux/l3l2q_abi.h share/man/man7/l3l2q.7 \
 		share/man/man7/l3l2q_core.7; do
@@ -136,6 +137,39 @@ for f in lib/libl3l2q.so.1 lib/libl3l2q.so lib/libl3l2q.a lib/pkgconfig/l3l2q.pc
 done >"$tmp/out"
 [ $missing = 0 ] && [ "$(cd "$dest/lib/modules/$release" && find . -type f)" = ./extra/l3l2q.ko ]
 verdict $? 'a DESTDIR: what is there'
+
+core() {
+	PKG_CONFIG_PATH=$dest/usr/local/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$dest pkg-config "$@" l3l2q-core
+}
+# compiles_by_core SOURCE COMPILER...: with the installed headers alone
+compiles_by_core() {
+	local source=$PWD/$1
+	local -a flags
+	shift
+
+	read -ra flags < <(core --cflags) && (cd "$tmp" && "$@" -Wall -Wextra -Werror "${flags[@]}" -c -o core.o "$source") >"$tmp/out" 2>&1
+}
+# has_generations: each directory that it can name is there
+has_generations() {
+	local g flag
+
+	for g in g1a g1b g2 g3; do
+		for flag in $(core --cflags --define-variable=generation=$g); do
+			[ -d "${flag#-I}" ] || { echo "$g: no ${flag#-I}"; return 1; }
+		done
+	done
+}
+[ "$(core --modversion)" = "$(sed -n 's/^.define L3L2Q_VERSION "\(.*\)"/\1/p' driver/main.c)" ] &&
+	[ -z "$(core --libs | tr -d ' ')" ] && has_generations >"$tmp/out"
+verdict $? 'a DESTDIR: l3l2q-core.pc has the version, each generation, and nothing to link with'
+compiles_by_core libuser/examples/aicpu.c gcc -std=c11 -O2 -ffreestanding
+verdict $? 'a DESTDIR: the example for an AICPU compiles by l3l2q-core.pc'
+if ! command -v g++ >/dev/null; then
+	skip 'a DESTDIR: the example of an orchestration compiles by l3l2q-core.pc' 'no g++'
+else
+	compiles_by_core libuser/examples/orchestration.cc g++ -std=c++17 -O2
+	verdict $? 'a DESTDIR: the example of an orchestration compiles by l3l2q-core.pc'
+fi
 
 PATH=$dest/usr/local/bin:$PATH bash -c '. "$1"; COMP_WORDS=(l3l2qctl --json sh) COMP_CWORD=2; _l3l2qctl; echo "${COMPREPLY[@]}"' \
 	- "$dest/usr/local/share/bash-completion/completions/l3l2qctl" >"$tmp/out" 2>&1 && [ "$(cat "$tmp/out")" = show ]

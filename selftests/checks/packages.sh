@@ -79,6 +79,7 @@ file_lists() {
 		libl3l2q-dev /usr/lib/$multiarch/libl3l2q.so
 		libl3l2q-dev /usr/lib/$multiarch/libl3l2q.a
 		libl3l2q-dev /usr/lib/$multiarch/pkgconfig/l3l2q.pc
+		libl3l2q-dev /usr/lib/$multiarch/pkgconfig/l3l2q-core.pc
 		libl3l2q-dev /usr/include/l3l2q.h
 		libl3l2q-dev /usr/include/l3l2q.hpp
 		libl3l2q-dev /usr/include/l3l2q/core.h
