@@ -344,7 +344,7 @@ demo:
 	+$(Q)INPUT='$(INPUT)' selftests/checks/demo.sh
 
 check:
-	$(Q)selftests/vm/packages.sh build guest check fuzz deb lint
+	$(Q)selftests/vm/packages.sh build guest check fuzz deb udev
 	+$(Q)MAKE='$(MAKE)' selftests/checks/check.sh check
 
 check-debug:

@@ -3,7 +3,8 @@
 #
 # deb.sh [--short] DIR: build Debian packages of this tree in DIR, which is made anew: DIR/*.deb to
 # install, DIR/debug/*.deb with the debug symbols, and DIR/build with all that an upload has, also
-# the source package. --short leaves out debug symbols and source. The same tree gives the same bytes.
+# the source package. --short leaves out debug symbols, source and compression. The same tree gives
+# the same bytes.
 
 set -euo pipefail
 
@@ -23,16 +24,15 @@ tree=$out/build/l3l2q-$version
 stage "$tree"
 export SOURCE_DATE_EPOCH
 SOURCE_DATE_EPOCH=$(dpkg-parsechangelog -l"$tree/libuser/packaging/debian/changelog" -STimestamp)
-tar_tree "$tree" "$out/build/l3l2q_$version.orig.tar.xz"
-cp -rp "$tree/libuser/packaging/debian" "$tree/debian"
-
 if [ "$short" ]; then
-	export DEB_BUILD_OPTIONS="noautodbgsym parallel=$(nproc)"
+	export DEB_BUILD_OPTIONS="noautodbgsym parallel=$(nproc)" DPKG_DEB_COMPRESSOR_TYPE=none
 	build=--build=binary
 else
 	export DEB_BUILD_OPTIONS="parallel=$(nproc)"
 	build=--build=full
+	tar_tree "$tree" "$out/build/l3l2q_$version.orig.tar.xz"
 fi
+cp -rp "$tree/libuser/packaging/debian" "$tree/debian"
 (cd "$tree" && dpkg-buildpackage -us -uc $build) >"$out/build/log" 2>&1 ||
 	{ tail -n 40 "$out/build/log"; exit 1; }
 rm -rf "$tree"

@@ -16,7 +16,7 @@
 #	fuzz	the fuzzers
 #	deb	make Debian packages
 #	rpm	make those of RPM
-#	lint	the short checks of packages
+#	udev	the short checks of packages
 #	packages	the long ones
 
 set -euo pipefail
@@ -60,7 +60,7 @@ for group in "$@"; do
 	deb) want+=(build-essential debhelper dh-dkms dh-python pkgconf python3-dev libpython3-dev python3-setuptools
 		systemtap-sdt-dev) ;;
 	rpm) want+=(rpm python3-dev python3-setuptools pkgconf systemtap-sdt-dev) ;;
-	lint) want+=(lintian udev) ;;
+	udev) want+=(udev) ;;
 	packages) want+=(lintian udev debootstrap rpmlint) ;;
 	insn) want+=(valgrind perl-base) ;;
 	*)
