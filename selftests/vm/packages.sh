@@ -135,8 +135,12 @@ can() {
 if [ -z "$(apt-cache policy "${need[@]}" "${optional[@]}" 2>/dev/null)" ]; then
 	apt_get update
 fi
-# one by one: what conflicts should not keep out the rest
+# one by one if need be: what conflicts should not keep out the rest
 all=("${need[@]}") left_out=()
+if can "${need[@]}" "${optional[@]}"; then
+	all+=("${optional[@]}")
+	optional=()
+fi
 for p in "${optional[@]}"; do
 	if can "${all[@]}" "$p"; then
 		all+=("$p")
