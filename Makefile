@@ -133,10 +133,10 @@ programs: $(TOOLS)
 tools: programs $(STATIC_TOOLS) $(EXAMPLES) $(AICPU_EXAMPLE)
 
 # The library once for each variant: plain is what gets installed, the others
-# are for the tests.
+# are for the tests. More optimisation of checked code takes longer to compile than it saves.
 SAN_plain :=
-SAN_asan := -Werror -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-SAN_tsan := -Werror -fsanitize=thread -fno-omit-frame-pointer
+SAN_asan := -Werror -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SAN_tsan := -Werror -O1 -fsanitize=thread -fno-omit-frame-pointer
 VARIANTS := plain asan tsan
 
 define variant
