@@ -186,13 +186,20 @@ TOOL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra $(WERROR) -pthread -Ilibus
 
 PUBLIC_HEADERS := $(wildcard libuser/include/*.h libuser/include/l3l2q/*.h uapi/linux/*.h)
 
-# tool NAME DIRECTORY FLAGS LIBRARY LINK
+TOOL_HEADERS := $(wildcard libuser/tools/*/*.h) $(PUBLIC_HEADERS)
+tool_objects = $(patsubst libuser/tools/%.c,$(BUILD)/tools/%.o,$(wildcard libuser/tools/$(1)/*.c))
+
+$(BUILD)/tools/%.o: libuser/tools/%.c $(TOOL_HEADERS) $(BUILD)/flags
+	$(say) CC $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(TOOL_CFLAGS) $(CPPFLAGS) -c -o $@ $<
+
+# tool NAME DIRECTORY FLAGS LIBRARY LINK: of the same objects
 define tool
-$(BUILD)/$(2)/$(1): $(wildcard libuser/tools/$(1)/*.c libuser/tools/*/*.h) $(PUBLIC_HEADERS) $(4) $(BUILD)/flags
-	$$(say) CCLD $$@
+$(BUILD)/$(2)/$(1): $(call tool_objects,$(1)) $(4)
+	$$(say) LD $$@
 	$$(Q)mkdir -p $$(@D)
-	$$(Q)$$(CC) $$(CFLAGS) $$(TOOL_CFLAGS) $$(CPPFLAGS) $$(LDFLAGS) $(3) -o $$@ \
-		$$(filter libuser/tools/$(1)/%.c,$$^) $(5) -lm
+	$$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) -pthread $(3) -o $$@ $$(filter %.o,$$^) $(5) -lm
 endef
 
 # What is installed finds the library from where it was built and from there.
@@ -200,8 +207,15 @@ RPATH_FLAG = $(if $(RPATH),'-Wl$(comma)-rpath$(comma)$(RPATH)')
 $(foreach t,$(TOOL_NAMES),$(eval $(call tool,$(t),bin,,$(BUILD)/lib/libl3l2q.so,\
 	-L$(BUILD)/lib -ll3l2q $$(RPATH_FLAG))))
 $(foreach t,$(TOOL_NAMES),$(eval $(call tool,$(t),bin-static,-static,$(LIB_A),$(LIB_A))))
-$(foreach t,$(TOOL_NAMES),$(eval $(call tool,$(t),asan,$(SAN_asan),$(BUILD)/asan/libl3l2q.a,\
-	$(BUILD)/asan/libl3l2q.a)))
+
+# asan_tool NAME
+define asan_tool
+$(BUILD)/asan/$(1): $(wildcard libuser/tools/$(1)/*.c) $(TOOL_HEADERS) $(BUILD)/asan/libl3l2q.a $(BUILD)/flags
+	$$(say) CCLD $$@
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$$(CC) $$(CFLAGS) $$(TOOL_CFLAGS) $$(CPPFLAGS) $$(LDFLAGS) $(SAN_asan) -o $$@ $$(filter %.c %.a,$$^) -lm
+endef
+$(foreach t,$(TOOL_NAMES),$(eval $(call asan_tool,$(t))))
 
 $(EXAMPLES): $(BUILD)/examples/%: libuser/examples/%.c $(BUILD)/lib/libl3l2q.so $(BUILD)/flags
 	$(say) CCLD $@
