@@ -54,8 +54,10 @@ static inline uint64_t messages(void)
 	if (env && *env)
 		return strtoull(env, NULL, 0);
 	if (variant && !strncmp(variant, "guest", 5))
-		return strcmp(variant, "guest") ? 20000 : 100000;
-	return SANITIZED ? 200000 : 1000000;
+		return strcmp(variant, "guest") ? 20000 : 50000;
+	if (variant && !strcmp(variant, "tsan"))
+		return 50000;
+	return SANITIZED ? 100000 : 1000000;
 }
 
 /* ---- random numbers and bodies ----------------------------------------- */
