@@ -39,14 +39,29 @@ trap 'exit 143' TERM HUP
 
 title() { printf '== %s (%d s)\n' "$1" $(($(date +%s) - started)); }
 
+# spent: the seconds of processors that the children of this shell have used, in REPLY
+spent() {
+	local file=$results.spent.$BASHPID minutes system
+
+	times >"$file"
+	{ read -r && read -r REPLY system; } <"$file"
+	rm "$file"
+	minutes=$((${REPLY%m*} + ${system%m*}))
+	REPLY=${REPLY#*m} system=${system#*m}
+	REPLY=$((minutes * 60 + ${REPLY%.*} + ${system%.*}))
+}
+
 # timed NAME COMMAND...: remember how long it takes, with all it has to build
 timed() {
-	local name=$1 t0 st=0
+	local name=$1 t0 cpu st=0
 	shift
 
 	t0=$(date +%s)
+	spent
+	cpu=$REPLY
 	"$@" || st=$?
-	echo "$name $(($(date +%s) - t0))" >>"$times"
+	spent
+	echo "$name $(($(date +%s) - t0)) $((REPLY - cpu))" >>"$times"
 	return $st
 }
 
@@ -166,7 +181,6 @@ fuzzers() {
 # The runs of run.sh that wait for run_guests(): SUITE and run.sh's options, quoted.
 runs=()
 claims=build/results/claims
-worker=
 
 # later SUITE [run.sh's options] -- SPEC...: remember a run
 later() { runs+=("$(printf '%q ' "$@")"); }
@@ -191,7 +205,7 @@ guests() {
 
 # Run what nobody else has claimed. The output of a guest is shown when it has ended.
 run_guests() {
-	local i pid= t0
+	local i pid= t0 cpu
 
 	trap '[ -z "$pid" ] || { kill "$pid"; wait "$pid"; }; exit 143' TERM
 	for i in "${!runs[@]}"; do
@@ -199,11 +213,14 @@ run_guests() {
 		eval "set -- ${runs[i]}"
 		title "guest $1 begins, see build/log/$1"
 		t0=$(date +%s)
+		spent
+		cpu=$REPLY
 		"$top/selftests/vm/run.sh" --suite "$1" --results "$results" "${@:2}" >"$claims/$i/output" 2>&1 &
 		pid=$!
 		wait "$pid"
 		pid=
-		echo "$1 $(($(date +%s) - t0))" >>"$times"
+		spent
+		echo "$1 $(($(date +%s) - t0)) $((REPLY - cpu))" >>"$times"
 		cat "$claims/$i/output"
 	done
 }
@@ -214,14 +231,11 @@ start_guests() {
 	rm -rf "$claims"
 	mkdir -p "$claims"
 	run_guests &
-	worker=$!
 }
 
 finish_guests() {
-	(run_guests) &
-	wait $!
-	wait "$worker"
-	worker=
+	run_guests &
+	wait
 	runs=()
 }
 
@@ -425,13 +439,15 @@ title 'sum'
 awk -v results="$results" '
 	FILENAME == results { n[++rows] = $1; p[$1] += $2; f[$1] += $3; s[$1] += $4; next }
 	!($1 in p) && !($1 in t) { made[++makes] = $1 }
-	{ t[$1] += $2 }
+	{ t[$1] += $2; cpu[$1] += $3 }
 	END {
 		for (i = 1; i <= rows; i++)
 			if (!shown[n[i]]++)
-				printf "  %-20s %d passed, %d failed, %d skipped, %d s\n", n[i], p[n[i]], f[n[i]], s[n[i]], t[n[i]]
+				printf "  %-20s %d passed, %d failed, %d skipped, %d s (CPU %d s)\n", n[i], p[n[i]], f[n[i]], s[n[i]],
+					t[n[i]], cpu[n[i]]
 		for (i = 1; i <= makes; i++)
-			printf "  %-20s %d s\n", made[i], t[made[i]]
+			printf "  %-20s %d s (CPU %d s)\n", made[i], t[made[i]], cpu[made[i]]
 	}' "$results" "$times"
-printf '  %-20s %d s\n' 'all of it' $(($(date +%s) - started))
+spent
+printf '  %-20s %d s (CPU %d s)\n' 'all of it' $(($(date +%s) - started)) "$REPLY"
 sum
