@@ -255,12 +255,19 @@ pack_python() {
 # guest SUITE KERNEL LIMIT TOTAL MEMORY 'TRANSPORT...' [VAR=VALUE...]
 guest() {
 	local suite=$1 kernel=$2 limit=$3 total=$4 mem=$5 transports=$6
-	local specs=() args=() p dir b=build kmod which=L3L2Q_TRANSPORT orchestration=build/bin-static/orchestration
+	local specs=() args=() p dir b=build kmod which=L3L2Q_TRANSPORT
+	local orchestration=build/bin-static/orchestration bench=build/bench-static/l3l2q-bench
 	shift 6
 
 	title "for guests with the $kernel kernel"
 	case $kernel in
+	debug)
+		# with the debugging options on it takes minutes, and says nothing about speed
+		bench=
+		;;
 	*-arm64)
+		# as little as another kind of machine that is emulated
+		bench=
 		b=build/aarch64-linux-gnu
 		which=.
 		orchestration= # no compiler for C++
@@ -273,7 +280,7 @@ guest() {
 		step 'build-npusim' "${make[@]}" -j"$(nproc)" lib tools || return
 		;;
 	esac
-	step "build-$suite" "${make[@]}" -j"$(nproc)" lib tools tests-guest "$b/bench-static/l3l2q-bench" \
+	step "build-$suite" "${make[@]}" -j"$(nproc)" lib tools tests-guest ${bench:+"$bench"} \
 		${orchestration:+"$orchestration"} "${args[@]}" || return
 	step "kernel-$kernel" "$top/selftests/vm/kernel.sh" "$kernel" || return
 	dir=$(tail -n 1 "build/log/kernel-$kernel.log")
@@ -288,8 +295,7 @@ guest() {
 		specs+=("$* $p")
 	done < <(over "$transports" "$b/guest" "${proto[@]}" | grep "$which")
 	for p in "${shell[@]}"; do
-		# with the debugging options on it takes minutes, and says nothing about speed
-		[ "$suite $p" = 'guest-debug selftests/bench.sh' ] || specs+=("$* $p")
+		[ -z "$bench" ] && [ "$p" = selftests/bench.sh ] || specs+=("$* $p")
 	done
 	if [ "$orchestration" ]; then
 		specs+=("$* L3L2Q_TRANSPORT=pci selftests/orchestration.sh"
@@ -318,7 +324,7 @@ guest() {
 		--module "$kmod/l3l2q.ko" "${args[@]}" --npu npu0 --npu npu1 --disk 16M \
 		--qemu -device --qemu pci-testdev,membar=16M --file "$b/bin-static/l3l2q-stream:/bin/l3l2q-stream" \
 		--file "$b/bin-static/l3l2qctl:/bin/l3l2qctl" \
-		--file "$b/bench-static/l3l2q-bench:/bin/l3l2q-bench" \
+		${bench:+--file "$bench:/bin/l3l2q-bench"} \
 		${orchestration:+--file "$orchestration:/bin/orchestration"}
 }
 
