@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Builds and installations that users have, as TAP: other flags, machines and C
-# libraries, no kernel headers, "make install" as root and into a DESTDIR. All below
-# build/builds; what the machine has no compiler for is skipped.
+# libraries, no kernel headers, "make install" as root and into a DESTDIR. What is built
+# otherwise than by check.sh is below build/builds; what the machine has no compiler for is skipped.
 
 set -uo pipefail
 
@@ -15,7 +15,8 @@ n=0
 none=$tmp/no-headers
 
 unset MAKEFLAGS MFLAGS MAKEOVERRIDES CC CFLAGS CPPFLAGS LDFLAGS CROSS_COMPILE ARCH KDIR DESTDIR PREFIX
-make=(make -s -j2)
+# as check.sh does, whose objects are in build/
+make=(make -s -j2 WERROR=-Werror)
 
 verdict() {
 	n=$((n + 1))
@@ -33,10 +34,16 @@ skip() {
 
 # build DIRECTORY MAKE ARGUMENTS...: library and tools, without a warning
 build() {
-	local dir=build/builds/$1
+	local dir=$1
 	shift
-	"${make[@]}" BUILD="$dir" WERROR=-Werror "$@" lib tools >"$tmp/out" 2>&1 &&
+	"${make[@]}" BUILD="$dir" "$@" lib tools >"$tmp/out" 2>&1 &&
 		! grep -qi 'warning' "$tmp/out"
+}
+
+# link_time DIRECTORY: the same for the library and one program, since each link compiles anew
+link_time() {
+	"${make[@]}" BUILD="$1" CFLAGS='-O3 -flto=2 -ffat-lto-objects -g' lib "$1/bin/l3l2q-stream" \
+		"$1/bin-static/l3l2q-stream" >"$tmp/out" 2>&1 && ! grep -qi 'warning' "$tmp/out"
 }
 
 # works DIRECTORY: its l3l2q-stream does, both as linked
@@ -44,9 +51,9 @@ works() {
 	local bin
 
 	for bin in bin bin-static; do
-		[ -x "build/builds/$1/$bin/l3l2q-stream" ] || return 1
+		[ -x "$1/$bin/l3l2q-stream" ] || return 1
 		head -c 300000 /dev/urandom >"$tmp/in"
-		timeout 60 "build/builds/$1/$bin/l3l2q-stream" --transport memfd --op xor-u8:3 --verify -i "$tmp/in" \
+		timeout 60 "$1/$bin/l3l2q-stream" --transport memfd --op xor-u8:3 --verify -i "$tmp/in" \
 			-o "$tmp/result" >"$tmp/out" 2>&1 || return 1
 	done
 }
@@ -68,11 +75,11 @@ done
 echo 'TAP version 13'
 echo 1..19
 
-build gcc
+build build
 verdict $? 'library and tools without a warning'
-build lto CFLAGS='-O3 -flto=2 -ffat-lto-objects -g'
-verdict $? 'gcc -O3 -flto: library and tools'
-works lto
+link_time build/builds/lto
+verdict $? 'gcc -O3 -flto: library and l3l2q-stream'
+works build/builds/lto
 verdict $? 'gcc -O3 -flto: l3l2q-stream'
 
 m32="gcc -m32 -isystem $tmp/kernel"
@@ -83,10 +90,10 @@ if ! compiles $m32; then
 else
 	"$tmp/a.out" 2>/dev/null
 	runs=$?
-	build m32 CC="$m32"
+	build build/builds/m32 CC="$m32"
 	verdict $? 'gcc -m32: library and tools'
 	if [ $runs = 0 ]; then
-		works m32
+		works build/builds/m32
 		verdict $? 'gcc -m32: l3l2q-stream'
 	else
 		skip 'gcc -m32: l3l2q-stream' 'this kernel runs no 32-bit programs'
@@ -99,25 +106,25 @@ if ! compiles $musl; then
 	skip 'musl: library and tools' 'no musl-gcc'
 	skip 'musl: l3l2q-stream' 'no musl-gcc'
 else
-	build musl CC="$musl"
+	build build/builds/musl CC="$musl"
 	verdict $? 'musl: library and tools'
-	works musl
+	works build/builds/musl
 	verdict $? 'musl: l3l2q-stream'
 fi
 
 # ---- without kernel headers
 
-"${make[@]}" BUILD=build/builds/gcc WERROR=-Werror KDIR="$none" >"$tmp/out" 2>&1 &&
+"${make[@]}" KDIR="$none" >"$tmp/out" 2>&1 &&
 	grep -q "The module was left out: there are no prepared kernel headers in $none" "$tmp/out"
 verdict $? 'make without kernel headers: leaves the module out and says so'
-! "${make[@]}" BUILD=build/builds/gcc KDIR="$none" modules >"$tmp/out" 2>&1 &&
+! "${make[@]}" KDIR="$none" modules >"$tmp/out" 2>&1 &&
 	grep -q "^There are no prepared kernel headers in $none: install" "$tmp/out"
 verdict $? 'make modules without kernel headers: fails with a sentence'
 
 # ---- installing
 
 kdir=$(selftests/vm/kernel.sh stock | tail -n 1)/kdir
-install=("${make[@]}" WERROR= KDIR="$kdir")
+install=("${make[@]}" KDIR="$kdir")
 release=$(sed -n 's/^.define UTS_RELEASE "\(.*\)"/\1/p' "$kdir/include/generated/utsrelease.h")
 dest=$tmp/dest
 PATH=$PATH:/usr/sbin:/sbin

@@ -18,7 +18,7 @@ what=$1
 results=$top/build/results/$what
 slow=${L3L2Q_SLOW:-1}
 only=${L3L2Q_ONLY:-.}
-make=(env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES -u MAKELEVEL "${MAKE:-make}" -s)
+make=(env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES -u MAKELEVEL "${MAKE:-make}" -s WERROR=-Werror)
 started=$(date +%s)
 
 times=$results.times
