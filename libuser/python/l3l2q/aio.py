@@ -37,7 +37,10 @@ _FAIR = 64
 # How long a thread waits at a time for an endpoint without a descriptor.
 _SLICE = 0.1
 
-_ENDED = Event.ABORT | Event.HUP
+# As ints: an operation on Event takes longer than all else that a wait does here.
+_IN = int(Event.IN)
+_OUT = int(Event.OUT)
+_ENDED = int(Event.ABORT | Event.HUP)
 
 
 class Endpoint:
@@ -47,17 +50,17 @@ class Endpoint:
         self.raw = raw
         self.producer = Producer(self)
         self.consumer = Consumer(self)
-        self._waiters: List[Tuple[Event, asyncio.Future[None]]] = []
+        self._waiters: List[Tuple[int, asyncio.Future[None]]] = []
         self._loop: Optional[asyncio.AbstractEventLoop] = None
-        self._watched = Event(0)
-        self._writable = Event(0)
+        self._watched = 0
+        self._writable = 0
         self._fd: Optional[int] = None
 
     def close(self) -> None:
         """Close the endpoint; tasks that wait for it get Closed."""
         self._unwatch()
         self.raw.close()
-        self._wake(Event.IN | Event.OUT)
+        self._wake(_IN | _OUT)
 
     async def __aenter__(self) -> Endpoint:
         return self
@@ -72,6 +75,9 @@ class Endpoint:
 
     async def wait(self, event: Event) -> None:
         """Sleep until there may be something to receive (IN) or room to send (OUT)."""
+        await self._wait(int(event))
+
+    async def _wait(self, event: int) -> None:
         loop = self._bind()
         if self._fd is None:
             await self._wait_in_thread(loop, event)
@@ -93,21 +99,21 @@ class Endpoint:
                 self._fd = self.raw.fileno()
                 # Room makes the driver's descriptor writable, and those of others readable.
                 if self.raw.info.transport == "driver":
-                    self._writable = Event.OUT
+                    self._writable = _OUT
             except l3l2q.Unavailable:
                 self._fd = None
         elif self._loop is not loop:
             raise RuntimeError("the endpoint belongs to another event loop")
         return loop
 
-    async def _wait_in_thread(self, loop: asyncio.AbstractEventLoop, event: Event) -> None:
+    async def _wait_in_thread(self, loop: asyncio.AbstractEventLoop, event: int) -> None:
         while not await loop.run_in_executor(None, self.raw.wait, event, _SLICE):
             pass
 
-    def _wake(self, events: Event) -> None:
+    def _wake(self, events: int) -> None:
         """Wake the tasks that wait for one of these events."""
         if events & _ENDED:
-            events |= Event.IN | Event.OUT
+            events |= _IN | _OUT
         for event, future in self._waiters:
             if event & events and not future.done():
                 future.set_result(None)
@@ -116,20 +122,20 @@ class Endpoint:
     def _arm(self) -> None:
         """Have the descriptor tell of what tasks wait for, or wake them."""
         while self._waiters:
-            wanted = Event(0)
+            wanted = 0
             for event, _ in self._waiters:
                 wanted |= event
             try:
-                ready = self.raw.arm(wanted)
+                ready = int(self.raw.arm(wanted))
             except l3l2q.Error:
                 # The calls that they make next say what it is.
                 ready = wanted
             if not ready:
-                self._watch(wanted & self._writable | Event.IN)
+                self._watch(wanted & self._writable | _IN)
                 return
             self._wake(ready)
 
-    def _watch(self, events: Event) -> None:
+    def _watch(self, events: int) -> None:
         """Have the loop look at the descriptor for these, and for nothing else."""
         if self._loop is None or self._fd is None or events == self._watched:
             return
@@ -137,8 +143,8 @@ class Endpoint:
         if self._loop.is_closed():
             return
         for event, add, remove in (
-            (Event.IN, self._loop.add_reader, self._loop.remove_reader),
-            (Event.OUT, self._loop.add_writer, self._loop.remove_writer),
+            (_IN, self._loop.add_reader, self._loop.remove_reader),
+            (_OUT, self._loop.add_writer, self._loop.remove_writer),
         ):
             if event & changed & events:
                 add(self._fd, self._ready)
@@ -146,7 +152,7 @@ class Endpoint:
                 remove(self._fd)
 
     def _unwatch(self) -> None:
-        self._watch(Event(0))
+        self._watch(0)
 
     def _ready(self) -> None:
         # It stays ready until it is armed: without a task that waits, stop looking.
@@ -158,7 +164,7 @@ class Endpoint:
 class _Half:
     """What the halves share: try, and wait if that did nothing."""
 
-    _event: Event
+    _event: int
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
@@ -171,7 +177,7 @@ class _Half:
             if result is not None and result is not False:
                 break
             self._streak = 0
-            await self.endpoint.wait(self._event)
+            await self.endpoint._wait(self._event)
         self._streak += 1
         if self._streak >= _FAIR:
             self._streak = 0
@@ -182,7 +188,7 @@ class _Half:
 class Producer(_Half):
     """The sending half of an endpoint."""
 
-    _event = Event.OUT
+    _event = _OUT
 
     @property
     def raw(self) -> l3l2q.Producer:
@@ -221,7 +227,7 @@ class Consumer(_Half):
     in use, with the last of them.
     """
 
-    _event = Event.IN
+    _event = _IN
 
     @property
     def raw(self) -> l3l2q.Consumer:

@@ -351,6 +351,14 @@ static int get_events(PyObject *object, uint32_t *events)
 	return get_u32(object, "events", events);
 }
 
+static PyObject *events_object(struct state *state, int events)
+{
+	PyObject *object = state->events[events & L3L2Q_EVENT_ALL];
+
+	Py_INCREF(object);
+	return object;
+}
+
 static int do_arm(struct endpoint *e, void *arg, int64_t timeout_ns)
 {
 	(void)timeout_ns;
@@ -372,7 +380,7 @@ static PyObject *endpoint_arm(struct endpoint *e, PyObject *const *args, Py_ssiz
 	ret = call_once(e, do_arm, &events, true);
 	if (call_finish(e, &e->any, "arm", ret))
 		return NULL;
-	return value_of(e->state, EVENT, (unsigned long)ret);
+	return events_object(e->state, ret);
 }
 
 static int do_wait(struct endpoint *e, void *arg, int64_t timeout_ns)
@@ -400,7 +408,7 @@ static PyObject *endpoint_wait(struct endpoint *e, PyObject *const *args, Py_ssi
 		ret = 0;
 	if (call_finish(e, &e->any, "wait", ret))
 		return NULL;
-	return value_of(e->state, EVENT, (unsigned long)ret);
+	return events_object(e->state, ret);
 }
 
 static PyObject *endpoint_eventfd(struct endpoint *e, PyObject *const *args, Py_ssize_t nargs,

@@ -286,6 +286,11 @@ static int values_init(struct state *state)
 		if (!state->opcodes[i])
 			return -1;
 	}
+	for (i = 0; i <= L3L2Q_EVENT_ALL; i++) {
+		state->events[i] = value_of(state, EVENT, (unsigned long)i);
+		if (!state->events[i])
+			return -1;
+	}
 	module = PyImport_ImportModule("threading");
 	if (!module)
 		return -1;

@@ -78,6 +78,7 @@ struct state {
 	PyObject *errors[ERROR_CLASSES];
 	PyObject *values[VALUE_CLASSES];
 	PyObject *opcodes[L3L2Q_OP_ERROR + 1];
+	PyObject *events[L3L2Q_EVENT_ALL + 1];	/* as calls of Event are slow */
 	PyObject *main_thread;		/* threading.main_thread */
 };
 
