@@ -46,10 +46,13 @@ void list_text(const struct queues *queues)
 	}
 }
 
+/* Sentences have commands' names in them. */
 static void print_sentence(void *arg, const char *sentence)
 {
 	(void)arg;
-	printf("  %s\n", sentence);
+	printf("  ");
+	print_escaped(stdout, sentence, 256);
+	putchar('\n');
 }
 
 static void show_end(const struct queue *q, unsigned int role)
