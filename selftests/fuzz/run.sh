@@ -13,10 +13,10 @@ cd "$here/../.." || exit 1
 
 what=${1:-short}
 work=
-fuzzers=(fuzz_queue fuzz_attach fuzz_npusim)
+fuzzers=(fuzz_queue fuzz_attach fuzz_npusim fuzz_dump)
 # What the short run takes a minute for, and the longest inputs.
-declare -A runs=([fuzz_queue]=12000 [fuzz_attach]=6000 [fuzz_npusim]=1500)
-declare -A longest=([fuzz_queue]=700 [fuzz_attach]=300 [fuzz_npusim]=400)
+declare -A runs=([fuzz_queue]=12000 [fuzz_attach]=6000 [fuzz_npusim]=1500 [fuzz_dump]=20000)
+declare -A longest=([fuzz_queue]=700 [fuzz_attach]=300 [fuzz_npusim]=400 [fuzz_dump]=1600)
 
 # Descriptors that one process hands to itself confuse the leak checker; leaks of
 # descriptors are looked for by the fuzzers.
@@ -80,7 +80,7 @@ long() {
 
 	export L3L2Q_FUZZ_THREAD=1
 	for name in "${fuzzers[@]}"; do
-		share=$((seconds / 4))
+		share=$((seconds / 6))
 		[ "$name" != fuzz_queue ] || share=$((seconds / 2))
 		mkdir -p "$dir/corpus/$name" "$dir/findings"
 		echo "== $name for $share s"
