@@ -82,7 +82,7 @@ vm() {
 python() {
 	local python=${PYTHON:-python3}
 
-	if ! "$python" -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null; then
+	if ! selftests/checks/python-headers.sh; then
 		echo "left out: Python (python3-dev was not there)"
 		return
 	fi

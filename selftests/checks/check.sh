@@ -161,8 +161,7 @@ python_suites() {
 
 	title 'Python'
 	for variant in plain asan; do
-		if "${PYTHON:-python3}" -c 'import os, sysconfig
-os.stat(os.path.join(sysconfig.get_path("include"), "Python.h"))' 2>/dev/null; then
+		if "$here/python-headers.sh"; then
 			step "build-python-$variant" "${make[@]}" -j"$(nproc)" "${target[$variant]}" || continue
 		fi
 		native "python-$variant" --limit $((600 * slow)) "selftests/python/run.sh $variant"

@@ -26,7 +26,7 @@ selftests/vm/demo-native.sh
 
 # with the interpreter whose headers are there
 python=${PYTHON:-python3}
-if "$python" -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null; then
+if "$here/python-headers.sh"; then
 	"${make[@]}" python PYTHON="$python"
 	printf '\n== the same file in Python, each piece of it echoed\n'
 	PYTHONPATH=build/python "$python" libuser/examples/echo.py memfd "$INPUT"
