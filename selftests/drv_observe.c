@@ -406,29 +406,41 @@ FIXTURE_TEARDOWN(observer)
 
 #define O	(&self->o)
 
+struct view {
+	const int *counters;
+	const char *payload;
+	const struct l3l2q_status *status;
+};
+
+static void map_view(struct __test_metadata *_metadata, const struct l3l2q_observe *o,
+		     struct view *view)
+{
+	int err;
+
+	view->counters = drv_mmap(o->fd, &o->map[L3L2Q_MAP_COUNTERS], PROT_READ, &err);
+	ASSERT_EQ(0, err);
+	view->payload = drv_mmap(o->fd, &o->map[L3L2Q_MAP_PAYLOAD], PROT_READ, &err);
+	ASSERT_EQ(0, err);
+	view->status = drv_mmap(o->fd, &o->map[L3L2Q_MAP_STATUS], PROT_READ, &err);
+	ASSERT_EQ(0, err);
+}
+
 TEST_F(observer, sees_what_the_ends_share)
 {
 	const struct l3l2q_control *l2;
-	const struct l3l2q_status *status;
-	const char *payload;
-	const int *counters;
+	struct view view;
 	int err, i;
 
-	counters = drv_mmap(O->fd, &O->map[L3L2Q_MAP_COUNTERS], PROT_READ, &err);
-	ASSERT_EQ(0, err);
-	payload = drv_mmap(O->fd, &O->map[L3L2Q_MAP_PAYLOAD], PROT_READ, &err);
-	ASSERT_EQ(0, err);
-	status = drv_mmap(O->fd, &O->map[L3L2Q_MAP_STATUS], PROT_READ, &err);
-	ASSERT_EQ(0, err);
+	map_view(_metadata, O, &view);
 	l2 = drv_mmap(O->fd, &O->map[L3L2Q_MAP_PEER_CONTROL], PROT_READ, &err);
 	ASSERT_EQ(0, err);
 	drv_store(L3, 0, 5);
 	drv_arm_store(L2, L3L2Q_EVENT_IN);
 	strcpy(L3->payload + 300, "body");
-	EXPECT_EQ(5, counters[0]);
+	EXPECT_EQ(5, view.counters[0]);
 	EXPECT_EQ(L3L2Q_EVENT_IN, drv_armed(l2));
-	EXPECT_STREQ("body", payload + 300);
-	EXPECT_EQ(L3L2Q_STATE_ATTACHED, status->state[L3L2Q_ROLE_L2]);
+	EXPECT_STREQ("body", view.payload + 300);
+	EXPECT_EQ(L3L2Q_STATE_ATTACHED, view.status->state[L3L2Q_ROLE_L2]);
 	for (i = 0; i < L3L2Q_MAPS; i++) {
 		EXPECT_NE(0, O->map[i].length);
 		EXPECT_EQ(0, O->map[i].delta);
@@ -584,30 +596,25 @@ TEST_F(observer, does_not_hide_a_death_nor_keep_a_detached_queue)
 
 TEST_F(observer, does_not_keep_the_region)
 {
-	const char *counters, *payload, *status;
+	struct view view;
 	char text[1024];
 	int value, err;
 
-	counters = drv_mmap(O->fd, &O->map[L3L2Q_MAP_COUNTERS], PROT_READ, &err);
-	ASSERT_EQ(0, err);
-	payload = drv_mmap(O->fd, &O->map[L3L2Q_MAP_PAYLOAD], PROT_READ, &err);
-	ASSERT_EQ(0, err);
-	status = drv_mmap(O->fd, &O->map[L3L2Q_MAP_STATUS], PROT_READ, &err);
-	ASSERT_EQ(0, err);
+	map_view(_metadata, O, &view);
 	drv_store(L3, 0, 5);
 	L3->payload[300] = 'x';
-	EXPECT_EQ(5, *(const int *)counters);
-	EXPECT_EQ('x', payload[300]);
-	EXPECT_NE(0, *(const int *)(status + 4));
+	EXPECT_EQ(5, view.counters[0]);
+	EXPECT_EQ('x', view.payload[300]);
+	EXPECT_NE(0, ((const int *)view.status)[1]);
 
 	drv_ep_unmap_all(L3);
 	drv_ep_unmap_all(L2);
 	drv_ep_close(L3);
 	drv_ep_close(L2);
 	EXPECT_EQ(-ENOENT, drv_find_region(CTX, self->id, REGION));
-	EXPECT_EQ(0, *(const volatile int *)counters);
-	EXPECT_EQ(0, *(const volatile char *)(payload + 300));
-	EXPECT_EQ(0, *(const volatile int *)(status + 4));
+	EXPECT_EQ(0, *(const volatile int *)view.counters);
+	EXPECT_EQ(0, *(const volatile char *)(view.payload + 300));
+	EXPECT_EQ(0, ((const volatile int *)view.status)[1]);
 	EXPECT_EQ(-ENODEV, drv_read_at(O->fd, &value, 4, &O->map[L3L2Q_MAP_COUNTERS], 0));
 	EXPECT_EQ(NULL, drv_mmap(O->fd, &O->map[L3L2Q_MAP_COUNTERS], PROT_READ, &err));
 	EXPECT_EQ(-ENODEV, err);
