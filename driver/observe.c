@@ -265,21 +265,6 @@ static const char * const l3l2q_peer_kind_names[] = {
 	[L3L2Q_PEER_SILENT] = "silent",
 };
 
-static const char * const l3l2q_removal_names[] = {
-	[L3L2Q_REMOVAL_NONE] = "none",
-	[L3L2Q_REMOVAL_DEVICE] = "device",
-	[L3L2Q_REMOVAL_ERROR] = "error",
-	[L3L2Q_REMOVAL_RESET] = "reset",
-	[L3L2Q_REMOVAL_POWER] = "power",
-	[L3L2Q_REMOVAL_PROVIDER] = "provider",
-};
-
-static const char * const l3l2q_abort_names[] = {
-	[L3L2Q_ABORT_NONE] = "none",
-	[L3L2Q_ABORT_ROLE] = "role",
-	[L3L2Q_ABORT_DEATH] = "death",
-};
-
 static const char * const l3l2q_counter_names[] = {
 	"input-tail", "input-head", "output-tail", "output-head", "l3-abort",
 	"l2-abort",
@@ -331,8 +316,7 @@ static void l3l2q_fdinfo_end(struct seq_file *m,
 		   l3l2q_state_name(end->state));
 	snprintf(of, sizeof(of), "%s-process", name);
 	l3l2q_fdinfo_process(m, of, &end->process);
-	seq_printf(m, "l3l2q-%s-aborted:\t%s\n", name,
-		   l3l2q_abort_names[r->aborts[role]]);
+	seq_printf(m, "l3l2q-%s-aborted:\t%u\n", name, r->aborts[role]);
 	seq_printf(m, "l3l2q-%s-consumer:\tflags %#x seen-tail %u\n", name,
 		   end->consumer_flags, end->seen_tail);
 	seq_printf(m, "l3l2q-%s-producer:\tflags %#x need-head %u\n", name,
@@ -371,7 +355,7 @@ void l3l2q_region_show_fdinfo(struct seq_file *m, struct l3l2q_region *region)
 	seq_printf(m, "l3l2q-age-ns:\t%llu\n", r.age_ns);
 	seq_printf(m, "l3l2q-observers:\t%u\n", r.observers);
 	seq_printf(m, "l3l2q-removed:\t%u\n", r.removed);
-	seq_printf(m, "l3l2q-removal:\t%s\n", l3l2q_removal_names[r.removal]);
+	seq_printf(m, "l3l2q-removal:\t%u\n", r.removal);
 	l3l2q_fdinfo_process(m, "creator", &r.creator);
 	for (role = 0; role < L3L2Q_ROLES; role++)
 		l3l2q_fdinfo_end(m, &r, role);

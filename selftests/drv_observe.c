@@ -353,6 +353,7 @@ TEST_F(observe, descriptors_say_what_they_are)
 TEST_F(observe, tells_who_has_set_an_abort_flag)
 {
 	struct drv_child child;
+	char text[8192];
 
 	if (!drv_fork(_metadata, &child)) {
 		if (drv_ep_map(L2))
@@ -371,6 +372,9 @@ TEST_F(observe, tells_who_has_set_an_abort_flag)
 	ASSERT_EQ(0, drv_find_region(CTX, self->id, REGION));
 	EXPECT_EQ(L3L2Q_ABORT_ROLE, REGION->aborts[L3L2Q_ROLE_L3]);
 	EXPECT_EQ(L3L2Q_ABORT_DEATH, REGION->aborts[L3L2Q_ROLE_L2]);
+	EXPECT_NE(NULL, strstr(fdinfo(L3->fd, text, sizeof(text)), "l3l2q-l3-aborted:\t1\n"));
+	EXPECT_NE(NULL, strstr(text, "l3l2q-l2-aborted:\t2\n"));
+	EXPECT_NE(NULL, strstr(text, "l3l2q-removal:\t0\n"));
 	/* Its death afterwards does not change who it was. */
 	drv_ep_unmap_all(L3);
 	ASSERT_EQ(0, drv_find_region(CTX, self->id, REGION));
