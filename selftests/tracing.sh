@@ -39,9 +39,35 @@ has() {
 }
 
 head -c 100000 /dev/urandom >"$tmp/in"
-stream="l3l2q-stream --transport driver --op xor-u8:3 --verify -i $tmp/in -o $tmp/out"
+# a message at a time, so that each side sleeps
+stream="l3l2q-stream --transport driver --depth 1 --window 1 --message 1024 --spin off --op xor-u8:3 --verify
+	-i $tmp/in -o $tmp/out"
+
+# timeline: count what timeline.sh would draw of the trace's region, as "KIND ROW" in $tmp/marks. A
+# script in gnuplot's place prints the files that it is told to plot.
+mkdir "$tmp/bin"
+cat >"$tmp/bin/gnuplot" <<'END'
+#!/bin/sh
+for file in $(grep -o "'/[^']*' using" | cut -d "'" -f 2); do
+	sed "s/^/${file##*/} /" "$file"
+done
+END
+chmod 755 "$tmp/bin/gnuplot"
+timeline() {
+	region=$(sed -n 's/.*l3l2q_create:.*region=\([0-9]*\) .*/\1/p' "$tmp/trace" | head -n 1)
+	PATH=$tmp/bin:$PATH sh /trace/timeline.sh "$region" "$tmp/trace" 2>"$tmp/err" >"$tmp/drawn" || return
+	awk '{ print $1, $3 }' "$tmp/drawn" | sort | uniq -c >"$tmp/marks"
+}
+# draws KIND...: each of them is there for both sides
+draws() {
+	for mark; do
+		grep -q " $mark 1\$" "$tmp/marks" && grep -q " $mark 2\$" "$tmp/marks" ||
+			{ cat "$tmp/marks" >"$tmp/err"; return 1; }
+	done
+}
+
 echo 'TAP version 13'
-echo 1..5
+echo 1..7
 
 # shellcheck disable=SC2086
 timeout 120 /trace/trace-cmd.sh "$tmp/trace" $stream >"$tmp/err" 2>&1
@@ -50,13 +76,20 @@ has l3l2q_create l3l2q_open_peer l3l2q_attach l3l2q_end l3l2q_free
 verdict $? 'trace-cmd shows the life of the region'
 grep -q 'l3l2q_create: *region=[1-9][0-9]* role=L3 backend=0 depth=' "$tmp/trace"
 verdict $? 'and prints fields as the kernel does'
+timeline && draws sleep
+verdict $? 'timeline.sh draws sleeps of both sides from it'
 
 # shellcheck disable=SC2086
 PROBES=$(command -v l3l2q-stream) timeout 120 /trace/perf.sh "$tmp/trace" $stream >"$tmp/err" 2>&1
 verdict $? 'perf.sh'
 if grep -q sdt_l3l2q "$tmp/trace" || grep -qa stapsdt "$(command -v l3l2q-stream)"; then
+	marks='send receive sleep'
 	has l3l2q_create l3l2q_attach l3l2q_free 'sdt_l3l2q:publish[_0-9]*' 'sdt_l3l2q:peek[_0-9]*'
 else
+	marks=sleep
 	has l3l2q_create l3l2q_attach l3l2q_free
 fi
 verdict $? 'perf shows tracepoints and probes'
+# shellcheck disable=SC2086
+timeline && draws $marks
+verdict $? 'timeline.sh draws what both sides did from it'

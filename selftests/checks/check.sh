@@ -317,7 +317,8 @@ guest() {
 	if [ "$b" = build ] && selftests/vm/pack_programs.sh build/guest-tracers.tar perf trace-cmd \
 		>build/log/guest-tracers.log 2>&1; then
 		args+=(--file build/guest-tracers.tar:/tracers.tar --file libuser/examples/trace/perf.sh:/trace/perf.sh
-			--file libuser/examples/trace/trace-cmd.sh:/trace/trace-cmd.sh)
+			--file libuser/examples/trace/trace-cmd.sh:/trace/trace-cmd.sh
+			--file libuser/examples/trace/timeline.sh:/trace/timeline.sh)
 	fi
 	guests "$suite" --kernel "$dir" --mem "$mem" --timeout $((limit * slow)) --total $((total * slow)) \
 		--module "$kmod/l3l2q.ko" "${args[@]}" --npu npu0 --npu npu1 --disk 16M \

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# examples/trace/timeline.sh draws what the trace beside it has, as TAP.
+# examples/trace/timeline.sh draws what the trace beside it has, as TAP. tracing.sh gives it traces of this driver.
 
 set -uo pipefail
 
