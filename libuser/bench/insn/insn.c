@@ -23,6 +23,8 @@
 #define SIZE 64
 #define ARENA (DEPTH * SIZE)
 #define CYCLES 4
+/* so that what is counted is what a program has where it calls */
+#define INLINE static inline __attribute__((always_inline))
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
 static struct l3l2q_message held[MESSAGES];
@@ -44,8 +46,8 @@ static struct {
 	struct l3l2q_consumer consumer;
 } ends;
 
-static struct l3l2q_producer *const p = &ends.producer;
-static struct l3l2q_consumer *const c = &ends.consumer;
+static struct l3l2q_producer *const sender = &ends.producer;
+static struct l3l2q_consumer *const receiver = &ends.consumer;
 
 static int open_ends(uint32_t window)
 {
@@ -77,90 +79,86 @@ static int open_ends(uint32_t window)
 				      counters);
 	if (ret)
 		return ret;
-	l3l2q_core_producer_init(p, &ends.core[0], books[0]);
-	return l3l2q_core_consumer_init(c, &ends.core[1], window, books[1]);
+	l3l2q_core_producer_init(sender, &ends.core[0], books[0]);
+	return l3l2q_core_consumer_init(receiver, &ends.core[1], window, books[1]);
 }
 
 static void close_ends(void)
 {
 }
 
-static inline int try_enqueue(const void *from, size_t n)
+INLINE int try_enqueue(struct l3l2q_producer *p, const void *from, size_t n)
 {
 	return l3l2q_core_try_enqueue(p, L3L2Q_OP_DATA, l3l2q_core_copy, from, n);
 }
 
-static inline int try_reserve(size_t n, struct l3l2q_reservation *span)
+INLINE int try_reserve(struct l3l2q_producer *p, size_t n, struct l3l2q_reservation *span)
 {
 	return l3l2q_core_try_reserve(p, n, span);
 }
 
-static inline int commit(const struct l3l2q_reservation *span)
+INLINE int commit(struct l3l2q_producer *p, const struct l3l2q_reservation *span)
 {
 	return l3l2q_core_commit(p, span, L3L2Q_OP_DATA);
 }
 
-static inline void batch_begin(void)
+INLINE void batch_begin(struct l3l2q_producer *p)
 {
 	p->batching = 1;
 }
 
-static inline void batch_publish(void)
+INLINE void batch_publish(struct l3l2q_producer *p)
 {
 	p->batching = 0;
 	l3l2q_core_publish(p);
 }
 
-static inline int try_peek(struct l3l2q_message *m)
+INLINE int try_peek(struct l3l2q_consumer *c, struct l3l2q_message *m)
 {
 	return l3l2q_core_try_peek(c, m);
 }
 
-static inline int release(const struct l3l2q_message *m)
+INLINE int release(struct l3l2q_consumer *c, const struct l3l2q_message *m)
 {
 	return l3l2q_core_release(c, m);
 }
 
-static inline int try_dequeue(struct l3l2q_message *m, void *to, size_t n)
+INLINE int try_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m, void *to, size_t n)
 {
-	int ret = l3l2q_core_try_peek(c, m);
-
-	if (!ret && m->nbytes)
-		ret = l3l2q_core_read_into(c, m, to, n);
-	return ret ? ret : l3l2q_core_release(c, m);
+	return l3l2q_core_try_dequeue(c, m, to, n);
 }
 
-static inline int peek_batch(struct l3l2q_message *m, int max)
+INLINE int peek_batch(struct l3l2q_consumer *c, struct l3l2q_message *m, int max)
 {
 	return l3l2q_core_peek_batch(c, m, max);
 }
 
-static inline int release_batch(const struct l3l2q_message *m, int n)
+INLINE int release_batch(struct l3l2q_consumer *c, const struct l3l2q_message *m, int n)
 {
 	return l3l2q_core_release_batch(c, m, n);
 }
 
-static inline int enqueue_run(const struct l3l2q_body *bodies, int n)
+INLINE int enqueue_run(struct l3l2q_producer *p, const struct l3l2q_body *bodies, int n)
 {
 	return l3l2q_core_try_enqueue_run(p, L3L2Q_OP_DATA, bodies, n);
 }
 
-static inline int reserve_run(size_t nbytes, int n, struct l3l2q_reservation *span)
+INLINE int reserve_run(struct l3l2q_producer *p, size_t nbytes, int n, struct l3l2q_reservation *span)
 {
 	return l3l2q_core_try_reserve_run(p, nbytes, n, span);
 }
 
-static inline int commit_run(const struct l3l2q_reservation *span, int n)
+INLINE int commit_run(struct l3l2q_producer *p, const struct l3l2q_reservation *span, int n)
 {
 	return l3l2q_core_commit_run(p, span, L3L2Q_OP_DATA, n);
 }
 
-static inline int peek_run(const struct l3l2q_message **run, int max)
+INLINE int peek_run(struct l3l2q_consumer *c, const struct l3l2q_message **run, int max)
 {
 	return l3l2q_core_try_peek_run(c, run, max);
 }
 
-static inline int release_upto(const struct l3l2q_message *m)
+INLINE int release_upto(struct l3l2q_consumer *c, const struct l3l2q_message *m)
 {
 	return l3l2q_core_release_upto(c, m);
 }
@@ -168,8 +166,8 @@ static inline int release_upto(const struct l3l2q_message *m)
 #else
 
 static struct l3l2q_ep *ends[2];
-static struct l3l2q_producer *p;
-static struct l3l2q_consumer *c;
+static struct l3l2q_producer *sender;
+static struct l3l2q_consumer *receiver;
 
 static int open_ends(uint32_t window)
 {
@@ -190,8 +188,8 @@ static int open_ends(uint32_t window)
 		ret = l3l2q_attach(&ends[1], ret, &attr, NULL);
 	if (ret)
 		return ret;
-	p = l3l2q_ep_producer(ends[0]);
-	c = l3l2q_ep_consumer(ends[1]);
+	sender = l3l2q_ep_producer(ends[0]);
+	receiver = l3l2q_ep_consumer(ends[1]);
 	return 0;
 }
 
@@ -201,84 +199,84 @@ static void close_ends(void)
 	l3l2q_close(ends[0]);
 }
 
-static inline int try_enqueue(const void *from, size_t n)
+INLINE int try_enqueue(struct l3l2q_producer *p, const void *from, size_t n)
 {
 	return l3l2q_try_enqueue(p, L3L2Q_OP_DATA, from, n);
 }
 
-static inline int try_reserve(size_t n, struct l3l2q_reservation *span)
+INLINE int try_reserve(struct l3l2q_producer *p, size_t n, struct l3l2q_reservation *span)
 {
 	return l3l2q_try_reserve(p, n, span);
 }
 
-static inline int commit(const struct l3l2q_reservation *span)
+INLINE int commit(struct l3l2q_producer *p, const struct l3l2q_reservation *span)
 {
 	return l3l2q_commit(p, span, L3L2Q_OP_DATA);
 }
 
-static inline void batch_begin(void)
+INLINE void batch_begin(struct l3l2q_producer *p)
 {
 	l3l2q_batch_begin(p);
 }
 
-static inline void batch_publish(void)
+INLINE void batch_publish(struct l3l2q_producer *p)
 {
 	l3l2q_batch_publish(p);
 }
 
-static inline int try_peek(struct l3l2q_message *m)
+INLINE int try_peek(struct l3l2q_consumer *c, struct l3l2q_message *m)
 {
 	return l3l2q_try_peek(c, m);
 }
 
-static inline int release(const struct l3l2q_message *m)
+INLINE int release(struct l3l2q_consumer *c, const struct l3l2q_message *m)
 {
 	return l3l2q_release(c, m);
 }
 
-static inline int try_dequeue(struct l3l2q_message *m, void *to, size_t n)
+INLINE int try_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m, void *to, size_t n)
 {
 	return l3l2q_try_dequeue(c, m, to, n);
 }
 
-static inline int peek_batch(struct l3l2q_message *m, int max)
+INLINE int peek_batch(struct l3l2q_consumer *c, struct l3l2q_message *m, int max)
 {
 	return l3l2q_try_peek_batch(c, m, max);
 }
 
-static inline int release_batch(const struct l3l2q_message *m, int n)
+INLINE int release_batch(struct l3l2q_consumer *c, const struct l3l2q_message *m, int n)
 {
 	return l3l2q_release_batch(c, m, n);
 }
 
-static inline int enqueue_run(const struct l3l2q_body *bodies, int n)
+INLINE int enqueue_run(struct l3l2q_producer *p, const struct l3l2q_body *bodies, int n)
 {
 	return l3l2q_try_enqueue_run(p, L3L2Q_OP_DATA, bodies, n);
 }
 
-static inline int reserve_run(size_t nbytes, int n, struct l3l2q_reservation *span)
+INLINE int reserve_run(struct l3l2q_producer *p, size_t nbytes, int n, struct l3l2q_reservation *span)
 {
 	return l3l2q_try_reserve_run(p, nbytes, n, span);
 }
 
-static inline int commit_run(const struct l3l2q_reservation *span, int n)
+INLINE int commit_run(struct l3l2q_producer *p, const struct l3l2q_reservation *span, int n)
 {
 	return l3l2q_commit_run(p, span, L3L2Q_OP_DATA, n);
 }
 
-static inline int peek_run(const struct l3l2q_message **run, int max)
+INLINE int peek_run(struct l3l2q_consumer *c, const struct l3l2q_message **run, int max)
 {
 	return l3l2q_try_peek_run(c, run, max);
 }
 
-static inline int release_upto(const struct l3l2q_message *m)
+INLINE int release_upto(struct l3l2q_consumer *c, const struct l3l2q_message *m)
 {
 	return l3l2q_release_upto(c, m);
 }
 
 #endif
 
-static inline void check(int ok)
+INLINE void check(int ok)
 {
 	if (!ok)
 		abort();
@@ -288,184 +286,204 @@ static inline void check(int ok)
 
 static void copy_none(void)
 {
+	struct l3l2q_producer *p = sender;
+	struct l3l2q_consumer *c = receiver;
 	size_t n = size;
 	struct l3l2q_message m;
 	int i;
 
 	for (i = 0; i < MESSAGES; i++) {
-		check(!try_enqueue(NULL, 0));
-		check(!try_dequeue(&m, taken, n));
+		check(!try_enqueue(p, NULL, 0));
+		check(!try_dequeue(c, &m, taken, n));
 	}
 }
 
 static void copy(void)
 {
+	struct l3l2q_producer *p = sender;
+	struct l3l2q_consumer *c = receiver;
 	size_t n = size;
 	struct l3l2q_message m;
 	int i;
 
 	for (i = 0; i < MESSAGES; i++) {
-		check(!try_enqueue(body, n));
-		check(!try_dequeue(&m, taken, n));
+		check(!try_enqueue(p, body, n));
+		check(!try_dequeue(c, &m, taken, n));
 	}
 }
 
 static void in_place(void)
 {
+	struct l3l2q_producer *p = sender;
+	struct l3l2q_consumer *c = receiver;
 	size_t n = size;
 	struct l3l2q_reservation span;
 	struct l3l2q_message m;
 	int i;
 
 	for (i = 0; i < MESSAGES; i++) {
-		check(!try_reserve(n, &span));
-		check(!commit(&span));
-		check(!try_peek(&m));
-		check(!release(&m));
+		check(!try_reserve(p, n, &span));
+		check(!commit(p, &span));
+		check(!try_peek(c, &m));
+		check(!release(c, &m));
 	}
 }
 
 static void dequeue_empty(void)
 {
+	struct l3l2q_consumer *c = receiver;
 	size_t n = size;
 	struct l3l2q_message m;
 	int i;
 
 	for (i = 0; i < MESSAGES; i++)
-		check(try_dequeue(&m, taken, n) == -EAGAIN);
+		check(try_dequeue(c, &m, taken, n) == -EAGAIN);
 }
 
 static void peek_empty(void)
 {
+	struct l3l2q_consumer *c = receiver;
 	struct l3l2q_message m;
 	int i;
 
 	for (i = 0; i < MESSAGES; i++)
-		check(try_peek(&m) == -EAGAIN);
+		check(try_peek(c, &m) == -EAGAIN);
 }
 
 static void enqueue_full(void)
 {
+	struct l3l2q_producer *p = sender;
 	size_t n = size;
 	int i;
 
 	for (i = 0; i < MESSAGES; i++)
-		check(try_enqueue(body, n) == -EAGAIN);
+		check(try_enqueue(p, body, n) == -EAGAIN);
 }
 
 static void enqueue_batches(void)
 {
+	struct l3l2q_producer *p = sender;
 	size_t n = size;
 	int i, k;
 
 	for (i = 0; i < MESSAGES; i += BATCH) {
-		batch_begin();
+		batch_begin(p);
 		for (k = 0; k < BATCH; k++)
-			check(!try_enqueue(body, n));
-		batch_publish();
+			check(!try_enqueue(p, body, n));
+		batch_publish(p);
 	}
 }
 
 static void reserve_batches(void)
 {
+	struct l3l2q_producer *p = sender;
 	size_t n = size;
 	struct l3l2q_reservation span;
 	int i, k;
 
 	for (i = 0; i < MESSAGES; i += BATCH) {
-		batch_begin();
+		batch_begin(p);
 		for (k = 0; k < BATCH; k++) {
-			check(!try_reserve(n, &span));
-			check(!commit(&span));
+			check(!try_reserve(p, n, &span));
+			check(!commit(p, &span));
 		}
-		batch_publish();
+		batch_publish(p);
 	}
 }
 
 static void enqueue_all(void)
 {
+	struct l3l2q_producer *p = sender;
 	size_t n = size;
 	int i;
 
 	for (i = 0; i < MESSAGES; i++)
-		check(!try_enqueue(body, n));
+		check(!try_enqueue(p, body, n));
 }
 
 static void enqueue_runs(void)
 {
+	struct l3l2q_producer *p = sender;
 	struct l3l2q_body bodies[BATCH];
 	int i;
 
 	for (i = 0; i < BATCH; i++)
 		bodies[i] = (struct l3l2q_body){ body, size };
 	for (i = 0; i < MESSAGES; i += BATCH)
-		check(enqueue_run(bodies, BATCH) == BATCH);
+		check(enqueue_run(p, bodies, BATCH) == BATCH);
 }
 
 static void reserve_runs(void)
 {
+	struct l3l2q_producer *p = sender;
 	size_t n = size;
 	struct l3l2q_reservation span;
 	int i;
 
 	for (i = 0; i < MESSAGES; i += BATCH) {
-		check(reserve_run(n, BATCH, &span) == BATCH);
-		check(!commit_run(&span, BATCH));
+		check(reserve_run(p, n, BATCH, &span) == BATCH);
+		check(!commit_run(p, &span, BATCH));
 	}
 }
 
 static void take_runs(void)
 {
+	struct l3l2q_consumer *c = receiver;
 	const struct l3l2q_message *run;
 	int i;
 
 	for (i = 0; i < MESSAGES; i += BATCH) {
-		check(peek_run(&run, BATCH) == BATCH);
-		check(!release_upto(&run[BATCH - 1]));
+		check(peek_run(c, &run, BATCH) == BATCH);
+		check(!release_upto(c, &run[BATCH - 1]));
 	}
 }
 
 static void dequeue_all(void)
 {
+	struct l3l2q_consumer *c = receiver;
 	size_t n = size;
 	struct l3l2q_message m;
 	int i;
 
 	for (i = 0; i < MESSAGES; i++)
-		check(!try_dequeue(&m, taken, n));
+		check(!try_dequeue(c, &m, taken, n));
 }
 
 static void peek_batches(void)
 {
+	struct l3l2q_consumer *c = receiver;
 	int i;
 
 	for (i = 0; i < MESSAGES; i += BATCH)
-		check(peek_batch(held + i, BATCH) == BATCH);
+		check(peek_batch(c, held + i, BATCH) == BATCH);
 }
 
 static void release_batches(void)
 {
+	struct l3l2q_consumer *c = receiver;
 	int i;
 
 	for (i = 0; i < MESSAGES; i += BATCH)
-		check(!release_batch(held + i, BATCH));
+		check(!release_batch(c, held + i, BATCH));
 }
 
 /* As large as the arena: what follows fits into the ring alone. */
 static void fill_arena(void)
 {
+	struct l3l2q_producer *p = sender;
 	struct l3l2q_reservation span;
 
-	check(!try_reserve(ARENA, &span));
-	check(!commit(&span));
+	check(!try_reserve(p, ARENA, &span));
+	check(!commit(p, &span));
 }
 
 static void empty_arena(void)
 {
+	struct l3l2q_consumer *c = receiver;
 	struct l3l2q_message m;
 
-	check(!try_peek(&m));
-	check(!release(&m));
+	check(!try_peek(c, &m));
+	check(!release(c, &m));
 }
 
 static void enqueue_and_peek(void)
