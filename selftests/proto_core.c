@@ -415,7 +415,7 @@ TEST_F(queue, s3_stop_bytes)
 	ASSERT_EQ(0, send_stop(self->tx));
 	EXPECT_EQ(0, memcmp(self->w.payload, want, sizeof(want)));
 	EXPECT_EQ(1, tail(&self->w, self->role));
-	EXPECT_EQ(0, self->tx->p.cursor);
+	EXPECT_EQ(0, producer_cursor(&self->tx->p));
 }
 
 static struct world *watched;
@@ -506,9 +506,10 @@ TEST_F(queue, s3_descriptor_is_copied_once)
 	EXPECT_EQ(0, memcmp(payload, self->w.payload, self->w.l.payload_bytes));	\
 	EXPECT_EQ(0, memcmp(counters, self->w.counters, sizeof(counters)));	\
 	EXPECT_EQ(was.tail, self->tx->p.tail);					\
-	EXPECT_EQ(was.published, self->tx->p.published);			\
-	EXPECT_EQ(was.cursor, self->tx->p.cursor);				\
-	EXPECT_EQ(l3l2q_producer_pos(&was), l3l2q_producer_pos(&self->tx->p));	\
+	EXPECT_EQ(l3l2q_producer_published(&was),				\
+		  l3l2q_producer_published(&self->tx->p));			\
+	EXPECT_EQ(producer_cursor(&was), producer_cursor(&self->tx->p));	\
+	EXPECT_EQ(producer_pos(&was), producer_pos(&self->tx->p));	\
 	EXPECT_EQ(was.stopped, self->tx->p.stopped);				\
 	EXPECT_EQ(was.reserved, self->tx->p.reserved);				\
 	free(payload);								\
@@ -626,8 +627,8 @@ TEST_F(queue, s4_2_cancel_restores_the_cursor)
 	ASSERT_EQ(0, l3l2q_core_try_reserve(&self->tx->p, 20, &self->r));
 	EXPECT_EQ(self->offset, self->r.payload_offset);
 	ASSERT_EQ(0, l3l2q_core_cancel(&self->tx->p, &self->r));
-	EXPECT_EQ(at, self->tx->p.cursor);
-	EXPECT_EQ(at, l3l2q_producer_pos(&self->tx->p));
+	EXPECT_EQ(at, producer_cursor(&self->tx->p));
+	EXPECT_EQ(at, producer_pos(&self->tx->p));
 	ASSERT_EQ(0, send_data(self->tx, 10, 7));
 	EXPECT_EQ(self->offset + at, slot_of(&self->w, self->role, 1)->payload_offset);
 	EXPECT_EQ(2, slot_of(&self->w, self->role, 1)->seq);
@@ -1128,8 +1129,8 @@ TEST_F(queue, s8_run_is_placed_as_messages_one_by_one)
 			EXPECT_EQ(size, slot->payload_nbytes);
 		}
 		/* The third was given back. */
-		EXPECT_EQ(24 + 2 * size, self->tx->p.cursor);
-		EXPECT_EQ(24 + 2 * size, self->tx->p.bytes);
+		EXPECT_EQ(24 + 2 * size, producer_cursor(&self->tx->p));
+		EXPECT_EQ(24 + 2 * size, producer_bytes(&self->tx->p));
 		ASSERT_EQ(0, send_data(self->tx, 8, 7));
 		EXPECT_EQ(self->offset + 24 + 2 * size,
 			  slot_of(&self->w, self->role, 3)->payload_offset);
@@ -1149,7 +1150,7 @@ TEST_F(queue, s8_run_takes_what_fits)
 	EXPECT_EQ(DEPTH, send_run(self->tx, 8, 100));
 	EXPECT_EQ(-EAGAIN, send_run(self->tx, 8, 100));
 	EXPECT_EQ(-EAGAIN, send_run(self->tx, 0, 1));
-	EXPECT_EQ(DEPTH * 8, self->tx->p.cursor);
+	EXPECT_EQ(DEPTH * 8, producer_cursor(&self->tx->p));
 	for (i = 0; i < 2; i++)
 		ASSERT_EQ(0, take(self->rx, 8, i));
 	/* what was released meanwhile counts, though one would fit without */
@@ -1170,10 +1171,10 @@ TEST_F(queue, s8_run_takes_what_fits)
 	EXPECT_EQ(2, send_run(self->tx, 16, 3));
 	EXPECT_EQ(2, send_run(self->tx, 16, 4));
 	EXPECT_EQ(self->offset, slot_of(&self->w, self->role, 3)->payload_offset);
-	EXPECT_EQ(self->arena + 32, self->tx->p.cursor);
+	EXPECT_EQ(self->arena + 32, producer_cursor(&self->tx->p));
 	for (i = 0; i < 4; i++)
 		ASSERT_EQ(0, take(self->rx, 16, i & 1));
-	EXPECT_EQ(self->tx->p.bytes, self->rx->c.bytes);
+	EXPECT_EQ(producer_bytes(&self->tx->p), self->rx->c.bytes);
 	/* what is still held there */
 	ASSERT_TRUE(start_over(self, variant));
 	ASSERT_EQ(0, pass(self, 64));
@@ -1194,7 +1195,7 @@ TEST_F(queue, s8_run_is_one_reservation)
 	EXPECT_EQ(-EINVAL, l3l2q_core_commit_run(&self->tx->p, &self->r, L3L2Q_OP_DATA, 4));
 	EXPECT_EQ(-EINVAL, l3l2q_core_commit_run(&self->tx->p, &self->r, L3L2Q_OP_DATA, -1));
 	ASSERT_EQ(0, l3l2q_core_cancel(&self->tx->p, &self->r));
-	EXPECT_EQ(self->arena - 10, self->tx->p.cursor);
+	EXPECT_EQ(self->arena - 10, producer_cursor(&self->tx->p));
 	/* commit sends the first one */
 	ASSERT_EQ(3, l3l2q_core_try_reserve_run(&self->tx->p, 16, 3, &self->r));
 	body_fill(self->r.data, 16, 5);
@@ -1265,7 +1266,7 @@ TEST_F(queue, s8_run_of_bodies)
 		ASSERT_EQ(2, l3l2q_core_try_enqueue_run(p, ops[k], bodies + 2, 4));
 		EXPECT_EQ(4, tail(&self->w, self->role));
 		EXPECT_EQ(-EAGAIN, l3l2q_core_try_enqueue_run(p, ops[k], bodies + 4, 2));
-		EXPECT_EQ(8 + 10 + 11, p->cursor);
+		EXPECT_EQ(8 + 10 + 11, producer_cursor(p));
 		for (i = 0; i < 4; i++) {
 			ASSERT_EQ(0, l3l2q_core_try_peek(&self->rx->c, &self->m));
 			EXPECT_EQ(i + 1, self->m.seq);
@@ -1291,7 +1292,7 @@ TEST_F(queue, s8_run_of_bodies)
 				ASSERT_EQ(0, l3l2q_core_release(&self->rx->c, &self->m));
 			}
 		}
-		EXPECT_EQ(p->bytes, self->rx->c.bytes);
+		EXPECT_EQ(producer_bytes(p), self->rx->c.bytes);
 		EXPECT_SOUND(self->tx);
 		EXPECT_SOUND(self->rx);
 	}
@@ -1317,7 +1318,7 @@ TEST_F(queue, s8_run_of_bodies_ends_before_a_bad_one)
 		EXPECT_EQ(i < 2 ? -EINVAL : -EMSGSIZE,
 			  l3l2q_core_try_enqueue_run(p, L3L2Q_OP_DATA, bodies + 1, 1));
 		EXPECT_EQ(2, tail(&self->w, self->role));
-		EXPECT_EQ(12, p->cursor);
+		EXPECT_EQ(12, producer_cursor(p));
 		EXPECT_SOUND(self->tx);
 	}
 	/* STOP is sent alone; on output it is no opcode. */
@@ -1382,7 +1383,7 @@ TEST_F(queue, s8_peek_run)
 			seed += (uint64_t)i;
 			EXPECT_EQ(seq - 1, (uint32_t)head(&self->w, self->role));
 		}
-		EXPECT_EQ(self->tx->p.bytes, self->rx->c.bytes);
+		EXPECT_EQ(producer_bytes(&self->tx->p), self->rx->c.bytes);
 	}
 	/* The array of handles ends behind the fourth. */
 	ASSERT_TRUE(start_over(self, variant));
@@ -2015,7 +2016,7 @@ TEST_F(queue, s9_no_error_on_input)
 	EXPECT_EQ(-EINVAL, l3l2q_core_commit(&self->tx->p, &self->r, L3L2Q_OP_ERROR));
 	EXPECT_EQ(0, l3l2q_core_cancel(&self->tx->p, &self->r));
 	EXPECT_EQ(0, tail(&self->w, self->role));
-	EXPECT_EQ(0, self->tx->p.cursor);
+	EXPECT_EQ(0, producer_cursor(&self->tx->p));
 	EXPECT_SOUND(self->tx);
 	raw_publish(&self->w, self->role, 0, L3L2Q_OP_ERROR, self->offset, 8);
 	EXPECT_EQ(-EBADMSG, l3l2q_core_try_peek(&self->rx->c, &self->m));

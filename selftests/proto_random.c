@@ -98,7 +98,7 @@ static const char *traffic_placed(struct traffic *t, uint32_t opcode, uint64_t n
 		return "descriptor";
 	if (slot->payload_offset != offset)
 		return "placement";
-	if (t->tx->p.cursor != t->o.cursor)
+	if (producer_cursor(&t->tx->p) != t->o.cursor)
 		return "cursor";
 	return NULL;
 }
@@ -131,7 +131,7 @@ static const char *traffic_send(struct traffic *t)
 			return "writable after a refusal";
 	}
 	if (ret)
-		return t->tx->p.cursor == t->o.cursor ? NULL : "a refusal moved the cursor";
+		return producer_cursor(&t->tx->p) == t->o.cursor ? NULL : "a refusal moved the cursor";
 	if (!in_place)
 		return traffic_placed(t, opcode, n, seed);
 	oracle_where(&t->o, n, &offset);
@@ -143,7 +143,7 @@ static const char *traffic_send(struct traffic *t)
 	if (rnd_below(&t->state, 3) == 0) {
 		if (l3l2q_core_cancel(&t->tx->p, &span))
 			return "cancel";
-		return t->tx->p.cursor == t->o.cursor ? NULL : "a cancel moved the cursor";
+		return producer_cursor(&t->tx->p) == t->o.cursor ? NULL : "a cancel moved the cursor";
 	}
 	if (l3l2q_core_commit(&t->tx->p, &span, opcode))
 		return "commit";
@@ -196,14 +196,14 @@ static const char *traffic_send_run(struct traffic *t)
 	}
 	if (!bad && keep > 1 && !t->tx->p.batching)
 		t->published = t->o.tail + (uint64_t)keep;
-	o.cursor = t->tx->p.cursor;
+	o.cursor = producer_cursor(&t->tx->p);
 	for (k = 0; !bad && keep > 0 && k < (uint64_t)keep; k++) {
-		t->tx->p.cursor = oracle_where(&t->o, n, &offset);
+		t->tx->p.offset = oracle_where(&t->o, n, &offset) - t->tx->p.laps;
 		bad = traffic_placed(t, opcode, n, seed + k);
 	}
 	if (!bad && t->o.cursor != o.cursor)
 		bad = "run: cursor";
-	t->tx->p.cursor = o.cursor;
+	t->tx->p.offset = o.cursor - t->tx->p.laps;
 	free(bodies);
 	return bad;
 }

@@ -347,10 +347,26 @@ static inline void world_free(struct world *w)
 	memset(w, 0, sizeof(*w));
 }
 
+/* The producer's virtual cursor, it modulo the arena, and the bytes in the bodies it has placed. */
+static inline uint64_t producer_cursor(const struct l3l2q_producer *p)
+{
+	return p->laps + p->offset;
+}
+
+static inline uint64_t producer_pos(const struct l3l2q_producer *p)
+{
+	return producer_cursor(p) % (p->arena_end - p->arena_offset);
+}
+
+static inline uint64_t producer_bytes(const struct l3l2q_producer *p)
+{
+	return producer_cursor(p) - p->skipped;
+}
+
 /* Start the queue as if so many messages had passed already, both ways. */
 static inline void cursors_set(struct l3l2q_producer *p, struct l3l2q_consumer *c, uint64_t at)
 {
-	p->tail = p->published = p->head = p->oldest = at;
+	p->tail = p->limit = p->head = p->oldest = at;
 	c->tail = c->acquired = c->head = c->published = c->oldest = at;
 	l3l2q_consumer_update_readiness(c);
 }

@@ -16,8 +16,8 @@ static const struct l3l2q_attr default_attr;
 const uint32_t l3l2q_always_armed = L3L2Q_ARM_EVENTS;
 
 /* Stands for the layout that inline.h knows. */
-extern const unsigned char l3l2q_layout_1;
-L3L2Q_API const unsigned char l3l2q_layout_1 = 1;
+extern const unsigned char l3l2q_layout_2;
+L3L2Q_API const unsigned char l3l2q_layout_2 = 1;
 
 /* The widest copies that this processor has for a memory type. */
 static uint32_t best_path(uint32_t memory)
@@ -683,9 +683,9 @@ static uint64_t sum3(const struct l3l2q_ep *ep, size_t offset)
 static void get_stats(const struct l3l2q_ep *ep, struct l3l2q_ep_stats *out)
 {
 	*out = (struct l3l2q_ep_stats){
-		.sent = __atomic_load_n(&ep->tx.published, __ATOMIC_RELAXED),
+		.sent = l3l2q_producer_published(&ep->tx),
 		.received = __atomic_load_n(&ep->rx.published, __ATOMIC_RELAXED),
-		.sent_bytes = __atomic_load_n(&ep->tx.published_bytes, __ATOMIC_RELAXED),
+		.sent_bytes = l3l2q_producer_published_bytes(&ep->tx),
 		.received_bytes = __atomic_load_n(&ep->rx.bytes, __ATOMIC_RELAXED),
 		.kicks = sum3(ep, offsetof(struct l3l2q_counts, kicks)),
 		.sleeps = sum3(ep, offsetof(struct l3l2q_counts, sleeps)),

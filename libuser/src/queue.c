@@ -137,7 +137,7 @@ static int tx_wait(struct l3l2q_waiter *w)
 {
 	struct l3l2q_producer *p = &w->ep->tx;
 
-	if (p->published != p->tail)
+	if (p->withheld)
 		tx_publish(p);
 	return l3l2q_waiter_next(w);
 }

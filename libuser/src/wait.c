@@ -80,7 +80,7 @@ static bool ready_out(const struct l3l2q_ep *ep, const uint32_t *copy)
 	uint32_t flags = read_flags(&control->producer_flags), tail = 0;
 
 	if (!(flags & L3L2Q_PRODUCER_NEED))
-		tail = (uint32_t)__atomic_load_n(&ep->tx.published, __ATOMIC_RELAXED);
+		tail = (uint32_t)l3l2q_producer_published(&ep->tx);
 	return l3l2q_writable(tail, ctr(ep, copy, l3l2q_ctr_head(own)),
 			      (uint32_t)ep->core.layout.depth, flags,
 			      read_word(&control->need_head));

@@ -173,6 +173,7 @@ struct l3l2q_access {
  * @flag_tells: only the peer's abort flag reports its end; receiving calls that
  *	find no message read it
  * @never_gone: 0
+ * @always: all ones
  * @failing: set by the thread that records the first error
  * @error: the first error; its kind is stored last. The caller reads it
  * @clean: writes lines back, with unsnooped memory; NULL for the instruction
@@ -198,7 +199,7 @@ struct l3l2q_core {
 	__u32 flag_tells;
 	__u32 never_gone;
 	__u32 failing;
-	__u32 pad;
+	__u32 always;
 	struct l3l2q_error error;
 	l3l2q_cache_fn clean;
 	l3l2q_cache_fn invalidate;
@@ -553,14 +554,25 @@ enum l3l2q_fence {
 #define L3L2Q_SEE_HEAD	(L3L2Q_ARM_HEAD | L3L2Q_ARM_REQ_HEAD)
 
 /*
+ * The word that a half looks at after a counter store, before it fences on request: one of
+ * ones, so that it goes on to fence, or on polled memory one of zeroes.
+ */
+static inline const __u32 *l3l2q_core_fenced_watch(const struct l3l2q_core *core)
+{
+	return core->peer_armed ? &core->always : &core->never_gone;
+}
+
+/*
  * From the next store on fence on request. The barrier pairs with the one of a sleeper
  * between its request and its load of the word that is stored here.
  */
-L3L2Q_COLD void l3l2q_core_unfence(const struct l3l2q_core *core, __u8 *fence, __u32 see)
+L3L2Q_COLD void l3l2q_core_unfence(const struct l3l2q_core *core, const __u32 **watch, __u8 *fence,
+				   __u32 see)
 {
 	struct l3l2q_control *shared = (struct l3l2q_control *)(void *)core->armed;
 
 	*fence = L3L2Q_FENCE_ON_REQUEST;
+	*watch = core->peer_armed;
 	__atomic_store_n(see & L3L2Q_ARM_REQ_TAIL ? &shared->tail_unfenced : &shared->head_unfenced,
 			 1, __ATOMIC_RELAXED);
 	l3l2q_full_barrier();
@@ -570,33 +582,38 @@ L3L2Q_COLD void l3l2q_core_unfence(const struct l3l2q_core *core, __u8 *fence, _
  * The event bits of @see that the peer has armed, behind a full barrier, which pairs with
  * the one between arming and the last look.
  */
-L3L2Q_COLD __u32 l3l2q_core_wants_kick_fenced(const struct l3l2q_core *core, __u8 *fence, __u32 see)
+L3L2Q_COLD __u32 l3l2q_core_wants_kick_fenced(const struct l3l2q_core *core, const __u32 **watch,
+					      __u8 *fence, __u32 see)
 {
 	const __u32 *armed = __atomic_load_n(&core->peer_armed, __ATOMIC_RELAXED);
 	__u32 bits;
 
+	if (!armed) /* polled memory: nobody sleeps */
+		return 0;
 	l3l2q_full_barrier();
 	bits = __atomic_load_n(armed, __ATOMIC_RELAXED);
 	if (l3l2q_unlikely(*fence == L3L2Q_FENCE_YET && bits & L3L2Q_ARM_ASKS))
-		l3l2q_core_unfence(core, fence, see);
+		l3l2q_core_unfence(core, watch, fence, see);
 	return bits & see & L3L2Q_ARM_EVENTS;
 }
 
 /*
- * After a counter store: the event bits of @see that the peer has armed. A sleeper that
+ * After a counter store: whether bits of @see are set in the word that is watched. A sleeper that
  * requests a fence has one executed here, by membarrier(), before its last look.
  */
-static inline __u32 l3l2q_core_wants_kick(const struct l3l2q_core *core, __u8 *fence, __u32 see)
+static inline int l3l2q_core_look(const __u32 *watch, __u32 see)
 {
-	if (l3l2q_likely(*fence == L3L2Q_FENCE_ON_REQUEST)) {
-		/* The load is not compiled before the store. */
-		__asm__ volatile("" ::: "memory");
-		if (l3l2q_likely(!(__atomic_load_n(core->peer_armed, __ATOMIC_RELAXED) & see)))
-			return 0;
-	} else if (!__atomic_load_n(&core->peer_armed, __ATOMIC_RELAXED)) {
-		return 0; /* polled memory: nobody sleeps */
-	}
-	return l3l2q_core_wants_kick_fenced(core, fence, see);
+	/* The load is not compiled before the store. */
+#if defined(__x86_64__) && defined(__GCC_ASM_FLAG_OUTPUTS__)
+	int seen;
+
+	/* No compiler makes one instruction of an atomic load and a test. */
+	__asm__ volatile("testl %2, %1" : "=@ccnz"(seen) : "m"(*watch), "ir"(see) : "memory");
+	return seen;
+#else
+	__asm__ volatile("" ::: "memory");
+	return (__atomic_load_n(watch, __ATOMIC_RELAXED) & see) != 0;
+#endif
 }
 
 /*
@@ -634,6 +651,7 @@ static inline enum l3l2q_check l3l2q_core_describe(struct l3l2q_core *core, enum
 	__builtin_memset(core, 0, sizeof(*core));
 	core->role = role;
 	core->gone = &core->never_gone;
+	core->always = ~0u;
 	core->flag_tells = 1;
 	core->binding = queue->magic_version == L3L2Q_SPSQ_VERSION ? L3L2Q_BINDING_SPSQ
 								   : L3L2Q_BINDING_L3Q2;
@@ -806,35 +824,38 @@ L3L2Q_COLD void l3l2q_core_maintain_slots(const struct l3l2q_core *core, struct 
 
 /* ---- producer ---------------------------------------------------------- */
 
-#define L3L2Q_NO_BODY (~(__u64)0)
-
 /**
  * struct l3l2q_producer - the sending half of an endpoint
  * @core: the endpoint
  * @ring: own descriptor ring
  * @tail_counter: shared, ours to write
- * @starts: for each slot in flight, the cursor its body starts at
+ * @places: for each message in flight, the offset of its body in the payload range; 0
+ *	without a body
  * @payload: first byte of the payload range
- * @arena_end: end of own arena in it
  * @end: a word that is 0 until one of the sides ends
+ * @watch: what is looked at after a counter store: the peer's armed word if it asks for
+ *	fences, else l3l2q_core_fenced_watch()
  * @mask: depth - 1
  * @tail: messages placed
- * @head: messages the peer was last seen to have released
- * @cursor: virtual byte cursor
- * @base: @base + @cursor, modulo 2^64, is the cursor's offset in the payload range
- * @bound: a body that ends below it is placed at @cursor without further checks. Equal to
- *	@cursor if every message takes the slow path. l3l2q_producer_update_bound()
- * @published: messages the peer can see; behind @tail within a batch
- * @span_bytes: size of each span of the active reservation
- * @kick: the peer sleeps for what was published; the caller's to clear
- * @batching: set by the caller: nothing is sent before l3l2q_core_publish()
- * @stopped: STOP was placed
+ * @limit: messages up to it are placed without further checks. Equal to @tail if the next
+ *	one takes the slow path. l3l2q_producer_update_limits()
+ * @offset: of the next body in the payload range, unless it has to wrap
+ * @room: bytes that are placed there without further checks
+ * @published: messages the peer can see, if @withheld
+ * @published_bytes: in bodies that the peer can see, likewise
+ * @laps: @laps + @offset, modulo 2^64, is the virtual byte cursor
+ * @skipped: bytes at the arena's end that it has passed without a body
  * @reserved: a reservation is active
+ * @batching: set by the caller: nothing is sent before l3l2q_core_publish()
+ * @withheld: something was placed and not published
+ * @stopped: STOP was placed
  * @blocked: @need_head and @need_bytes are valid and @need_head is in the control page
+ * @fence: enum l3l2q_fence
+ * @head: messages the peer was last seen to have released
  * @head_counter: shared, the peer's
  * @arena_offset: of own arena in the payload range
- * @bytes: in bodies placed
- * @published_bytes: in bodies that the peer can see
+ * @arena_end: its end
+ * @span_bytes: size of each span of the active reservation
  * @ask_at: l3l2q_ticks() from which on a full queue makes the library ask the kernel
  *	whether the peer lives
  * @oldest: first message not released that may have a body
@@ -843,7 +864,6 @@ L3L2Q_COLD void l3l2q_core_maintain_slots(const struct l3l2q_core *core, struct 
  * @self_kick: another thread of ours sleeps for room; the caller's to clear
  * @span_count: spans of the active reservation
  * @direct: the span that is committed was written past the cache
- * @fence: enum l3l2q_fence
  * @dirty_from: with unsnooped memory the bodies that are not written back yet, as offsets
  *	in the payload range
  * @dirty_to: their end
@@ -857,38 +877,41 @@ struct l3l2q_producer {
 	struct l3l2q_core *core;
 	struct l3l2q_desc *ring;
 	__s32 *tail_counter;
-	__u64 *starts;
+	__u64 *places;
 	unsigned char *payload;
-	__u64 arena_end;
 	const __u32 *end;
+	const __u32 *watch;
 	__u64 mask;
 
 	__u64 tail;
-	__u64 head;
-	__u64 cursor;
-	__u64 base;
-	__u64 bound;
+	__u64 limit;
+	__u64 offset;
+	__u64 room;
 	__u64 published;
-	__u64 span_bytes;
-	__u32 kick;
+	__u64 published_bytes;
+	__u64 laps;
+	__u32 reserved;
 	__u8 batching;
+	__u8 withheld;
 	__u8 stopped;
-	__u8 reserved;
 	__u8 blocked;
 
+	__u64 head;
 	const __s32 *head_counter;
 	__u64 arena_offset;
-	__u64 bytes;
-	__u64 published_bytes;
+	__u64 arena_end;
+	__u64 skipped;
+	__u64 span_bytes;
 	__u64 ask_at;
 	__u64 oldest;
 	__u64 need_head;
 	__u64 need_bytes;
+	__u32 kick;
 	__u32 self_kick;
 	__u32 span_count;
-	__u8 direct;
 	__u8 fence;
-	__u8 pad[6];
+	__u8 direct;
+	__u8 pad[2];
 	__u64 dirty_from;
 	__u64 dirty_to;
 	__u64 fresh_from;
@@ -914,36 +937,44 @@ static inline void l3l2q_core_producer_init(struct l3l2q_producer *p,
 		  (input ? l->input_desc_offset : l->output_desc_offset));
 	p->tail_counter = l3l2q_core_counter(core, l3l2q_ctr_tail(role));
 	p->head_counter = l3l2q_core_counter(core, l3l2q_ctr_head(role));
-	p->starts = (__u64 *)memory;
+	p->places = (__u64 *)memory;
 	p->mask = l->depth - 1;
 	p->payload = core->payload;
 	p->arena_offset = input ? l->input_arena_offset : l->output_arena_offset;
 	p->arena_end = p->arena_offset + (input ? l->input_arena_bytes : l->output_arena_bytes);
-	p->base = p->arena_offset;
+	p->offset = p->arena_offset;
+	p->laps = -p->offset;
 	p->ask_at = L3L2Q_ASK_NEVER;
 	p->end = l3l2q_core_end(core);
+	p->watch = l3l2q_core_fenced_watch(core);
 	core->tx_end = &p->end;
 }
 
 /* ---- producer: fast paths ---------------------------------------------- */
 
 /*
- * True if a body of @nbytes fits at the cursor, by the head that was read last and
- * without a check that only the slow path makes.
+ * True if a message may be placed without a check that only the slow path makes, and by the
+ * head that was read last there is a slot for it.
  */
-static inline int l3l2q_producer_fits_fast(const struct l3l2q_producer *p, __u64 nbytes)
+static inline int l3l2q_producer_is_fast(const struct l3l2q_producer *p)
 {
-	return l3l2q_likely(nbytes < p->bound - p->cursor && p->tail - p->head <= p->mask &&
-			    !p->reserved && l3l2q_end_is_clear(&p->end));
+	return l3l2q_likely(p->tail != p->limit &&
+			    !(__atomic_load_n(__atomic_load_n(&p->end, __ATOMIC_ACQUIRE),
+					      __ATOMIC_ACQUIRE) | p->reserved));
 }
 
-/* The same for @n bodies, one behind the other. */
+/* True if a body of @nbytes, at least 1, then fits at the cursor. */
+static inline int l3l2q_producer_fits_fast(const struct l3l2q_producer *p, __u64 nbytes)
+{
+	return l3l2q_likely(nbytes - 1 < p->room);
+}
+
+/* The same for @n bodies, one behind the other, or @n messages without a body. */
 static inline int l3l2q_producer_run_fits_fast(const struct l3l2q_producer *p, __u64 nbytes,
 					       __u32 n)
 {
-	return l3l2q_likely(!(nbytes >> 32) && nbytes * n < p->bound - p->cursor &&
-			    p->tail - p->head + n <= p->mask + 1 && !p->reserved &&
-			    l3l2q_end_is_clear(&p->end));
+	return l3l2q_likely(!(nbytes >> 32) && nbytes * n <= p->room &&
+			    n <= p->limit - p->tail);
 }
 
 /*
@@ -961,13 +992,7 @@ static inline int l3l2q_producer_still_blocked(const struct l3l2q_producer *p, _
 /* The payload offset of a body at the cursor; 0 without a body. */
 static inline __u64 l3l2q_producer_offset(const struct l3l2q_producer *p, __u64 nbytes)
 {
-	return nbytes ? p->base + p->cursor : 0;
-}
-
-/* The address of a body at the cursor, or NULL. */
-static inline void *l3l2q_producer_body(const struct l3l2q_producer *p, __u64 nbytes)
-{
-	return nbytes ? p->payload + (p->base + p->cursor) : 0;
+	return nbytes ? p->offset : 0;
 }
 
 /* The fast paths are for DATA; ERROR is rare, and SPSQ has none on input. */
@@ -995,30 +1020,75 @@ static inline void l3l2q_desc_write(struct l3l2q_desc *slot, __u64 seq, __u32 op
 	__atomic_store_n(&slot->seq, seq, __ATOMIC_RELEASE);
 }
 
-/* Account for a message whose descriptor is written. */
-static inline void l3l2q_producer_account(struct l3l2q_producer *p, __u64 nbytes)
+/* The number of messages that the peer can see. Statistics of other threads ask, too. */
+static inline __u64 l3l2q_producer_published(const struct l3l2q_producer *p)
 {
-	p->starts[p->tail & p->mask] = nbytes ? p->cursor : L3L2Q_NO_BODY;
-	p->cursor += nbytes;
-	p->tail++;
-	p->bytes += nbytes;
+	__u64 tail = __atomic_load_n(&p->tail, __ATOMIC_ACQUIRE);
+
+	return __atomic_load_n(&p->withheld, __ATOMIC_ACQUIRE)
+	       ? __atomic_load_n(&p->published, __ATOMIC_RELAXED) : tail;
+}
+
+/* The bytes in their bodies. @laps changes only while something is withheld. */
+static inline __u64 l3l2q_producer_published_bytes(const struct l3l2q_producer *p)
+{
+	__u64 laps = __atomic_load_n(&p->laps, __ATOMIC_ACQUIRE);
+	__u64 before, bytes;
+
+	do {
+		before = laps;
+		bytes = __atomic_load_n(&p->offset, __ATOMIC_ACQUIRE) -
+			__atomic_load_n(&p->skipped, __ATOMIC_ACQUIRE);
+		if (__atomic_load_n(&p->withheld, __ATOMIC_ACQUIRE))
+			return __atomic_load_n(&p->published_bytes, __ATOMIC_RELAXED);
+		laps = __atomic_load_n(&p->laps, __ATOMIC_ACQUIRE);
+	} while (laps != before);
+	return laps + bytes;
+}
+
+L3L2Q_SLOW void l3l2q_producer_begin_withholding(struct l3l2q_producer *p, __u64 n, __u64 nbytes)
+{
+	__u64 bytes = p->laps + p->offset - p->skipped;
+
+	__atomic_store_n(&p->published, p->tail - n, __ATOMIC_RELAXED);
+	__atomic_store_n(&p->published_bytes, bytes - nbytes, __ATOMIC_RELAXED);
+	__atomic_store_n(&p->withheld, 1, __ATOMIC_RELEASE);
+}
+
+/* The last @n messages, of @nbytes together, and those that follow are published later. */
+static inline void l3l2q_producer_withhold(struct l3l2q_producer *p, __u64 n, __u64 nbytes)
+{
+	if (!p->withheld)
+		l3l2q_producer_begin_withholding(p, n, nbytes);
+}
+
+/* Account for a message whose descriptor is written. */
+static inline void l3l2q_producer_account(struct l3l2q_producer *p, __u64 offset, __u64 nbytes)
+{
+	p->places[p->tail & p->mask] = offset;
+	p->room -= nbytes;
+	__atomic_store_n(&p->offset, p->offset + nbytes, __ATOMIC_RELAXED);
+	__atomic_store_n(&p->tail, p->tail + 1, __ATOMIC_RELAXED);
 }
 
 /*
- * Append a message whose body is written at the cursor. What the descriptor's words could
- * be an alias of is read before.
+ * Append a message: with a body, which is written at the cursor, or without one. The caller
+ * has read tail and cursor before it wrote the body. What the descriptor's words could be an
+ * alias of is read before these are written. Returns the new tail.
  */
-static inline void l3l2q_producer_append(struct l3l2q_producer *p, __u32 opcode, __u64 nbytes)
+static inline __u64 l3l2q_producer_append(struct l3l2q_producer *p, __u32 opcode, __u64 tail,
+					  __u64 cursor, __u64 nbytes)
 {
-	__u64 tail = p->tail, cursor = p->cursor, slot = tail & p->mask, bytes = p->bytes;
-	__u64 offset = nbytes ? p->base + cursor : 0;
-	__u64 *starts = p->starts;
+	__u64 slot = tail & p->mask, *places = p->places;
+	__u64 offset = nbytes ? cursor : 0;
 
-	l3l2q_desc_write(&p->ring[slot], tail + 1, opcode, offset, nbytes);
-	starts[slot] = nbytes ? cursor : L3L2Q_NO_BODY;
-	p->cursor = cursor + nbytes;
-	p->tail = tail + 1;
-	p->bytes = bytes + nbytes;
+	tail++;
+	l3l2q_desc_write(&p->ring[slot], tail, opcode, offset, nbytes);
+	places[slot] = offset;
+	p->room -= nbytes;
+	__atomic_store_n(&p->offset, cursor + nbytes, __ATOMIC_RELAXED);
+	__atomic_store_n(&p->tail, tail, __ATOMIC_RELAXED);
+	return tail;
 }
 
 /* Append @n messages of one size whose bodies are written at the cursor. */
@@ -1026,22 +1096,20 @@ static inline void l3l2q_producer_append_run(struct l3l2q_producer *p, __u32 opc
 					     __u64 nbytes, __u32 n)
 {
 	struct l3l2q_desc *ring = p->ring;
-	__u64 *starts = p->starts;
+	__u64 *places = p->places;
 	__u64 mask = p->mask, seq = p->tail, end = seq + n;
 	__u64 offset = l3l2q_producer_offset(p, nbytes);
-	__u64 start = nbytes ? p->cursor : L3L2Q_NO_BODY;
 
+	p->room -= n * nbytes;
+	__atomic_store_n(&p->offset, p->offset + n * nbytes, __ATOMIC_RELAXED);
 	while (seq != end) {
 		__u64 slot = seq++ & mask;
 
 		l3l2q_desc_write(&ring[slot], seq, opcode, offset, nbytes);
-		starts[slot] = start;
+		places[slot] = offset;
 		offset += nbytes;
-		start += nbytes;
 	}
-	p->tail = end;
-	p->cursor += n * nbytes;
-	p->bytes += n * nbytes;
+	__atomic_store_n(&p->tail, end, __ATOMIC_RELAXED);
 }
 
 /* Write the pending bodies back. */
@@ -1052,13 +1120,17 @@ static inline void l3l2q_producer_clean_bodies(struct l3l2q_producer *p)
 	p->dirty_from = p->dirty_to;
 }
 
-static inline void l3l2q_producer_count_published(struct l3l2q_producer *p)
+L3L2Q_COLD __u32 l3l2q_producer_wants_kick_fenced(struct l3l2q_producer *p)
 {
-	__u64 tail = p->tail, bytes = p->bytes;
+	return l3l2q_core_wants_kick_fenced(p->core, &p->watch, &p->fence, L3L2Q_SEE_TAIL);
+}
 
-	/* Statistics read both. */
-	__atomic_store_n(&p->published, tail, __ATOMIC_RELAXED);
-	__atomic_store_n(&p->published_bytes, bytes, __ATOMIC_RELAXED);
+/* After a store of the tail: what the peer has armed of that. */
+static inline __u32 l3l2q_producer_wants_kick(struct l3l2q_producer *p)
+{
+	if (l3l2q_likely(!l3l2q_core_look(p->watch, L3L2Q_SEE_TAIL)))
+		return 0;
+	return l3l2q_producer_wants_kick_fenced(p);
 }
 
 /* Bodies and descriptors first, in memory from which they have to be sent. */
@@ -1069,42 +1141,51 @@ L3L2Q_COLD void l3l2q_producer_publish_slow(struct l3l2q_producer *p)
 		l3l2q_core_maintain_slots(p->core, p->ring, p->published, p->tail,
 					  l3l2q_core_clean);
 	}
-	l3l2q_producer_count_published(p);
 	l3l2q_core_store(p->core, p->tail_counter, (__u32)p->tail);
-	p->kick |= l3l2q_core_wants_kick(p->core, &p->fence, L3L2Q_SEE_TAIL);
+	p->kick |= l3l2q_producer_wants_kick(p);
 }
 
 /*
  * In plain memory, which is what the fast paths are for; something was appended. Returns
  * whether the peer sleeps for it.
  */
-static inline __u32 l3l2q_producer_publish_plain(struct l3l2q_producer *p)
+static inline __u32 l3l2q_producer_publish_plain(struct l3l2q_producer *p, __u64 tail)
 {
-	__u32 tail = (__u32)p->tail;
-	__s32 *counter = p->tail_counter;
-
-	l3l2q_producer_count_published(p);
-	l3l2q_store_counter(counter, tail);
-	return l3l2q_core_wants_kick(p->core, &p->fence, L3L2Q_SEE_TAIL);
-}
-
-/* What follows a message or a run on a fast path. */
-static inline void l3l2q_producer_finish_fast(struct l3l2q_producer *p)
-{
-	__u32 kick = p->batching ? 0 : l3l2q_producer_publish_plain(p);
-
-	if (l3l2q_unlikely(kick))
-		p->kick = kick;
+	l3l2q_store_counter(p->tail_counter, (__u32)tail);
+	return l3l2q_producer_wants_kick(p);
 }
 
 static inline void l3l2q_core_publish(struct l3l2q_producer *p)
 {
-	if (p->published == p->tail)
+	if (!p->withheld)
 		return;
 	if (l3l2q_likely(p->core->memory == L3L2Q_MEMORY_CACHED))
-		p->kick |= l3l2q_producer_publish_plain(p);
+		p->kick |= l3l2q_producer_publish_plain(p, p->tail);
 	else
 		l3l2q_producer_publish_slow(p);
+	__atomic_store_n(&p->withheld, 0, __ATOMIC_RELEASE);
+}
+
+/*
+ * What follows @n messages of @nbytes on a fast path, which have moved the tail to @tail: they
+ * are published, unless a batch is open. Returns whether the peer sleeps for them.
+ */
+static inline __u32 l3l2q_producer_finish_plain(struct l3l2q_producer *p, __u64 tail, __u64 n,
+						__u64 nbytes)
+{
+	if (!p->batching)
+		return l3l2q_producer_publish_plain(p, tail);
+	l3l2q_producer_withhold(p, n, n * nbytes);
+	return 0;
+}
+
+static inline void l3l2q_producer_finish_fast(struct l3l2q_producer *p, __u64 tail, __u64 n,
+					      __u64 nbytes)
+{
+	__u32 kick = l3l2q_producer_finish_plain(p, tail, n, nbytes);
+
+	if (l3l2q_unlikely(kick))
+		p->kick = kick;
 }
 
 /* ---- producer: slow paths ---------------------------------------------- */
@@ -1115,7 +1196,7 @@ static inline int l3l2q_producer_refresh(struct l3l2q_producer *p, const char *o
 	__u64 head = p->head;
 
 	if (l3l2q_reconstruct(l3l2q_core_load(p->core, p->head_counter), p->mask + 1, &head) ||
-	    head > p->published)
+	    head > l3l2q_producer_published(p))
 		return l3l2q_core_poison(p->core, L3L2Q_ERR_INVALID_DESCRIPTOR, op,
 					 "the peer's head counter is impossible");
 	p->head = head;
@@ -1127,38 +1208,25 @@ static inline __u64 l3l2q_producer_arena(const struct l3l2q_producer *p)
 	return p->arena_end - p->arena_offset;
 }
 
-/* The cursor modulo the arena. */
-static inline __u64 l3l2q_producer_pos(const struct l3l2q_producer *p)
+/*
+ * The payload offset of a body of @nbytes at the cursor, or at the arena's start if it has to
+ * wrap; 0 without a body.
+ */
+static inline __u64 l3l2q_producer_place(const struct l3l2q_producer *p, __u64 nbytes)
 {
-	__u64 offset = p->base + p->cursor;
-
-	return offset == p->arena_end ? 0 : offset - p->arena_offset;
-}
-
-/* The virtual cursor at which a body of @nbytes starts. */
-static inline __u64 l3l2q_producer_start(const struct l3l2q_producer *p, __u64 nbytes)
-{
-	__u64 pos = l3l2q_producer_pos(p), arena = l3l2q_producer_arena(p);
-
 	if (!nbytes)
-		return L3L2Q_NO_BODY;
-	return pos + nbytes > arena ? p->cursor + (arena - pos) : p->cursor;
+		return 0;
+	return nbytes > p->arena_end - p->offset ? p->arena_offset : p->offset;
 }
 
-/* The address of a body that starts at virtual cursor @start. */
-static inline unsigned char *l3l2q_producer_address(const struct l3l2q_producer *p, __u64 start)
+/* Move the cursor to the place of a body. */
+static inline void l3l2q_producer_move_to(struct l3l2q_producer *p, __u64 place)
 {
-	return p->payload + p->arena_offset + (start == p->cursor ? l3l2q_producer_pos(p) : 0);
-}
-
-/* Move the cursor to the start of a body. */
-static inline void l3l2q_producer_advance_cursor(struct l3l2q_producer *p, __u64 start)
-{
-	if (start == L3L2Q_NO_BODY)
+	if (!place || place == p->offset)
 		return;
-	if (start != p->cursor || !l3l2q_producer_pos(p))
-		p->base = p->arena_offset - start;
-	p->cursor = start;
+	__atomic_store_n(&p->laps, p->laps + l3l2q_producer_arena(p), __ATOMIC_RELAXED);
+	__atomic_store_n(&p->skipped, p->skipped + (p->arena_end - p->offset), __ATOMIC_RELAXED);
+	__atomic_store_n(&p->offset, place, __ATOMIC_RELEASE);
 }
 
 /* True if a body is in flight, by the head that was read last. Updates @oldest. */
@@ -1166,16 +1234,33 @@ static inline int l3l2q_producer_has_body_in_flight(struct l3l2q_producer *p)
 {
 	if (p->oldest < p->head)
 		p->oldest = p->head;
-	while (p->oldest < p->tail && p->starts[p->oldest & p->mask] == L3L2Q_NO_BODY)
+	while (p->oldest < p->tail && !p->places[p->oldest & p->mask])
 		p->oldest++;
 	return p->oldest < p->tail;
 }
 
-/* True if there is space for a body that ends at virtual cursor @end. */
-static inline int l3l2q_producer_has_space(struct l3l2q_producer *p, __u64 end)
+/*
+ * Bytes from the start of message @i's body, which is in flight, to the cursor. They are
+ * never 0, so that equal offsets are a whole arena apart.
+ */
+static inline __u64 l3l2q_producer_taken(const struct l3l2q_producer *p, __u64 i)
+{
+	__u64 place = p->places[i & p->mask], taken = p->offset - place;
+
+	return place < p->offset ? taken : taken + l3l2q_producer_arena(p);
+}
+
+/* Bytes by which a body of @nbytes at @place moves the cursor. */
+static inline __u64 l3l2q_producer_step(const struct l3l2q_producer *p, __u64 place, __u64 nbytes)
+{
+	return place == p->offset ? nbytes : p->arena_end - p->offset + nbytes;
+}
+
+/* True if there is space for a body that moves the cursor by @step. */
+static inline int l3l2q_producer_has_space(struct l3l2q_producer *p, __u64 step)
 {
 	return !l3l2q_producer_has_body_in_flight(p) ||
-	       end - p->starts[p->oldest & p->mask] <= l3l2q_producer_arena(p);
+	       step <= l3l2q_producer_arena(p) - l3l2q_producer_taken(p, p->oldest);
 }
 
 /* The largest body that fits now, by the head that was read last. */
@@ -1185,8 +1270,8 @@ static inline __u64 l3l2q_producer_largest(struct l3l2q_producer *p)
 
 	if (!l3l2q_producer_has_body_in_flight(p))
 		return arena;
-	free = arena - (p->cursor - p->starts[p->oldest & p->mask]);
-	straight = arena - l3l2q_producer_pos(p);
+	free = arena - l3l2q_producer_taken(p, p->oldest);
+	straight = p->arena_end - p->offset;
 	if (free <= straight)
 		return free;
 	/* at the cursor, or from the arena's start on after skipping the rest */
@@ -1194,22 +1279,23 @@ static inline __u64 l3l2q_producer_largest(struct l3l2q_producer *p)
 }
 
 /*
- * Compute how many bytes can be placed contiguously at the cursor without wrapping or
+ * Compute how many messages, and bytes at the cursor, can be placed without wrapping or
  * checking for space. With no body in flight the first one takes the slow path, as
  * every message does in memory that is not cached or can be removed.
  */
-static inline void l3l2q_producer_update_bound(struct l3l2q_producer *p)
+static inline void l3l2q_producer_update_limits(struct l3l2q_producer *p)
 {
-	__u64 straight = p->arena_end - (p->base + p->cursor), free;
+	__u64 straight = p->arena_end - p->offset, free;
 
-	p->bound = p->cursor;
+	p->limit = p->tail;
+	p->room = 0;
 	if (p->stopped || p->blocked || !l3l2q_core_is_plain(p->core))
 		return;
-	p->bound++;
+	p->limit = p->head + p->mask + 1;
 	if (!l3l2q_producer_has_body_in_flight(p))
 		return;
-	free = l3l2q_producer_arena(p) - (p->cursor - p->starts[p->oldest & p->mask]);
-	p->bound += free < straight ? free : straight;
+	free = l3l2q_producer_arena(p) - l3l2q_producer_taken(p, p->oldest);
+	p->room = free < straight ? free : straight;
 }
 
 /* Store the head that the producer waits for: it is not woken before. */
@@ -1222,7 +1308,7 @@ static inline void l3l2q_producer_set_blocked(struct l3l2q_producer *p, __u64 nb
 	p->need_head = head;
 	p->need_bytes = nbytes;
 	p->blocked = 1;
-	p->bound = p->cursor;
+	p->limit = p->tail;
 	if (!control)
 		return;
 	__atomic_store_n(&control->need_bytes, nbytes < ~0u ? (__u32)nbytes : ~0u, __ATOMIC_RELAXED);
@@ -1244,15 +1330,15 @@ static inline void l3l2q_producer_clear_blocked(struct l3l2q_producer *p)
  * A body does not fit: wait for the release of the last body in its way. Messages
  * without a body behind that one do not matter, and may be held for long.
  */
-static inline int l3l2q_producer_block_on_body(struct l3l2q_producer *p, __u64 nbytes, __u64 end)
+static inline int l3l2q_producer_block_on_body(struct l3l2q_producer *p, __u64 nbytes, __u64 step)
 {
 	__u64 need = p->oldest;
 	__u64 i;
 
 	for (i = p->oldest; i < p->tail; i++) {
-		if (p->starts[i & p->mask] == L3L2Q_NO_BODY)
+		if (!p->places[i & p->mask])
 			continue;
-		if (end - p->starts[i & p->mask] <= l3l2q_producer_arena(p))
+		if (step <= l3l2q_producer_arena(p) - l3l2q_producer_taken(p, i))
 			break;
 		need = i + 1;
 	}
@@ -1265,9 +1351,10 @@ static inline int l3l2q_producer_block_on_body(struct l3l2q_producer *p, __u64 n
  * the readiness words.
  */
 static inline int l3l2q_producer_find_room(struct l3l2q_producer *p, __u64 nbytes,
-					   const char *op, __u64 *start)
+					   const char *op, __u64 *place)
 {
 	int ret = l3l2q_core_status(p->core), looked = 0;
+	__u64 step;
 
 	if (l3l2q_unlikely(ret))
 		return ret;
@@ -1292,17 +1379,18 @@ static inline int l3l2q_producer_find_room(struct l3l2q_producer *p, __u64 nbyte
 			return -EAGAIN;
 		}
 	}
-	*start = l3l2q_producer_start(p, nbytes);
+	*place = l3l2q_producer_place(p, nbytes);
 	if (nbytes) {
-		if (!l3l2q_producer_has_space(p, *start + nbytes)) {
+		step = l3l2q_producer_step(p, *place, nbytes);
+		if (!l3l2q_producer_has_space(p, step)) {
 			ret = looked ? 0 : l3l2q_producer_refresh(p, op);
 			if (ret)
 				return ret;
 			if (p->blocked && nbytes >= p->need_bytes && p->need_bytes &&
 			    p->head < p->need_head)
 				return -EAGAIN;
-			if (!l3l2q_producer_has_space(p, *start + nbytes))
-				return l3l2q_producer_block_on_body(p, nbytes, *start + nbytes);
+			if (!l3l2q_producer_has_space(p, step))
+				return l3l2q_producer_block_on_body(p, nbytes, step);
 		}
 	}
 	return 0;
@@ -1316,9 +1404,8 @@ static inline int l3l2q_producer_find_room(struct l3l2q_producer *p, __u64 nbyte
  * shares with its neighbours must not be stale, or writing them back would undo what an
  * AICore wrote there.
  */
-L3L2Q_COLD void l3l2q_producer_refresh_lines(struct l3l2q_producer *p, __u64 start, __u64 nbytes)
+L3L2Q_COLD void l3l2q_producer_refresh_lines(struct l3l2q_producer *p, __u64 offset, __u64 nbytes)
 {
-	__u64 offset = (__u64)(l3l2q_producer_address(p, start) - p->payload);
 	__u64 first = offset & -(__u64)L3L2Q_LINE_BYTES;
 	__u64 last = (offset + nbytes - 1) & -(__u64)L3L2Q_LINE_BYTES;
 	int known = first >= p->fresh_from && first < p->fresh_to;
@@ -1340,9 +1427,9 @@ L3L2Q_COLD void l3l2q_producer_refresh_lines(struct l3l2q_producer *p, __u64 sta
 }
 
 /* The same before the caller gets a span, which an AICore may write. */
-L3L2Q_COLD void l3l2q_producer_drop_lines(struct l3l2q_producer *p, __u64 start, __u64 nbytes)
+L3L2Q_COLD void l3l2q_producer_drop_lines(struct l3l2q_producer *p, __u64 place, __u64 nbytes)
 {
-	unsigned char *body = l3l2q_producer_address(p, start);
+	unsigned char *body = p->payload + place;
 
 	l3l2q_core_invalidate(p->core, body, 1);
 	l3l2q_core_invalidate(p->core, body + nbytes - 1, 1);
@@ -1371,23 +1458,25 @@ static inline void l3l2q_producer_add_dirty(struct l3l2q_producer *p, __u64 nbyt
 static inline void l3l2q_producer_append_slow(struct l3l2q_producer *p, __u32 opcode,
 					      __u64 nbytes)
 {
+	__u64 cursor = p->offset, offset = l3l2q_producer_offset(p, nbytes);
+
 	if (p->core->memory == L3L2Q_MEMORY_UNSNOOPED && !p->direct)
 		l3l2q_producer_add_dirty(p, nbytes);
 	if (p->core->path != L3L2Q_PATH_CACHED && p->core->memory != L3L2Q_MEMORY_COPIED) {
 		struct l3l2q_desc desc = {
-			p->tail + 1, opcode, l3l2q_producer_offset(p, nbytes), nbytes
+			p->tail + 1, opcode, offset, nbytes
 		};
 
 		l3l2q_copy_to(p->core->path, &p->ring[p->tail & p->mask], &desc, sizeof(desc));
-		l3l2q_producer_account(p, nbytes);
+		l3l2q_producer_account(p, offset, nbytes);
 	} else {
-		l3l2q_producer_append(p, opcode, nbytes);
+		l3l2q_producer_append(p, opcode, p->tail, cursor, nbytes);
 	}
 	if (opcode == L3L2Q_OP_STOP)
 		p->stopped = 1;
 	if (p->blocked)
 		l3l2q_producer_clear_blocked(p);
-	l3l2q_producer_update_bound(p);
+	l3l2q_producer_update_limits(p);
 }
 
 /* Publish what was appended, unless a batch is open. */
@@ -1425,21 +1514,22 @@ typedef void (*l3l2q_copy_fn)(const struct l3l2q_core *core, void *to, const voi
 L3L2Q_SLOW int l3l2q_producer_enqueue_one(struct l3l2q_producer *p, __u32 opcode,
 					  l3l2q_copy_fn copy, const void *arg, __u64 nbytes)
 {
-	__u64 start = 0;
+	__u64 place = 0;
 	int ret = l3l2q_producer_check_opcode(p, opcode, nbytes, "enqueue");
 
 	if (ret)
 		return ret;
-	ret = l3l2q_producer_find_room(p, nbytes, "enqueue", &start);
+	ret = l3l2q_producer_find_room(p, nbytes, "enqueue", &place);
 	if (ret)
 		return ret;
 	if (nbytes && p->core->memory == L3L2Q_MEMORY_UNSNOOPED)
-		l3l2q_producer_refresh_lines(p, start, nbytes);
+		l3l2q_producer_refresh_lines(p, place, nbytes);
 	if (nbytes)
-		copy(p->core, l3l2q_producer_address(p, start), arg, nbytes);
+		copy(p->core, p->payload + place, arg, nbytes);
 	if (l3l2q_unlikely(l3l2q_core_removed(p->core)))
 		return l3l2q_core_remote_abort(p->core, "enqueue");
-	l3l2q_producer_advance_cursor(p, start);
+	l3l2q_producer_withhold(p, 0, 0);
+	l3l2q_producer_move_to(p, place);
 	l3l2q_producer_append_slow(p, opcode, nbytes);
 	return 0;
 }
@@ -1466,41 +1556,58 @@ L3L2Q_SLOW int l3l2q_producer_enqueue(struct l3l2q_producer *p, __u32 opcode,
 static inline int l3l2q_core_try_enqueue(struct l3l2q_producer *p, __u32 opcode,
 					 l3l2q_copy_fn copy, const void *arg, __u64 nbytes)
 {
+	__u64 tail, cursor;
+
 	if (l3l2q_unlikely(!l3l2q_opcode_is_data(opcode)))
 		return l3l2q_producer_enqueue(p, opcode, copy, arg, nbytes);
-	if (!l3l2q_producer_fits_fast(p, nbytes))
+	if (!l3l2q_producer_is_fast(p) || (nbytes && !l3l2q_producer_fits_fast(p, nbytes)))
 		return l3l2q_producer_still_blocked(p, nbytes) ? -EAGAIN :
 		       l3l2q_producer_enqueue(p, opcode, copy, arg, nbytes);
+	tail = p->tail;
+	cursor = p->offset;
 	if (nbytes)
-		copy(p->core, l3l2q_producer_body(p, nbytes), arg, nbytes);
-	l3l2q_producer_append(p, opcode, nbytes);
-	l3l2q_producer_finish_fast(p);
+		copy(p->core, p->payload + cursor, arg, nbytes);
+	tail = l3l2q_producer_append(p, opcode, tail, cursor, nbytes);
+	l3l2q_producer_finish_fast(p, tail, 1, nbytes);
 	return 0;
+}
+
+/* True if a body of a run can be placed where there are @room bytes. */
+static inline int l3l2q_producer_takes(const struct l3l2q_body *body, __u64 room)
+{
+	return l3l2q_likely(body->nbytes <= room && !body->data == !body->nbytes);
 }
 
 /*
  * Append DATA from an array of bodies as long as they fit at the cursor, by the head that
- * was read last and without a check that only the slow path makes. Returns how many.
+ * was read last and without a check that only the slow path makes. Returns how many; they
+ * are withheld.
  */
 static inline int l3l2q_producer_copy_run(struct l3l2q_producer *p,
 					  const struct l3l2q_body *bodies, int n)
 {
-	__u64 slots = p->mask + 1 - (p->tail - p->head);
-	int i;
+	__u64 tail = p->tail, cursor = p->offset, end = cursor + p->room;
+	int i = 0;
 
-	if (l3l2q_unlikely(p->bound == p->cursor || p->reserved || !l3l2q_end_is_clear(&p->end)))
+	if (l3l2q_unlikely(!n || !l3l2q_producer_is_fast(p) ||
+			   !l3l2q_producer_takes(bodies, p->room)))
 		return 0;
-	if ((__u64)n > slots)
-		n = (int)slots;
-	for (i = 0; i < n; i++) {
-		__u64 nbytes = bodies[i].nbytes;
+	if ((__u64)n > p->limit - p->tail)
+		n = (int)(p->limit - p->tail);
+	l3l2q_producer_withhold(p, 0, 0);
+	do {
+		__u64 nbytes = bodies[i].nbytes, slot = tail++ & p->mask;
+		__u64 offset = nbytes ? cursor : 0;
 
-		if (nbytes >= p->bound - p->cursor || !bodies[i].data != !nbytes)
-			break;
 		if (nbytes)
-			__builtin_memcpy(l3l2q_producer_body(p, nbytes), bodies[i].data, nbytes);
-		l3l2q_producer_append(p, L3L2Q_OP_DATA, nbytes);
-	}
+			__builtin_memcpy(p->payload + cursor, bodies[i].data, nbytes);
+		l3l2q_desc_write(&p->ring[slot], tail, L3L2Q_OP_DATA, offset, nbytes);
+		p->places[slot] = offset;
+		cursor += nbytes;
+	} while (++i < n && l3l2q_producer_takes(&bodies[i], end - cursor));
+	p->room = end - cursor;
+	__atomic_store_n(&p->offset, cursor, __ATOMIC_RELAXED);
+	__atomic_store_n(&p->tail, tail, __ATOMIC_RELAXED);
 	return i;
 }
 
@@ -1552,46 +1659,43 @@ static inline int l3l2q_core_try_enqueue_run(struct l3l2q_producer *p, __u32 opc
 			return -EAGAIN;
 		return l3l2q_producer_enqueue_run(p, opcode, bodies, n, sent);
 	}
-	l3l2q_producer_finish_fast(p);
+	l3l2q_producer_finish_append(p);
 	return sent;
 }
 
-/* True if @span is the active reservation and its body lies at @body. */
+/* True if @span is the active reservation and its body lies at @offset. */
 static inline int l3l2q_producer_is_span(const struct l3l2q_producer *p,
-					 const struct l3l2q_reservation *span, const void *body)
+					 const struct l3l2q_reservation *span, __u64 offset)
 {
-	const unsigned char *at = (const unsigned char *)body;
-
 	return l3l2q_likely(p->reserved && span->seq == p->tail + 1 &&
-			    span->nbytes == p->span_bytes && span->data == body &&
-			    span->payload_offset == (body ? (__u64)(at - p->payload) : 0));
+			    span->nbytes == p->span_bytes && span->payload_offset == offset &&
+			    span->data == (offset ? p->payload + offset : 0));
 }
 
-static inline void l3l2q_producer_grant(struct l3l2q_producer *p, __u64 nbytes, void *body,
+static inline void l3l2q_producer_grant(struct l3l2q_producer *p, __u64 nbytes, __u64 offset,
 					struct l3l2q_reservation *span)
 {
 	span->seq = p->tail + 1;
-	span->payload_offset = body ? (__u64)((unsigned char *)body - p->payload) : 0;
+	span->payload_offset = offset;
 	span->nbytes = nbytes;
-	span->data = body;
+	span->data = offset ? p->payload + offset : 0;
 	p->span_bytes = nbytes;
 	p->span_count = 1;
 	p->reserved = 1;
 }
-
 L3L2Q_SLOW int l3l2q_producer_reserve(struct l3l2q_producer *p, __u64 nbytes,
 				      struct l3l2q_reservation *span)
 {
-	__u64 start = 0;
-	int ret = l3l2q_producer_find_room(p, nbytes, "reserve", &start);
+	__u64 place = 0;
+	int ret = l3l2q_producer_find_room(p, nbytes, "reserve", &place);
 
 	if (ret)
 		return ret;
 	if (p->core->memory == L3L2Q_MEMORY_COPIED)
 		return -EOPNOTSUPP;
 	if (nbytes && p->core->memory == L3L2Q_MEMORY_UNSNOOPED)
-		l3l2q_producer_drop_lines(p, start, nbytes);
-	l3l2q_producer_grant(p, nbytes, nbytes ? l3l2q_producer_address(p, start) : 0, span);
+		l3l2q_producer_drop_lines(p, place, nbytes);
+	l3l2q_producer_grant(p, nbytes, place, span);
 	return 0;
 }
 
@@ -1602,18 +1706,18 @@ L3L2Q_SLOW int l3l2q_producer_reserve(struct l3l2q_producer *p, __u64 nbytes,
 static inline int l3l2q_core_try_reserve(struct l3l2q_producer *p, __u64 nbytes,
 					 struct l3l2q_reservation *span)
 {
-	if (!l3l2q_producer_fits_fast(p, nbytes))
+	if (!l3l2q_producer_is_fast(p) || (nbytes && !l3l2q_producer_fits_fast(p, nbytes)))
 		return l3l2q_producer_still_blocked(p, nbytes) ? -EAGAIN :
 		       l3l2q_producer_reserve(p, nbytes, span);
-	l3l2q_producer_grant(p, nbytes, l3l2q_producer_body(p, nbytes), span);
+	l3l2q_producer_grant(p, nbytes, l3l2q_producer_offset(p, nbytes), span);
 	return 0;
 }
 
 /*
- * How many of @n bodies of @nbytes fit from virtual cursor @start on, one behind the other
- * without a wrap, by the head that was read last. Room for the first one was found.
+ * How many of @n bodies of @nbytes fit from @place on, one behind the other without a wrap,
+ * by the head that was read last. Room for the first one was found.
  */
-static inline __u32 l3l2q_producer_count_fits(struct l3l2q_producer *p, __u64 start,
+static inline __u32 l3l2q_producer_count_fits(struct l3l2q_producer *p, __u64 place,
 					      __u64 nbytes, __u32 n)
 {
 	__u64 slots = p->mask + 1 - (p->tail - p->head), room, free;
@@ -1622,9 +1726,10 @@ static inline __u32 l3l2q_producer_count_fits(struct l3l2q_producer *p, __u64 st
 		n = (__u32)slots;
 	if (!nbytes)
 		return n;
-	room = l3l2q_producer_arena(p) - (start == p->cursor ? l3l2q_producer_pos(p) : 0);
+	room = p->arena_end - place;
 	if (l3l2q_producer_has_body_in_flight(p)) {
-		free = l3l2q_producer_arena(p) - (start - p->starts[p->oldest & p->mask]);
+		free = l3l2q_producer_arena(p) - l3l2q_producer_taken(p, p->oldest) -
+		       l3l2q_producer_step(p, place, 0);
 		room = free < room ? free : room;
 	}
 	return room / nbytes < n ? (__u32)(room / nbytes) : n;
@@ -1633,24 +1738,24 @@ static inline __u32 l3l2q_producer_count_fits(struct l3l2q_producer *p, __u64 st
 L3L2Q_SLOW int l3l2q_producer_reserve_run(struct l3l2q_producer *p, __u64 nbytes, __u32 n,
 					  struct l3l2q_reservation *span)
 {
-	__u64 start = 0;
+	__u64 place = 0;
 	__u32 fits;
-	int ret = l3l2q_producer_find_room(p, nbytes, "reserve", &start);
+	int ret = l3l2q_producer_find_room(p, nbytes, "reserve", &place);
 
 	if (ret)
 		return ret;
 	if (p->core->memory == L3L2Q_MEMORY_COPIED)
 		return -EOPNOTSUPP;
-	fits = l3l2q_producer_count_fits(p, start, nbytes, n);
+	fits = l3l2q_producer_count_fits(p, place, nbytes, n);
 	if (fits < n) {
 		ret = l3l2q_producer_refresh(p, "reserve");
 		if (ret)
 			return ret;
-		fits = l3l2q_producer_count_fits(p, start, nbytes, n);
+		fits = l3l2q_producer_count_fits(p, place, nbytes, n);
 	}
 	if (nbytes && p->core->memory == L3L2Q_MEMORY_UNSNOOPED)
-		l3l2q_producer_drop_lines(p, start, fits * nbytes);
-	l3l2q_producer_grant(p, nbytes, nbytes ? l3l2q_producer_address(p, start) : 0, span);
+		l3l2q_producer_drop_lines(p, place, fits * nbytes);
+	l3l2q_producer_grant(p, nbytes, place, span);
 	p->span_count = fits;
 	return (int)fits;
 }
@@ -1670,44 +1775,44 @@ L3L2Q_SLOW int l3l2q_producer_reserve_run(struct l3l2q_producer *p, __u64 nbytes
 static inline int l3l2q_core_try_reserve_run(struct l3l2q_producer *p, __u64 nbytes, int n,
 					     struct l3l2q_reservation *span)
 {
-	if (!l3l2q_producer_run_fits_fast(p, nbytes, (__u32)n))
+	if (!l3l2q_producer_is_fast(p) || !l3l2q_producer_run_fits_fast(p, nbytes, (__u32)n))
 		return l3l2q_producer_still_blocked(p, nbytes) ? -EAGAIN :
 		       l3l2q_producer_reserve_run(p, nbytes, (__u32)n, span);
-	l3l2q_producer_grant(p, nbytes, l3l2q_producer_body(p, nbytes), span);
+	l3l2q_producer_grant(p, nbytes, l3l2q_producer_offset(p, nbytes), span);
 	p->span_count = (__u32)n;
 	return n;
 }
 
-/* 0 and the start of the body in @start if @span is the active reservation. */
+/* 0 and the offset of the body in @place if @span is the active reservation. */
 static inline int l3l2q_producer_check_span(struct l3l2q_producer *p,
 					    const struct l3l2q_reservation *span, const char *op,
-					    __u64 *start)
+					    __u64 *place)
 {
 	__u64 nbytes = p->span_bytes;
 	int ret = l3l2q_core_status(p->core);
 
 	if (ret)
 		return ret;
-	*start = l3l2q_producer_start(p, nbytes);
-	if (!l3l2q_producer_is_span(p, span, nbytes ? l3l2q_producer_address(p, *start) : 0))
+	*place = l3l2q_producer_place(p, nbytes);
+	if (!l3l2q_producer_is_span(p, span, *place))
 		return l3l2q_core_poison(p->core, L3L2Q_ERR_OWNERSHIP, op,
 					 "not the active reservation");
 	return 0;
 }
 
 /* Before spans are given back: what was written could go back later, over other bytes. */
-static inline void l3l2q_producer_clean_spans(struct l3l2q_producer *p, __u64 start, __u32 from)
+static inline void l3l2q_producer_clean_spans(struct l3l2q_producer *p, __u64 place, __u32 from)
 {
 	if (p->span_bytes && from < p->span_count && p->core->memory == L3L2Q_MEMORY_UNSNOOPED)
-		l3l2q_core_clean(p->core, l3l2q_producer_address(p, start) + from * p->span_bytes,
+		l3l2q_core_clean(p->core, p->payload + place + from * p->span_bytes,
 				 (p->span_count - from) * p->span_bytes);
 }
 
 L3L2Q_SLOW int l3l2q_producer_commit(struct l3l2q_producer *p,
 				     const struct l3l2q_reservation *span, __u32 opcode, __u32 n)
 {
-	__u64 start = 0;
-	int ret = l3l2q_producer_check_span(p, span, "commit", &start);
+	__u64 place = 0;
+	int ret = l3l2q_producer_check_span(p, span, "commit", &place);
 
 	if (ret)
 		return ret;
@@ -1723,8 +1828,9 @@ L3L2Q_SLOW int l3l2q_producer_commit(struct l3l2q_producer *p,
 	if (l3l2q_unlikely(l3l2q_core_removed(p->core)))
 		return l3l2q_core_remote_abort(p->core, "commit");
 	p->reserved = 0;
-	l3l2q_producer_clean_spans(p, start, n);
-	l3l2q_producer_advance_cursor(p, start);
+	l3l2q_producer_clean_spans(p, place, n);
+	l3l2q_producer_withhold(p, 0, 0);
+	l3l2q_producer_move_to(p, place);
 	for (; n; n--)
 		l3l2q_producer_append_slow(p, opcode, p->span_bytes);
 	l3l2q_producer_finish_append(p);
@@ -1736,16 +1842,17 @@ static inline int l3l2q_producer_can_commit_fast(const struct l3l2q_producer *p,
 						 const struct l3l2q_reservation *span,
 						 __u32 opcode)
 {
-	return l3l2q_likely(span->nbytes < p->bound - p->cursor && l3l2q_opcode_is_data(opcode) &&
-			    l3l2q_producer_is_span(p, span, l3l2q_producer_body(p, span->nbytes)) &&
+	return l3l2q_likely(p->tail != p->limit && span->nbytes <= p->room &&
+			    l3l2q_opcode_is_data(opcode) &&
+			    l3l2q_producer_is_span(p, span, l3l2q_producer_offset(p, span->nbytes)) &&
 			    l3l2q_end_is_clear(&p->end));
 }
 
-static inline void l3l2q_producer_append_span(struct l3l2q_producer *p,
-					      const struct l3l2q_reservation *span, __u32 opcode)
+static inline __u64 l3l2q_producer_append_span(struct l3l2q_producer *p,
+					       const struct l3l2q_reservation *span, __u32 opcode)
 {
 	p->reserved = 0;
-	l3l2q_producer_append(p, opcode, span->nbytes);
+	return l3l2q_producer_append(p, opcode, p->tail, p->offset, span->nbytes);
 }
 
 /* Send the reserved span as a message. */
@@ -1754,8 +1861,7 @@ static inline int l3l2q_core_commit(struct l3l2q_producer *p,
 {
 	if (l3l2q_unlikely(!l3l2q_producer_can_commit_fast(p, span, opcode)))
 		return l3l2q_producer_commit(p, span, opcode, 1);
-	l3l2q_producer_append_span(p, span, opcode);
-	l3l2q_producer_finish_fast(p);
+	l3l2q_producer_finish_fast(p, l3l2q_producer_append_span(p, span, opcode), 1, span->nbytes);
 	return 0;
 }
 
@@ -1771,13 +1877,13 @@ static inline int l3l2q_core_commit(struct l3l2q_producer *p,
 static inline int l3l2q_core_commit_run(struct l3l2q_producer *p,
 					const struct l3l2q_reservation *span, __u32 opcode, int n)
 {
-	if (l3l2q_unlikely((__u32)n - 1 >= p->span_count || span->nbytes >> 32 ||
-			   span->nbytes * (__u32)n >= p->bound - p->cursor ||
+	if (l3l2q_unlikely((__u32)n - 1 >= p->span_count ||
+			   !l3l2q_producer_run_fits_fast(p, span->nbytes, (__u32)n) ||
 			   !l3l2q_producer_can_commit_fast(p, span, opcode)))
 		return l3l2q_producer_commit(p, span, opcode, (__u32)n);
 	p->reserved = 0;
 	l3l2q_producer_append_run(p, opcode, span->nbytes, (__u32)n);
-	l3l2q_producer_finish_fast(p);
+	l3l2q_producer_finish_fast(p, p->tail, (__u32)n, span->nbytes);
 	return 0;
 }
 
@@ -1805,13 +1911,13 @@ static inline int l3l2q_core_commit_direct(struct l3l2q_producer *p,
 static inline int l3l2q_core_cancel(struct l3l2q_producer *p,
 				    const struct l3l2q_reservation *span)
 {
-	__u64 start;
-	int ret = l3l2q_producer_check_span(p, span, "cancel", &start);
+	__u64 place;
+	int ret = l3l2q_producer_check_span(p, span, "cancel", &place);
 
 	if (ret)
 		return ret;
 	p->reserved = 0;
-	l3l2q_producer_clean_spans(p, start, 0);
+	l3l2q_producer_clean_spans(p, place, 0);
 	return 0;
 }
 
@@ -1848,6 +1954,8 @@ struct l3l2q_held {
  * @fast_path: messages may take the fast path: STOP was not acquired, the memory is cached
  *	and cannot be removed. 0 in a forked child, whose copy is all zero
  * @end: a word that is 0 until one of the sides ends
+ * @watch: as in struct l3l2q_producer
+ * @seen: the word seen_tail of the control page, or @unseen if there is none
  * @arena_offset: of the peer's arena in the payload range
  * @bytes: in bodies released
  * @ask_at: l3l2q_ticks() from which on an empty queue makes the library ask whether the
@@ -1863,6 +1971,7 @@ struct l3l2q_held {
  * @one_handle: the window is 1, and a peek while a handle is held is not "no progress":
  *	OWNERSHIP on L2, the same handle on L3. SPSQ has this on L3 only
  * @fence: enum l3l2q_fence
+ * @unseen: not read
  *
  * In the first line what never changes, in the second what each message changes.
  */
@@ -1890,6 +1999,8 @@ struct l3l2q_consumer {
 	__u8 fast_path;
 
 	const __u32 *end;
+	const __u32 *watch;
+	__u32 *seen;
 	__u64 arena_offset;
 	__u64 bytes;
 	__u64 ask_at;
@@ -1903,6 +2014,8 @@ struct l3l2q_consumer {
 	__u8 one_handle;
 	__u8 fence;
 	__u8 pad[2];
+	__u32 unseen;
+	__u32 pad2;
 } L3L2Q_ALIGNED;
 
 /* Entries for a window, and one for STOP: a power of two. */
@@ -1974,6 +2087,8 @@ static inline int l3l2q_core_consumer_init(struct l3l2q_consumer *c,
 	c->fast_path = (__u8)l3l2q_core_is_plain(core);
 	c->ask_at = core->flag_tells ? 0 : L3L2Q_ASK_NEVER;
 	c->end = l3l2q_core_end(core);
+	c->watch = l3l2q_core_fenced_watch(core);
+	c->seen = core->control ? &core->control->seen_tail : &c->unseen;
 	core->rx_end = &c->end;
 	/* Never derive readiness from the own head counter: the peer may be able to write it. */
 	l3l2q_consumer_store_readiness(c, 0, L3L2Q_CONSUMER_SEEN);
@@ -2054,12 +2169,25 @@ static inline const void *l3l2q_consumer_body(const struct l3l2q_consumer *c, __
 	return nbytes ? c->payload + offset : 0;
 }
 
+L3L2Q_COLD __u32 l3l2q_consumer_wants_kick_fenced(struct l3l2q_consumer *c)
+{
+	return l3l2q_core_wants_kick_fenced(c->core, &c->watch, &c->fence, L3L2Q_SEE_HEAD);
+}
+
+/* After a store of the head: what the peer has armed of that. */
+static inline __u32 l3l2q_consumer_wants_kick(struct l3l2q_consumer *c)
+{
+	if (l3l2q_likely(!l3l2q_core_look(c->watch, L3L2Q_SEE_HEAD)))
+		return 0;
+	return l3l2q_consumer_wants_kick_fenced(c);
+}
+
 /* Publish the head, and find out whether the peer sleeps for it. */
 static inline void l3l2q_consumer_publish(struct l3l2q_consumer *c)
 {
 	__atomic_store_n(&c->published, c->head, __ATOMIC_RELAXED); /* statistics read it */
 	l3l2q_core_store(c->core, c->head_counter, (__u32)c->head);
-	c->kick |= l3l2q_core_wants_kick(c->core, &c->fence, L3L2Q_SEE_HEAD);
+	c->kick |= l3l2q_consumer_wants_kick(c);
 }
 
 /* The same in plain memory. Returns whether the peer sleeps for it. */
@@ -2069,7 +2197,7 @@ static inline __u32 l3l2q_consumer_publish_plain(struct l3l2q_consumer *c, __u64
 
 	__atomic_store_n(&c->published, head, __ATOMIC_RELAXED);
 	l3l2q_store_counter(counter, (__u32)head);
-	return l3l2q_core_wants_kick(c->core, &c->fence, L3L2Q_SEE_HEAD);
+	return l3l2q_consumer_wants_kick(c);
 }
 
 /*
@@ -2182,28 +2310,27 @@ static inline int l3l2q_consumer_can_copy_fast(const struct l3l2q_consumer *c,
 /*
  * Copy out a message that is as expected, and release it; no handle is held, so that the
  * window is not full before or after. Returns whether the peer sleeps for the room.
+ * The copy comes last, so that little has to be kept across it.
  */
 static inline __u32 l3l2q_consumer_copy_and_release(struct l3l2q_consumer *c,
 						    struct l3l2q_desc desc,
 						    struct l3l2q_message *m, void *to)
 {
-	struct l3l2q_control *control;
+	__u64 seq = desc.seq;
 
-	if (to && desc.payload_nbytes)
-		__builtin_memcpy(to, c->payload + desc.payload_offset, desc.payload_nbytes);
-	c->cursor += desc.payload_nbytes;
-	c->acquired = desc.seq;
-	c->head = desc.seq;
-	l3l2q_core_add_count(&c->bytes, desc.payload_nbytes);
-	m->seq = desc.seq;
+	m->seq = seq;
 	m->payload_offset = desc.payload_offset;
 	m->nbytes = desc.payload_nbytes;
 	m->data = 0;
 	m->opcode = L3L2Q_OP_DATA;
-	control = c->core->control;
-	if (control)
-		__atomic_store_n(&control->seen_tail, (__u32)desc.seq, __ATOMIC_RELAXED);
-	return l3l2q_consumer_publish_plain(c, desc.seq);
+	c->cursor += desc.payload_nbytes;
+	l3l2q_core_add_count(&c->bytes, desc.payload_nbytes);
+	__atomic_store_n(c->seen, (__u32)seq, __ATOMIC_RELAXED);
+	c->acquired = seq;
+	if (to && desc.payload_nbytes)
+		__builtin_memcpy(to, c->payload + desc.payload_offset, desc.payload_nbytes);
+	c->head = seq;
+	return l3l2q_consumer_publish_plain(c, seq);
 }
 
 /* ---- consumer: slow paths ---------------------------------------------- */

@@ -8,7 +8,7 @@
  * library for any other.
  *
  * The layout of struct l3l2q_core, l3l2q_producer and l3l2q_consumer is therefore part
- * of the ABI. The data symbol l3l2q_layout_1 stands for it: a library with another
+ * of the ABI. The data symbol l3l2q_layout_2 stands for it: a library with another
  * layout does not define the symbol, and the dynamic linker refuses to start a program
  * that needs it.
  */
@@ -31,8 +31,8 @@ extern "C" {
 
 #define L3L2Q_INLINE extern inline __attribute__((gnu_inline, always_inline, artificial))
 
-extern const unsigned char l3l2q_layout_1;
-static const unsigned char *const l3l2q_layout_needed __attribute__((used)) = &l3l2q_layout_1;
+extern const unsigned char l3l2q_layout_2;
+static const unsigned char *const l3l2q_layout_needed __attribute__((used)) = &l3l2q_layout_2;
 
 /*
  * The library's functions by names of their own, since the names in l3l2q.h are defined
@@ -54,10 +54,11 @@ int l3l2q_try_dequeue_slow(struct l3l2q_consumer *c, struct l3l2q_message *m, vo
 int l3l2q_producer_finish(struct l3l2q_producer *p, int ret);
 int l3l2q_consumer_finish(struct l3l2q_consumer *c, int ret);
 
-/* Publish what was appended, unless a batch is open. */
-static inline __attribute__((always_inline)) int l3l2q_inline_publish(struct l3l2q_producer *p)
+/* After a message was appended: publish it, unless a batch is open. */
+static inline __attribute__((always_inline)) int l3l2q_inline_appended(struct l3l2q_producer *p,
+								       __u64 tail, __u64 nbytes)
 {
-	__u32 kick = p->batching ? 0 : l3l2q_producer_publish_plain(p);
+	__u32 kick = l3l2q_producer_finish_plain(p, tail, 1, nbytes);
 
 	L3L2Q_PROBE_ENQUEUE(p->core, p, 0);
 	L3L2Q_PROBE_PUBLISH(p->core, p);
@@ -70,26 +71,30 @@ static inline __attribute__((always_inline)) int l3l2q_inline_publish(struct l3l
 L3L2Q_INLINE int l3l2q_try_enqueue(struct l3l2q_producer *p, uint32_t opcode,
 				   const void *body, size_t nbytes)
 {
+	__u64 cursor, tail;
+
 	if (l3l2q_unlikely(!l3l2q_opcode_is_data(opcode)))
 		return l3l2q_try_enqueue_slow(p, opcode, body, nbytes);
-	if (!l3l2q_producer_fits_fast(p, nbytes))
-		return !body == !nbytes && l3l2q_producer_still_blocked(p, nbytes) ? -EAGAIN :
-		       l3l2q_try_enqueue_slow(p, opcode, body, nbytes);
-	if (l3l2q_unlikely(nbytes ? !body : !!body))
+	if (l3l2q_unlikely(!body != !nbytes))
 		return l3l2q_try_enqueue_slow(p, opcode, body, nbytes);
+	if (!l3l2q_producer_is_fast(p) || (!l3l2q_producer_fits_fast(p, nbytes) && nbytes))
+		return l3l2q_producer_still_blocked(p, nbytes) ? -EAGAIN :
+		       l3l2q_try_enqueue_slow(p, opcode, body, nbytes);
+	tail = p->tail;
+	cursor = p->offset;
 	if (nbytes)
-		__builtin_memcpy(l3l2q_producer_body(p, nbytes), body, nbytes);
-	l3l2q_producer_append(p, opcode, nbytes);
-	return l3l2q_inline_publish(p);
+		__builtin_memcpy(p->payload + cursor, body, nbytes);
+	tail = l3l2q_producer_append(p, opcode, tail, cursor, nbytes);
+	return l3l2q_inline_appended(p, tail, nbytes);
 }
 
 L3L2Q_INLINE int l3l2q_try_reserve(struct l3l2q_producer *p, size_t nbytes,
 				   struct l3l2q_reservation *span)
 {
-	if (!l3l2q_producer_fits_fast(p, nbytes))
+	if (!l3l2q_producer_is_fast(p) || (nbytes && !l3l2q_producer_fits_fast(p, nbytes)))
 		return l3l2q_producer_still_blocked(p, nbytes) ? -EAGAIN :
 		       l3l2q_try_reserve_slow(p, nbytes, span);
-	l3l2q_producer_grant(p, nbytes, l3l2q_producer_body(p, nbytes), span);
+	l3l2q_producer_grant(p, nbytes, l3l2q_producer_offset(p, nbytes), span);
 	return 0;
 }
 
@@ -98,8 +103,7 @@ L3L2Q_INLINE int l3l2q_commit(struct l3l2q_producer *p,
 {
 	if (l3l2q_unlikely(!l3l2q_producer_can_commit_fast(p, span, opcode)))
 		return l3l2q_commit_slow(p, span, opcode);
-	l3l2q_producer_append_span(p, span, opcode);
-	return l3l2q_inline_publish(p);
+	return l3l2q_inline_appended(p, l3l2q_producer_append_span(p, span, opcode), span->nbytes);
 }
 
 L3L2Q_INLINE int l3l2q_try_peek(struct l3l2q_consumer *c, struct l3l2q_message *m)

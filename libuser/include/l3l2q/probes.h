@@ -28,9 +28,12 @@
 
 /* Messages and bytes of bodies, appended so far and published so far. */
 #define L3L2Q_PROBE_ENQUEUE(core, p, ret) \
-	L3L2Q_PROBE5(enqueue, core, (p)->tail, (p)->bytes, ret)
+	L3L2Q_PROBE5(enqueue, core, (p)->tail, \
+		     (p)->laps + (p)->offset - (p)->skipped, ret)
 #define L3L2Q_PROBE_PUBLISH(core, p) \
-	L3L2Q_PROBE4(publish, core, (p)->published, (p)->published_bytes)
+	L3L2Q_PROBE4(publish, core, (p)->withheld ? (p)->published : (p)->tail, \
+		     (p)->withheld ? (p)->published_bytes : \
+		     (p)->laps + (p)->offset - (p)->skipped)
 /* Messages acquired so far, and released so far as the peer can see. */
 #define L3L2Q_PROBE_PEEK(core, c, ret) \
 	L3L2Q_PROBE4(peek, core, (c)->acquired, ret)

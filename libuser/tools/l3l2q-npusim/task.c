@@ -100,7 +100,7 @@ static bool stopping(const struct task *t)
 
 static bool counters_are_ours(const struct task *t)
 {
-	return l3l2q_load_counter(t->out.tail_counter) == (__u32)t->out.published &&
+	return l3l2q_load_counter(t->out.tail_counter) == (__u32)l3l2q_producer_published(&t->out) &&
 	       l3l2q_load_counter(t->in.head_counter) == (__u32)t->in.published;
 }
 
