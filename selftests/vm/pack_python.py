@@ -45,10 +45,17 @@ def package_path(name: str) -> "Path | None":
 
 
 def libraries(file: Path) -> Iterator[Path]:
-    """The shared libraries that a program or a library needs."""
+    """The shared libraries that a program or a library needs.
+
+    Python ends daemon threads by pthread_exit(), for which libc loads libgcc_s, which ldd does
+    not see. Without it libc aborts.
+    """
     said = subprocess.run(["ldd", str(file)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    for path in re.findall(rb"(?:=> |^\s)(/\S+)", said.stdout, re.MULTILINE):
-        yield Path(os.fsdecode(path))
+    for name in re.findall(rb"(?:=> |^\s)(/\S+)", said.stdout, re.MULTILINE):
+        path = Path(os.fsdecode(name))
+        yield path
+        if path.name.startswith("libc.so."):
+            yield path.with_name("libgcc_s.so.1")
 
 
 class Packer:
