@@ -185,7 +185,7 @@ claims=build/results/claims
 later() { runs+=("$(printf '%q ' "$@")"); }
 
 # guests SUITE [run.sh's options]: all of specs, later, in a guest, but those that take
-# functions away in one of their own; a slow kernel's in two
+# functions away in one of their own; the longest in two, which can run beside each other
 guests() {
 	local suite=$1 spec shared=() alone=() driver=()
 	shift
@@ -193,7 +193,7 @@ guests() {
 	for spec in "${specs[@]}"; do
 		case "$suite $spec" in
 		*/drv_remove) alone+=("$spec") ;;
-		guest-debug*/drv_*) driver+=("$spec") ;;
+		guest-debug*/drv_* | guest-stock*/drv_*) driver+=("$spec") ;;
 		*) shared+=("$spec") ;;
 		esac
 	done
