@@ -429,7 +429,7 @@ arm64 | stock)
 	;;
 debug)
 	# A leak scan takes 10 s for each GiB, and there are four.
-	guest guest-debug debug 600 3000 1G "driver pci dmabuf:udmabuf $ascend" L3L2Q_MESSAGES=50000 \
+	guest guest-debug debug 900 3000 1G "driver pci dmabuf:udmabuf $ascend" L3L2Q_MESSAGES=50000 \
 		${L3L2Q_EXITS:+"L3L2Q_EXITS=$L3L2Q_EXITS"}
 	start_guests
 	finish_guests
