@@ -31,9 +31,7 @@ except ImportError:
     numpy = None
 
 DEPTH = 64
-# Of two bodies: what is used again soon stays in the caches. A stream has more on their way.
-ARENA = 1 << 17
-STREAM_ARENA = 1 << 20
+ARENA = 1 << 20
 POLL = 50e-6
 LONG = 60.0
 
@@ -96,8 +94,7 @@ class Link:
 
 class Native(Link):
     def open(self):
-        arena = self.contest.arena
-        self.l3 = l3l2q.create("memfd", depth=DEPTH, input_arena_bytes=arena, output_arena_bytes=arena)
+        self.l3 = l3l2q.create("memfd", depth=DEPTH, input_arena_bytes=ARENA, output_arena_bytes=ARENA)
         self.fd = self.l3.open_peer()
 
     def opened(self):
@@ -141,10 +138,9 @@ class Facade(Native):
     """The reference's interface over this library."""
 
     def open(self):
-        arena = self.contest.arena
         self.orch = Orchestrator("memfd")
         self.queue = self.orch.create_worker_chip_queue(
-            worker_id=0, depth=DEPTH, input_arena_bytes=arena, output_arena_bytes=arena
+            worker_id=0, depth=DEPTH, input_arena_bytes=ARENA, output_arena_bytes=ARENA
         )
         self.fd = self.orch.open_peer(self.queue)
 
@@ -175,7 +171,7 @@ class Reference(Native):
         nbytes = self.contest.nbytes
         while self.sent - self.counter(INPUT_HEAD) >= DEPTH:
             time.sleep(POLL)
-        if self.cursor + nbytes > self.contest.arena:
+        if self.cursor + nbytes > ARENA:
             self.cursor = 0
         slot = self.sent % DEPTH * 32
         offset = 2 * DEPTH * 32 + self.cursor if nbytes else 0
@@ -273,10 +269,6 @@ class Contest(NamedTuple):
     seconds: float = 0.0
     stream: bool = False
     numpy: bool = False
-
-    @property
-    def arena(self):
-        return STREAM_ARENA if self.stream else ARENA
 
     def body(self):
         if self.numpy:
