@@ -1630,6 +1630,46 @@ TEST_F(queue, s8_run_of_all_kinds)
 	EXPECT_SOUND(self->rx);
 }
 
+/*
+ * A run goes on behind the end of the ring with whatever is there, and what poisons there
+ * is told at once. Only with as many handles as slots do handles lie together there.
+ */
+TEST_F(queue, s8_run_behind_the_end_of_the_ring)
+{
+	uint32_t op = error_op(&self->w, self->role);
+	const struct l3l2q_message *run = NULL;
+	FIXTURE_VARIANT(queue) whole = *variant;
+	int i, bad;
+
+	whole.window = DEPTH;
+	for (bad = 0; bad < 2; bad++) {
+		ASSERT_TRUE(start_over(self, &whole));
+		for (i = 0; i < 3; i++) {
+			ASSERT_EQ(0, send_data(self->tx, 8, (uint64_t)i));
+			ASSERT_EQ(0, take(self->rx, 8, i));
+		}
+		ASSERT_EQ(0, send_data(self->tx, 8, 3));
+		ASSERT_EQ(0, send_op(self->tx, op, 8, 4));
+		ASSERT_EQ(0, send_data(self->tx, 0, 5));
+		if (bad)
+			slot_of(&self->w, self->role, 4)->payload_offset++;
+		world_refetch(&self->w);
+		ASSERT_EQ(bad ? 1 : 3, l3l2q_core_try_peek_run(&self->rx->c, &run, 4));
+		EXPECT_TRUE(run_is(self->rx, run, 1, 4, 8, 3));
+		if (bad) {
+			EXPECT_POISONED(self->rx, L3L2Q_ERR_INVALID_DESCRIPTOR);
+			continue;
+		}
+		EXPECT_EQ(op, run[1].opcode);
+		EXPECT_TRUE(body_is(run[1].data, 8, 4));
+		EXPECT_EQ(6, run[2].seq);
+		EXPECT_EQ(NULL, run[2].data);
+		ASSERT_EQ(0, l3l2q_core_release_upto(&self->rx->c, &run[2]));
+		EXPECT_EQ(6, head(&self->w, self->role));
+		EXPECT_SOUND(self->rx);
+	}
+}
+
 TEST_F(queue, s8_stop_ends_a_run)
 {
 	const struct l3l2q_message *run = NULL;

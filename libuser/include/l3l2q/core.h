@@ -2697,10 +2697,17 @@ static inline int l3l2q_consumer_peek_run(struct l3l2q_consumer *c,
 	n = (__u64)max < straight ? max : (int)straight;
 	if (l3l2q_unlikely(!l3l2q_consumer_acquire_run(c, (__u32)n)))
 		return l3l2q_consumer_peek_each(c, run, max, looked);
+	*run = first;
 	if (n < max && l3l2q_consumer_acquire_run(c, (__u32)(max - n)))
 		n = max;
-	*run = first;
 	l3l2q_consumer_update_readiness(c);
+	if (l3l2q_unlikely(n < max)) {
+		/* These handles lie behind those of the run, and what fails has been told. */
+		int rest = l3l2q_consumer_peek_each(c, &first, max - n, 1);
+
+		if (rest > 0)
+			n += rest;
+	}
 	return n;
 }
 
