@@ -310,6 +310,7 @@ static void fuzz_scalars(void)
 /* True if a memfd can be made by these attributes, but for limits. */
 static bool attr_good(const struct l3l2q_attr *attr)
 {
+	uint64_t bytes;
 	unsigned int i;
 
 	if (attr->role > 1 || attr->flags & ~0x3fu || attr->pad || attr->nap_ns >= 1000000000)
@@ -332,7 +333,9 @@ static bool attr_good(const struct l3l2q_attr *attr)
 	return !attr->payload_bytes && !attr->counter_bytes && attr->window <= attr->depth &&
 	       !(attr->depth & (attr->depth - 1)) && attr->depth <= 1u << 30 &&
 	       attr->input_arena_bytes && attr->input_arena_bytes % 64 == 0 &&
-	       attr->output_arena_bytes && attr->output_arena_bytes % 64 == 0;
+	       attr->output_arena_bytes && attr->output_arena_bytes % 64 == 0 &&
+	       !__builtin_add_overflow(attr->input_arena_bytes, attr->output_arena_bytes, &bytes) &&
+	       !__builtin_add_overflow(bytes, attr->depth * 64ull, &bytes);
 }
 
 /* Attributes that were ignored would not be refused. */
