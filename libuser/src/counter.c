@@ -88,24 +88,12 @@ L3L2Q_API int l3l2q_test(struct l3l2q_ep *ep, uint64_t offset, uint32_t cmp, int
 	return l3l2q_cmp_holds(cmp, now, value);
 }
 
-/* Spin for one condition; whether it holds. */
-static int spin_counter(struct l3l2q_ep *ep, struct l3l2q_condition *cond, uint64_t deadline)
+int l3l2q_condition_holds(struct l3l2q_ep *ep, struct l3l2q_condition *cond)
 {
 	const int32_t *counter = l3l2q_core_counter(&ep->core, cond->offset);
-	uint64_t limit = deadline ? l3l2q_spin_limit(ep, &ep->any_half) : 0;
-	uint64_t until = l3l2q_now() + limit;
-	unsigned int turn = 0;
 
-	if (until > deadline)
-		until = deadline;
-	for (;;) {
-		cond->observed = (int32_t)l3l2q_core_load(&ep->core, counter);
-		if (l3l2q_cmp_holds(cond->cmp, cond->observed, cond->value))
-			return 1;
-		if (!limit || (!(++turn % l3l2q_spin_turns(ep)) && l3l2q_now() >= until))
-			return 0;
-		l3l2q_relax();
-	}
+	cond->observed = (int32_t)l3l2q_core_load(&ep->core, counter);
+	return l3l2q_cmp_holds(cond->cmp, cond->observed, cond->value);
 }
 
 static int wait_condition(struct l3l2q_ep *ep, struct l3l2q_condition *cond, int64_t timeout_ns)
@@ -116,22 +104,21 @@ static int wait_condition(struct l3l2q_ep *ep, struct l3l2q_condition *cond, int
 
 	if (l3l2q_take_interruption(ep, &ep->any_half))
 		return -EINTR;
-	while (!spin_counter(ep, cond, deadline)) {
+	while (!l3l2q_condition_holds(ep, cond)) {
 		ret = l3l2q_ep_live(ep);
 		if (ret)
 			return ret;
 		gone = l3l2q_ready(ep, L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP);
 		if (gone)
-			return spin_counter(ep, cond, 0) ? 0 :
+			return l3l2q_condition_holds(ep, cond) ? 0 :
 			       gone & L3L2Q_EVENT_ABORT ? -ECONNABORTED : -EPIPE;
 		if (!timeout_ns)
 			return -ETIMEDOUT;
-		l3l2q_half_count(ep, &ep->any_half, &ep->any_half.counts.sleeps);
-		l3l2q_probe_sleep(ep, 0, deadline);
-		ret = ep->ops->sleep_counter(ep, cond, deadline);
-		l3l2q_probe_wake(ep, ret);
+		ret = l3l2q_wait_condition(ep, cond, deadline);
+		if (ret > 0)
+			return 0;
 		if (ret == -ETIMEDOUT) {
-			if (spin_counter(ep, cond, 0))
+			if (l3l2q_condition_holds(ep, cond))
 				return 0;
 			return l3l2q_take_interruption(ep, &ep->any_half) ? -EINTR : ret;
 		}

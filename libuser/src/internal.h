@@ -267,12 +267,14 @@ int l3l2q_ep_live(const struct l3l2q_ep *ep);
 int l3l2q_ep_failed(struct l3l2q_ep *ep, int ret);
 bool l3l2q_tag_valid(const char *tag);
 
+/* counter.c */
+int l3l2q_condition_holds(struct l3l2q_ep *ep, struct l3l2q_condition *cond);
+
 /* wait.c */
 uint32_t l3l2q_ready(const struct l3l2q_ep *ep, uint32_t events);
 uint32_t l3l2q_ready_for(struct l3l2q_ep *ep, const struct l3l2q_half *half, uint32_t events);
 uint32_t l3l2q_ready_by(const struct l3l2q_ep *ep, uint32_t events, const uint32_t *counters);
-uint64_t l3l2q_spin_limit(struct l3l2q_ep *ep, struct l3l2q_half *half);
-unsigned int l3l2q_spin_turns(const struct l3l2q_ep *ep);
+int l3l2q_wait_condition(struct l3l2q_ep *ep, struct l3l2q_condition *cond, uint64_t deadline);
 void l3l2q_kick_peer(struct l3l2q_ep *ep, struct l3l2q_half *half);
 void l3l2q_count_syscall(struct l3l2q_ep *ep);
 bool l3l2q_take_interruption(struct l3l2q_ep *ep, struct l3l2q_half *half);

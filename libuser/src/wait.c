@@ -328,7 +328,7 @@ static bool is_solo(struct l3l2q_ep *ep, struct l3l2q_half *half)
  * How long a call may spin, by what a sleep costs. Where nobody wakes us a sleep ends
  * late, so it costs a nap at least.
  */
-uint64_t l3l2q_spin_limit(struct l3l2q_ep *ep, struct l3l2q_half *half)
+static uint64_t spin_limit(struct l3l2q_ep *ep, struct l3l2q_half *half)
 {
 	uint64_t cost = learned(&half->spinner.cost_ns) ?: COST_START_NS;
 
@@ -340,7 +340,7 @@ uint64_t l3l2q_spin_limit(struct l3l2q_ep *ep, struct l3l2q_half *half)
 }
 
 /* Looks between two readings of the clock: a look by a call takes longer than reading it. */
-unsigned int l3l2q_spin_turns(const struct l3l2q_ep *ep)
+static unsigned int spin_turns(const struct l3l2q_ep *ep)
 {
 	return l3l2q_ep_is_copied(ep) ? 1 : SPIN_TURNS;
 }
@@ -363,11 +363,18 @@ static uint64_t spin_budget(const struct l3l2q_ep *ep, const struct l3l2q_spinne
 	return ep->memory == L3L2Q_MEMORY_CACHED || budget < most ? budget : most;
 }
 
-/* Look again and again until an event or until the budget or the time is spent. */
-static uint32_t spin(struct l3l2q_ep *ep, struct l3l2q_half *half, uint32_t events,
-		     uint64_t deadline)
+/* The events that hold, or whether the condition does if there is one. */
+static inline uint32_t look(struct l3l2q_ep *ep, struct l3l2q_half *half, uint32_t events,
+			    struct l3l2q_condition *cond)
 {
-	uint64_t limit = l3l2q_spin_limit(ep, half), until = 0, turn, budget, now;
+	return cond ? (uint32_t)l3l2q_condition_holds(ep, cond) : l3l2q_ready_for(ep, half, events);
+}
+
+/* Look again and again until it holds or until the budget or the time is spent. */
+static uint32_t spin(struct l3l2q_ep *ep, struct l3l2q_half *half, uint32_t events,
+		     struct l3l2q_condition *cond, uint64_t deadline)
+{
+	uint64_t limit = spin_limit(ep, half), until = 0, turn, budget, now;
 	struct l3l2q_spinner *s = &half->spinner;
 	uint32_t ready;
 
@@ -375,14 +382,14 @@ static uint32_t spin(struct l3l2q_ep *ep, struct l3l2q_half *half, uint32_t even
 		return 0;
 	budget = spin_budget(ep, s, limit);
 	for (turn = 1; turn <= budget; turn++) {
-		ready = l3l2q_ready_for(ep, half, events);
+		ready = look(ep, half, events, cond);
 		if (ready) {
 			learn_success(s, turn);
 			l3l2q_let_off(ep, half);
 			l3l2q_half_count(ep, half, &half->counts.spins);
 			return ready;
 		}
-		if (turn % l3l2q_spin_turns(ep) == 0) {
+		if (turn % spin_turns(ep) == 0) {
 			now = l3l2q_now();
 			if (!until)
 				until = now + limit < deadline ? now + limit : deadline;
@@ -413,9 +420,16 @@ static void learn_cost(struct l3l2q_spinner *s, uint64_t took)
 	learn(&s->cost_ns, cost > COST_MIN_NS ? cost : COST_MIN_NS);
 }
 
+static int sleep_for(struct l3l2q_ep *ep, struct l3l2q_half *half, uint32_t events,
+		     struct l3l2q_condition *cond, uint64_t deadline)
+{
+	return cond ? ep->ops->sleep_counter(ep, cond, deadline) :
+	       ep->ops->sleep(ep, half, events, deadline);
+}
+
 /* Sleep, and sometimes measure what it costs: about as much here as at the end that wakes. */
 static int sleep_and_learn(struct l3l2q_ep *ep, struct l3l2q_half *half, uint32_t events,
-			   uint64_t deadline)
+			   struct l3l2q_condition *cond, uint64_t deadline)
 {
 	struct l3l2q_spinner *s = &half->spinner;
 	uint64_t sleeps = learned(&s->sleeps), before;
@@ -424,9 +438,9 @@ static int sleep_and_learn(struct l3l2q_ep *ep, struct l3l2q_half *half, uint32_
 	l3l2q_half_count(ep, half, &half->counts.sleeps);
 	learn(&s->sleeps, sleeps + 1);
 	if (!ep->spin_ns || sleeps % COST_PERIOD)
-		return ep->ops->sleep(ep, half, events, deadline);
+		return sleep_for(ep, half, events, cond, deadline);
 	before = processor_ns();
-	ret = ep->ops->sleep(ep, half, events, deadline);
+	ret = sleep_for(ep, half, events, cond, deadline);
 	learn_cost(s, 2 * (processor_ns() - before));
 	l3l2q_count_syscall(ep);
 	l3l2q_count_syscall(ep);
@@ -459,11 +473,24 @@ static int wait_events(struct l3l2q_ep *ep, struct l3l2q_half *half, uint32_t ev
 	int ret;
 
 	events |= L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP;
-	ready = spin(ep, half, events, deadline);
+	ready = spin(ep, half, events, NULL, deadline);
 	if (ready)
 		return (int)ready;
 	l3l2q_probe_sleep(ep, events, deadline);
-	ret = sleep_and_learn(ep, half, events, deadline);
+	ret = sleep_and_learn(ep, half, events, NULL, deadline);
+	l3l2q_probe_wake(ep, ret);
+	return ret;
+}
+
+/* The same for a condition, on the endpoint: 1 if it holds, 0 to look again, or -errno. */
+int l3l2q_wait_condition(struct l3l2q_ep *ep, struct l3l2q_condition *cond, uint64_t deadline)
+{
+	int ret;
+
+	if (spin(ep, &ep->any_half, 0, cond, deadline))
+		return 1;
+	l3l2q_probe_sleep(ep, 0, deadline);
+	ret = sleep_and_learn(ep, &ep->any_half, 0, cond, deadline);
 	l3l2q_probe_wake(ep, ret);
 	return ret;
 }
