@@ -47,17 +47,17 @@ struct queue *queues_find(const struct queues *queues, uint64_t id)
 	return NULL;
 }
 
-/* The first line of a file, without its end. */
-bool read_line(const char *path, char *line, size_t size)
+/* What a file of /proc or /sys says, without the newline at its end. False if there is nothing. */
+bool read_text(const char *path, char *text, size_t size)
 {
 	FILE *f = fopen(path, "re");
-	bool good = f && fgets(line, (int)size, f);
+	size_t n = f ? fread(text, 1, size - 1, f) : 0;
 
 	if (f)
 		fclose(f);
-	if (good)
-		line[strcspn(line, "\n")] = 0;
-	return good;
+	if (n)
+		text[text[n - 1] == '\n' ? n - 1 : n] = 0;
+	return n;
 }
 
 /* Its letter in /proc/PID/stat, or 0. */
@@ -66,7 +66,7 @@ char process_state(uint32_t pid)
 	char path[64], line[512], *end;
 
 	snprintf(path, sizeof(path), "/proc/%u/stat", pid);
-	end = read_line(path, line, sizeof(line)) ? strrchr(line, ')') : NULL;
+	end = read_text(path, line, sizeof(line)) ? strrchr(line, ')') : NULL;
 	return end && end[1] == ' ' ? end[2] : 0;
 }
 
@@ -263,7 +263,7 @@ static void name_process(struct l3l2q_process *process, uint32_t pid)
 	if (!stat(path, &st))
 		process->uid = st.st_uid;
 	snprintf(path, sizeof(path), "/proc/%u/comm", pid);
-	read_line(path, (char *)process->comm, sizeof(process->comm));
+	read_text(path, (char *)process->comm, sizeof(process->comm));
 }
 
 /* Who has attached, and whether it is there: nobody else stores that it has died. */

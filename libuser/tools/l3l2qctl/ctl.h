@@ -66,7 +66,7 @@ struct queues {
 int collect(struct queues *queues, const char *node);
 void queues_free(struct queues *queues);
 struct queue *queues_find(const struct queues *queues, uint64_t id);
-bool read_line(const char *path, char *line, size_t size);
+bool read_text(const char *path, char *text, size_t size);
 char process_state(uint32_t pid);
 uint64_t memfd_parts(const struct l3l2q_query_region *r, uint64_t *counters, uint64_t *payload);
 

@@ -64,7 +64,7 @@ static void check_module(void)
 {
 	char version[64];
 
-	if (read_line("/sys/module/l3l2q/version", version, sizeof(version)))
+	if (read_text("/sys/module/l3l2q/version", version, sizeof(version)))
 		found(GOOD, "module", "", "l3l2q %s is loaded", version);
 	else
 		found(BAD, "module", "modprobe l3l2q, which is in the package l3l2q-dkms; memfd queues need no "
@@ -188,7 +188,7 @@ static void check_limits(void)
 	if (!getrlimit(RLIMIT_FSIZE, &limit) && limit.rlim_cur != RLIM_INFINITY)
 		found(NOTE, "file size", "raise ulimit -f: a memfd queue is a file",
 		      "files may have %llu bytes", (unsigned long long)limit.rlim_cur);
-	if (read_line("/sys/fs/cgroup/memory.max", max, sizeof(max)) && strcmp(max, "max"))
+	if (read_text("/sys/fs/cgroup/memory.max", max, sizeof(max)) && strcmp(max, "max"))
 		found(NOTE, "memory", "regions count against memory.max of the cgroup",
 		      "this cgroup may have %.32s bytes", max);
 }
