@@ -5,9 +5,11 @@
  */
 #include <pthread.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "../libuser/src/trace.h"
 #include "proto_transport.h"
 
 #define NEVER_NS	(60 * 1000000000ll)
@@ -19,6 +21,7 @@ FIXTURE(ctl) {
 	struct l3l2q_consumer *from_l3;
 	char id[32];
 	char text[65536];
+	size_t length;
 	int status;
 	pid_t child;
 	int talk;		/* to the child */
@@ -50,14 +53,13 @@ static const char *program(void)
 static void run(FIXTURE_DATA(ctl) *self, const char *words)
 {
 	char command[1024];
-	size_t n;
 	FILE *f;
 
 	snprintf(command, sizeof(command), "exec %s %s 2>&1", program(), words);
 	fflush(NULL);
 	f = popen(command, "re");
-	n = f ? fread(self->text, 1, sizeof(self->text) - 1, f) : 0;
-	self->text[n] = 0;
+	self->length = f ? fread(self->text, 1, sizeof(self->text) - 1, f) : 0;
+	self->text[self->length] = 0;
 	self->status = f ? pclose(f) : -1;
 	self->status = WIFEXITED(self->status) ? WEXITSTATUS(self->status) : -1;
 }
@@ -565,6 +567,162 @@ TEST_F(ctl, json_and_metrics)
 	ASSERT_NE(NULL, json);
 	EXPECT_EQ('1', json[14]);
 	EXPECT_STREQ("# EOF\n", self->text + strlen(self->text) - 6);
+}
+
+/* ---- names that others choose ---------------------------------------------- */
+
+/* Escapes, controls, quotes and what is no UTF-8, and how text and JSON show them. */
+static const char wild[16] = "\033[31m\r\n\t\"\\\xff\xc3(\x7f";
+#define WILD_SHOWN	"\\u001b[31m\\u000d\\u000a\\u0009\\\"\\\\\\u00ff\\u00c3(\\u007f"
+#define WILD_LABEL	"tag=\"\\\\u001b[31m\\\\u000d\\n\\\\u0009\\\"\\\\\\\\u00ff\\\\u00c3(\\\\u007f\""
+
+static const char *json_string(const char *p)
+{
+	if (*p != '"')
+		return NULL;
+	for (p++; *p != '"'; p++) {
+		if ((unsigned char)*p < ' ')
+			return NULL;
+		if (*p != '\\')
+			continue;
+		p++;
+		if (*p == 'u' && strspn(p + 1, "0123456789abcdef") >= 4)
+			p += 4;
+		else if (!*p || !strchr("\"\\/bfnrt", *p))
+			return NULL;
+	}
+	return p + 1;
+}
+
+/* The end of the JSON value at @p, or NULL if it is none. */
+static const char *json_value(const char *p)
+{
+	char end = *p == '{' ? '}' : ']';
+	size_t n;
+
+	if (*p == '"')
+		return json_string(p);
+	if (*p != '{' && *p != '[') {
+		n = strspn(p, "-.0123456789aeflnrstu");
+		return n ? p + n : NULL;
+	}
+	for (p++; *p != end; p += *p == ',') {
+		if (end == '}') {
+			p = json_string(p);
+			if (!p || *p++ != ':')
+				return NULL;
+		}
+		p = json_value(p);
+		if (!p || (*p != ',' && *p != end))
+			return NULL;
+	}
+	return p + 1;
+}
+
+/* True if each line is a JSON value, but for the one about a node that is not there. */
+static bool is_json(const char *text)
+{
+	if (!strncmp(text, "l3l2qctl: ", 10))
+		text = strchr(text, '\n') + 1;
+	while (text && *text) {
+		text = json_value(text);
+		if (text && *text++ != '\n')
+			text = NULL;
+	}
+	return text;
+}
+
+/* True if what it prints has no control byte but newline, and is JSON if that was asked for. */
+static bool is_tame(FIXTURE_DATA(ctl) *self, const char *words)
+{
+	size_t i;
+
+	run(self, words);
+	for (i = 0; i < self->length; i++) {
+		unsigned char c = (unsigned char)self->text[i];
+
+		if ((c < ' ' && c != '\n') || c > '~') {
+			fprintf(stderr, "# %s: byte %#x at %zu\n", words, c, i);
+			return false;
+		}
+	}
+	if (!strstr(words, "--json") || is_json(self->text))
+		return true;
+	fprintf(stderr, "# %s: no JSON: %s\n", words, self->text);
+	return false;
+}
+
+/* The library lets no such tag through, but any process that has the memory can store one. */
+static void store_wild_tag(struct __test_metadata *_metadata, FIXTURE_DATA(ctl) *self)
+{
+	ino_t id = strtoull(self->id, NULL, 10);
+	struct stat st;
+	int fd = 0;
+
+	while (fd < 64 && (fstat(fd, &st) || st.st_ino != id || fcntl(fd, F_GET_SEALS) < 0))
+		fd++;
+	ASSERT_EQ(sizeof(wild), pwrite(fd, wild, sizeof(wild), L3L2Q_TRACE_OFFSET +
+				       offsetof(struct l3l2q_trace, tag)));
+}
+
+/* @said: in a sentence about L2, after its name */
+static void all_is_tame(struct __test_metadata *_metadata, FIXTURE_DATA(ctl) *self, const char *said)
+{
+	const char *looks[] = { "list", "--json list", "top -d 0.01 -n 1", "metrics",
+				"watch --after 0 -d 0.01 -n 2", "--json watch --after 0 -d 0.01 -n 2",
+				"doctor", "--json doctor" };
+	const char *shows[] = { "-d 0.01 show %s", "--json -d 0.01 show %s" };
+	char words[128], sentence[128];
+	unsigned int i;
+
+	snprintf(sentence, sizeof(sentence), "(" WILD_SHOWN ")%s", said);
+	for (i = 0; i < sizeof(looks) / sizeof(looks[0]); i++)
+		EXPECT_TRUE(is_tame(self, looks[i]));
+	for (i = 0; i < 2; i++) {
+		snprintf(words, sizeof(words), shows[i], self->id);
+		EXPECT_TRUE(is_tame(self, words));
+		EXPECT_EQ(0, self->status);
+		EXPECT_NE(NULL, strstr(self->text, sentence));
+	}
+	run_on(self, "-d 0.01 dump", dump_path(self));
+	EXPECT_EQ(0, self->status);
+	for (i = 0; i < 2; i++) {
+		snprintf(words, sizeof(words), shows[i], self->file);
+		EXPECT_TRUE(is_tame(self, words));
+		EXPECT_EQ(0, self->status);
+		EXPECT_NE(NULL, strstr(self->text, sentence));
+	}
+}
+
+/* Whoever has a queue may be called anything, and terminals and parsers of others see its name. */
+TEST_F(ctl, names_are_escaped)
+{
+	struct l3l2q_attr attr = self->p.attr;
+	int status;
+
+	pair_close(&self->p);
+	self->p.attr = attr;
+	self->p.attr.tag = "\\ \"here\"";
+	ASSERT_EQ(0, prctl(PR_SET_NAME, wild));
+	ASSERT_EQ(0, pair_create(&self->p));
+	self->in = l3l2q_ep_producer(self->p.ep[L3L2Q_ROLE_L3]);
+	know_id(self, self->p.ep[L3L2Q_ROLE_L3]);
+	if (is_memfd())
+		store_wild_tag(_metadata, self);
+	attach_child(_metadata, self, false);
+	ASSERT_EQ(0, l3l2q_try_enqueue(self->in, L3L2Q_OP_DATA, NULL, 0));
+	ASSERT_EQ(0, kill(self->child, SIGSTOP));
+	ASSERT_EQ(self->child, waitpid(self->child, &status, WUNTRACED));
+	all_is_tame(_metadata, self, ".");
+	run(self, "watch --after 0 -d 0.01 -n 2");
+	EXPECT_NE(NULL, strstr(self->text, "(" WILD_SHOWN ")."));
+	run(self, "metrics");
+	EXPECT_NE(NULL, strstr(self->text, is_memfd() ? WILD_LABEL : "tag=\"\\\\ \\\"here\\\"\""));
+
+	/* A memfd's dead process has its name until it is waited for. */
+	ASSERT_EQ(0, kill(self->child, SIGKILL));
+	ASSERT_EQ(0, waitid(P_PID, (id_t)self->child, NULL, WEXITED | WNOWAIT));
+	all_is_tame(_metadata, self, " ended");
 }
 
 /* Messages go on, and are the same, while it looks again and again. */

@@ -111,7 +111,7 @@ const char *abort_name(uint32_t cause)
 
 /*
  * A tag or a command's name may hold anything: what is not printable, and what quotes or
- * escapes in JSON and OpenMetrics, is written as \u00XX or with a backslash.
+ * escapes in JSON, is written as \u00XX or with a backslash.
  */
 void print_escaped(FILE *out, const char *text, size_t max)
 {
