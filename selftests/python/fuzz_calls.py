@@ -181,13 +181,15 @@ class Fuzzer:
 
     def waits(self) -> None:
         ep = self.endpoint()
-        choice = self.random.randrange(4)
+        choice = self.random.randrange(5)
         if choice == 0:
             ep.wait(self.random.randrange(4), self.timeout())
         elif choice == 1:
             ep.wait_counter(64, 5, 0, self.timeout())
         elif choice == 2:
             ep.arm()
+        elif choice == 3:
+            self.random.choice((ep.producer, ep.consumer)).look()
         else:
             ep.interrupt()
 

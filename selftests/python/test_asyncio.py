@@ -239,6 +239,63 @@ def test_busy_queues_let_other_tasks_run() -> None:
     run(body)
 
 
+class Late:
+    """A consumer that has nothing until it is looked at."""
+
+    full = False
+
+    def __init__(self, raw: l3l2q.Consumer, send: Callable[[], Any]) -> None:
+        self.raw = raw
+        self.send = send
+        self.looks = 0
+
+    def try_dequeue(self) -> Any:
+        return self.raw.try_dequeue()
+
+    def look(self) -> bool:
+        self.looks += 1
+        self.send()
+        return True
+
+
+def test_what_a_look_finds_takes_no_turn_of_the_loop() -> None:
+    ends = Ends(window=4)
+    late = Late(ends.pair.l2.consumer, lambda: ends.pair.l3.producer.enqueue(b"x", LONG))
+    ends.l2.consumer.raw = late  # type: ignore[assignment]
+    for looks in range(1, 10):
+        with pytest.raises(StopIteration) as returned:
+            ends.l2.consumer.dequeue().send(None)
+        assert returned.value.value.data == b"x"
+        assert late.looks == looks
+    ends.pair.close()
+
+
+def test_calls_of_all_queues_together_let_other_tasks_run() -> None:
+    async def body() -> None:
+        queues = [Ends(window=2) for _ in range(40)]
+        turns: List[int] = []
+        calls = 0
+
+        async def other() -> None:
+            while True:
+                turns.append(calls)
+                await asyncio.sleep(0)
+
+        task = asyncio.ensure_future(other())
+        for _ in range(10):
+            for ends in queues:
+                await ends.l3.producer.enqueue(b"x")
+                await ends.l2.consumer.dequeue()
+                calls += 2
+        turns.append(calls)
+        task.cancel()
+        assert max(b - a for a, b in zip(turns, turns[1:])) <= 64
+        for ends in queues:
+            ends.pair.close()
+
+    run(body)
+
+
 def test_waiting_does_not_poll() -> None:
     async def body() -> None:
         async with Ends(window=4) as ends:

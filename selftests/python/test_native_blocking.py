@@ -344,6 +344,34 @@ def test_arm_and_poll(pair: Pair) -> None:
     assert pair.l2.consumer.dequeue(LONG).data == b"x"
 
 
+def test_looks(pair: Pair, make: Callable[..., Pair]) -> None:
+    assert pair.l3.producer.look()
+    pair.fill_input()
+    assert not pair.l3.producer.look()
+    assert pair.l2.consumer.look()
+    assert not pair.l3.consumer.look()
+    pair.l3.close()
+    with pytest.raises(l3l2q.Closed):
+        pair.l3.consumer.look()
+    off = make(window=4, spin=0)
+    off.l2.producer.enqueue(b"x", LONG)
+    assert not off.l3.consumer.look()
+
+
+def test_looks_that_find_nothing_become_rare(pair: Pair) -> None:
+    """One in 64 then, and all of them again once it has found something."""
+    consumer = pair.l2.consumer
+    assert not any(consumer.look() for _ in range(40))
+    pair.l3.producer.enqueue(b"x", LONG)
+    assert not any(consumer.look() for _ in range(24))
+    assert all(consumer.look() for _ in range(100))
+
+
+def test_the_end_of_the_peer_ends_a_look(pair: Pair) -> None:
+    pair.l2.close()
+    assert pair.l3.consumer.look()
+
+
 def test_raw_regions() -> None:
     with create(payload_bytes=4096, counter_bytes=128) as ep:
         with l3l2q.attach(ep.open_peer()) as peer:

@@ -9,9 +9,11 @@
         async for message in ep.consumer:
             print(bytes(message.data))
 
-An endpoint belongs to the event loop that it is first used in. A task that has to wait is
-woken by the descriptor of the endpoint: nothing polls. External endpoints have none, so a
-thread of the loop's executor waits for them. Waiting may be cancelled, or limited by
+An endpoint belongs to the event loop that it is first used in. A call that cannot be served
+at once looks for a few microseconds, as long as that has paid (see l3l2q.Consumer.look), and
+then has its task wait, which is woken by the descriptor of the endpoint: nothing polls.
+External endpoints have none, so a thread of the loop's executor waits for them. After 64
+calls in a row that did not wait, other tasks run. Waiting may be cancelled, or limited by
 asyncio.wait_for(), at any time: nothing was sent or received then.
 
 Messages, reservations and what was received are those of l3l2q. The endpoint inside is
@@ -21,6 +23,8 @@ Messages, reservations and what was received are those of l3l2q. The endpoint in
 from __future__ import annotations
 
 import asyncio
+import functools
+import threading
 import weakref
 from types import TracebackType
 from typing import Any, Callable, List, Optional, Sequence, Tuple, Type, TypeVar
@@ -32,7 +36,9 @@ __all__ = ["Consumer", "Endpoint", "Producer", "attach", "attach_external", "cre
 
 _T = TypeVar("_T")
 
-# After so many calls in a row that did not have to wait, let other tasks run.
+# After so many calls in a row that did not have to wait, whichever endpoints they were for,
+# let other tasks run. A turn of the loop, shared by as many, is a tenth of what a round trip
+# takes; and with the longest looks other tasks wait for less than a millisecond.
 _FAIR = 64
 # How long a thread waits at a time for an endpoint without a descriptor.
 _SLICE = 0.1
@@ -41,6 +47,23 @@ _SLICE = 0.1
 _IN = int(Event.IN)
 _OUT = int(Event.OUT)
 _ENDED = int(Event.ABORT | Event.HUP)
+
+
+class _Streak:
+    """Calls since the loop last had a turn."""
+
+    __slots__ = ("calls",)
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+
+class _Thread(threading.local):
+    def __init__(self) -> None:
+        self.streak = _Streak()
+
+
+_thread = _Thread()
 
 
 class Endpoint:
@@ -162,27 +185,48 @@ class Endpoint:
 
 
 class _Half:
-    """What the halves share: try, and wait if that did nothing."""
+    """What the halves share: try, look, and wait if that did nothing."""
 
     _event: int
+    raw: Any
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self._streak = 0
 
-    async def _until(self, attempt: Callable[..., Optional[_T]], *args: Any) -> _T:
-        """Make attempts until one returns something else than None or False."""
-        while True:
+    @functools.cached_property
+    def _streak(self) -> _Streak:
+        # First used in the loop's thread, and a thread runs one loop.
+        return _thread.streak
+
+    def _now(self, attempt: Callable[..., Optional[_T]], *args: Any) -> Optional[_T]:
+        """What an attempt returns, which is false if there has to be a turn of the loop."""
+        streak = self._streak
+        if streak.calls >= _FAIR:
+            return None
+        result = attempt(*args)
+        if not result and self.raw.look():
             result = attempt(*args)
-            if result is not None and result is not False:
-                break
-            self._streak = 0
-            await self.endpoint._wait(self._event)
-        self._streak += 1
-        if self._streak >= _FAIR:
-            self._streak = 0
-            await asyncio.sleep(0)
+        if result:
+            streak.calls += 1
         return result
+
+    async def _later(self, attempt: Callable[..., Any], *args: Any) -> Any:
+        """The same where that was false: wait until it is not."""
+        streak = self._streak
+        result = None
+        if streak.calls >= _FAIR:
+            await asyncio.sleep(0)
+            streak.calls = 0
+            result = self._now(attempt, *args)
+        while not result:
+            self._check()
+            await self.endpoint._wait(self._event)
+            streak.calls = 0
+            result = attempt(*args)
+        return result
+
+    def _check(self) -> None:
+        """Raise where waiting would not end."""
 
 
 class Producer(_Half):
@@ -190,33 +234,37 @@ class Producer(_Half):
 
     _event = _OUT
 
-    @property
+    @functools.cached_property
     def raw(self) -> l3l2q.Producer:
         """The producer inside."""
         return self.endpoint.raw.producer
 
     async def enqueue(self, body: Any = None, *, opcode: int = Opcode.DATA) -> None:
         """Send a message, and wait for room. The body is copied."""
-        await self._until(self.raw.try_enqueue, body, opcode)
+        attempt = self.raw.try_enqueue
+        self._now(attempt, body, opcode) or await self._later(attempt, body, opcode)
 
     async def enqueuev(self, parts: Sequence[Any], *, opcode: int = Opcode.DATA) -> None:
         """Send one message whose body is gathered from several buffers."""
-        await self._until(self.raw.try_enqueuev, parts, opcode)
+        attempt = self.raw.try_enqueuev
+        self._now(attempt, parts, opcode) or await self._later(attempt, parts, opcode)
 
     async def enqueue_run(self, bodies: Sequence[Any], *, opcode: int = Opcode.DATA) -> int:
         """Send messages that are published at once; return how many, at least one."""
         if not bodies:
             return 0
-        raw = self.raw
-        return await self._until(lambda: raw.try_enqueue_run(bodies, opcode) or None)
+        attempt = self.raw.try_enqueue_run
+        return self._now(attempt, bodies, opcode) or await self._later(attempt, bodies, opcode)
 
     async def reserve(self, nbytes: int, count: int = 1) -> Reservation:
         """Take spans of the arena to write messages in place."""
-        return await self._until(self.raw.try_reserve, nbytes, count)
+        attempt = self.raw.try_reserve
+        return self._now(attempt, nbytes, count) or await self._later(attempt, nbytes, count)
 
     async def stop(self) -> None:
         """Send STOP, the last message of the input. L3 only."""
-        await self._until(self.raw.try_stop)
+        attempt = self.raw.try_stop
+        self._now(attempt) or await self._later(attempt)
 
 
 class Consumer(_Half):
@@ -229,7 +277,7 @@ class Consumer(_Half):
 
     _event = _IN
 
-    @property
+    @functools.cached_property
     def raw(self) -> l3l2q.Consumer:
         """The consumer inside."""
         return self.endpoint.raw.consumer
@@ -240,29 +288,28 @@ class Consumer(_Half):
 
     async def peek(self) -> Message:
         """Acquire the next message, to read it in place."""
-        return await self._until(self._receive, self.raw.try_peek)
+        attempt = self.raw.try_peek
+        return self._now(attempt) or await self._later(attempt)
 
     async def peek_run(self, limit: int) -> List[Message]:
         """Acquire up to limit messages, at least one."""
-        return await self._until(self._receive, self.raw.try_peek_run, limit)
+        attempt = self.raw.try_peek_run
+        return self._now(attempt, limit) or await self._later(attempt, limit)
 
     async def dequeue(self) -> Received:
         """Receive a message as bytes and release it."""
-        return await self._until(self._receive, self.raw.try_dequeue)
+        attempt = self.raw.try_dequeue
+        return self._now(attempt) or await self._later(attempt)
 
     async def dequeue_into(self, buffer: Any) -> Header:
         """Receive a message into a buffer."""
-        return await self._until(self._receive, self.raw.try_dequeue_into, buffer)
+        attempt = self.raw.try_dequeue_into
+        return self._now(attempt, buffer) or await self._later(attempt, buffer)
 
-    def _receive(self, attempt: Callable[..., Optional[_T]], *args: Any) -> Optional[_T]:
-        """None if there is no message yet. Raises where waiting for one would not end."""
-        result = attempt(*args)
-        if result:
-            return result
+    def _check(self) -> None:
         if self.raw.full:
             # The call that may block raises, since it would block for ever.
             self.raw.peek(0)
-        return None
 
     def __aiter__(self) -> Consumer:
         return self

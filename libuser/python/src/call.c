@@ -13,6 +13,15 @@
  */
 #define SIGNAL_PERIOD_NS 250000000ll
 
+/*
+ * The longest look: less than what one that finds something saves, which is a turn of an
+ * event loop with a sleep, and the other side's call to end that.
+ */
+#define LOOK_NS 10000
+#define LOOK_TURNS 16		/* calls between two readings of the clock; smallest budget */
+#define LOOK_CEILING (1u << 16)
+#define LOOK_PERIOD 64		/* misses between two looks that ignore the budget */
+
 unsigned int fork_generation;
 _Thread_local struct external *copying;
 
@@ -264,4 +273,67 @@ int call_block(struct endpoint *e, struct half *half, const char *op, library_ca
 		if (run_handlers(e, half, op, &period))
 			return RAISED;
 	}
+}
+
+/* ---- looks --------------------------------------------------------------- */
+
+int64_t look_ns(const struct l3l2q_attr *attr)
+{
+	if (attr->spin_ns == L3L2Q_SPIN_OFF)
+		return 0;
+	return attr->spin_ns && attr->spin_ns < LOOK_NS ? (int64_t)attr->spin_ns : LOOK_NS;
+}
+
+static void learn_success(struct half *half, unsigned int turns)
+{
+	unsigned int want = turns * 2;
+
+	if (want < half->budget)
+		want = half->budget - (half->budget - want) / 4;
+	half->budget = want > LOOK_TURNS ? want : LOOK_TURNS;
+}
+
+static void learn_failure(struct half *half)
+{
+	half->misses++;
+	half->budget = half->budget * 3 / 4;
+	if (half->budget < LOOK_TURNS)
+		half->budget = 0;
+}
+
+/* The budget is learned as that of the library's spins is. */
+static int look(struct endpoint *e, struct half *half, uint32_t events)
+{
+	unsigned int budget = half->misses % LOOK_PERIOD ? half->budget : LOOK_CEILING, turn;
+	int64_t until = 0;
+	int ret;
+
+	for (turn = 1; e->look_ns && turn <= budget; turn++) {
+		ret = l3l2q_wait(e->ep, events, 0);
+		if (ret != -ETIMEDOUT) {
+			learn_success(half, turn);
+			return ret;
+		}
+		if (turn % LOOK_TURNS)
+			continue;
+		if (!until)
+			until = now_ns() + e->look_ns;
+		else if (now_ns() >= until)
+			break;
+	}
+	learn_failure(half);
+	return 0;
+}
+
+/* With the GIL, which it may take longer to get back than to look. */
+PyObject *call_look(struct endpoint *e, struct half *half, const char *op, uint32_t events)
+{
+	int ret;
+
+	if (call_begin(e, half, op))
+		return NULL;
+	ret = look(e, half, events);
+	if (call_finish(e, half, op, ret))
+		return NULL;
+	return PyBool_FromLong(ret);
 }

@@ -974,6 +974,12 @@ static PyObject *consumer_full(struct half_object *c, void *unused)
 	return PyBool_FromLong(full);
 }
 
+static PyObject *consumer_look(struct half_object *c, PyObject *unused)
+{
+	(void)unused;
+	return call_look(c->e, &c->e->rx, "consumer.look", L3L2Q_EVENT_IN);
+}
+
 static PyMethodDef consumer_methods[] = {
 	METHOD("peek", consumer_peek, PyDoc_STR(
 "peek($self, /, timeout=None)\n--\n\n"
@@ -986,6 +992,11 @@ static PyMethodDef consumer_methods[] = {
 "Wait for a message, and acquire up to limit of those that are there: a list.")),
 	METHOD("try_peek_run", consumer_try_peek_run, PyDoc_STR(
 "try_peek_run($self, /, limit)\n--\n\nAcquire up to limit messages; the list may be empty.")),
+	NOARGS("look", consumer_look, PyDoc_STR(
+"look($self, /)\n--\n\n"
+"Look for 10 us, or spin if that is less, whether there may be a message, and return whether.\n"
+"For an event loop, before it sleeps: the less a look finds, the shorter and rarer they are.\n"
+"Other threads do not run meanwhile, and copied memory is not looked at.")),
 	METHOD("release", consumer_release, PyDoc_STR(
 "release($self, /, messages)\n--\n\nGive several messages back, at once.")),
 	METHOD("dequeue", consumer_dequeue, PyDoc_STR(

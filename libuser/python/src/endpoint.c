@@ -5,7 +5,8 @@
 
 /* ---- life ---------------------------------------------------------------- */
 
-PyObject *endpoint_new(struct state *state, struct l3l2q_ep *ep, struct external *external)
+PyObject *endpoint_new(struct state *state, struct l3l2q_ep *ep, struct external *external,
+		       const struct l3l2q_attr *attr)
 {
 	struct endpoint *e = (struct endpoint *)PyType_GenericAlloc(state->endpoint, 0);
 	struct l3l2q_ep_info info;
@@ -27,6 +28,7 @@ PyObject *endpoint_new(struct state *state, struct l3l2q_ep *ep, struct external
 	e->payload_bytes = info.payload_bytes;
 	e->role = info.role;
 	e->copied = info.memory == L3L2Q_MEMORY_COPIED;
+	e->look_ns = e->copied ? 0 : look_ns(attr);
 	endpoint_link(e);
 	return (PyObject *)e;
 }

@@ -302,7 +302,7 @@ PyObject *module_attach_external(PyObject *module, PyObject *const *args, Py_ssi
 	ret = l3l2q_attach_external(&ep, &ext, &attr, &why);
 	Py_END_ALLOW_THREADS
 	if (!ret)
-		return endpoint_new(state, ep, x);
+		return endpoint_new(state, ep, x, &attr);
 	raise_error(state, NULL, sig.name, ret, why.text);
 	chain(x);
 	external_free(x);

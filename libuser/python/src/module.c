@@ -140,7 +140,7 @@ static PyObject *module_create(PyObject *module, PyObject *const *args, Py_ssize
 	Py_XDECREF(transport);
 	Py_XDECREF(tag);
 	if (!ret)
-		return endpoint_new(state, ep, NULL);
+		return endpoint_new(state, ep, NULL, &attr);
 	return ret == RAISED ? NULL : raise_create(state, ret, &why);
 }
 
@@ -164,7 +164,7 @@ static PyObject *module_attach(PyObject *module, PyObject *const *args, Py_ssize
 	ret = l3l2q_attach(&ep, fd, &attr, &why);
 	Py_END_ALLOW_THREADS
 	return ret ? raise_error(state, NULL, "attach", ret, why.text) :
-	       endpoint_new(state, ep, NULL);
+	       endpoint_new(state, ep, NULL, &attr);
 }
 
 static PyObject *module_send_fd(PyObject *module, PyObject *const *args, Py_ssize_t nargs,

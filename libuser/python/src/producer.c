@@ -795,6 +795,12 @@ static PyObject *producer_room_bytes(struct half_object *p, void *unused)
 	return ask_room(p->e, "producer.room_bytes", l3l2q_room_bytes);
 }
 
+static PyObject *producer_look(struct half_object *p, PyObject *unused)
+{
+	(void)unused;
+	return call_look(p->e, &p->e->tx, "producer.look", L3L2Q_EVENT_OUT);
+}
+
 static PyMethodDef producer_methods[] = {
 	METHOD("enqueue", producer_enqueue, PyDoc_STR(
 "enqueue($self, /, body=None, timeout=None, opcode=l3l2q.Opcode.DATA)\n--\n\n"
@@ -822,6 +828,9 @@ static PyMethodDef producer_methods[] = {
 	METHOD("try_reserve", producer_try_reserve, PyDoc_STR(
 "try_reserve($self, /, nbytes, count=1)\n--\n\n"
 "Take such a span if there is room; else return None.")),
+	NOARGS("look", producer_look, PyDoc_STR(
+"look($self, /)\n--\n\n"
+"Look whether what was refused last may go through, as Consumer.look() does.")),
 	NOARGS("batch", producer_batch, PyDoc_STR(
 "batch($self, /)\n--\n\n"
 "A context manager that holds back what is sent in its block. At its end all of it becomes\n"

@@ -88,6 +88,8 @@ struct state {
 struct half {
 	PyObject *object;	/* Producer or Consumer, borrowed, or NULL */
 	unsigned int bit;	/* in endpoint.interrupted */
+	unsigned int budget;	/* calls of the library that a look may take */
+	unsigned int misses;	/* looks that found nothing */
 	bool busy;
 };
 
@@ -102,6 +104,7 @@ struct endpoint {
 	struct external *external;	/* what an external endpoint needs, or NULL */
 	struct endpoint *prev, *next;	/* all endpoints, for fork */
 	struct half tx, rx, any;
+	int64_t look_ns;		/* longest look */
 	Py_ssize_t users;		/* open, calls, views */
 	Py_ssize_t views;
 	int inside;			/* threads in the library; atomic */
@@ -259,13 +262,18 @@ int call_once(struct endpoint *e, library_call call, void *arg, bool is_long);
  */
 int call_block(struct endpoint *e, struct half *half, const char *op, library_call call,
 	       void *arg, bool is_long, int64_t timeout_ns);
+/* The longest look by an attribute. */
+int64_t look_ns(const struct l3l2q_attr *attr);
+/* Whether one of the events is found to hold within a look. */
+PyObject *call_look(struct endpoint *e, struct half *half, const char *op, uint32_t events);
 /* Wait until no other thread is in the library for @e. */
 void calls_wait(struct endpoint *e);
 
 /* ---- endpoint.c ---------------------------------------------------------- */
 
 extern PyType_Spec endpoint_spec;
-PyObject *endpoint_new(struct state *state, struct l3l2q_ep *ep, struct external *external);
+PyObject *endpoint_new(struct state *state, struct l3l2q_ep *ep, struct external *external,
+		       const struct l3l2q_attr *attr);
 void endpoint_shut(struct endpoint *e);
 
 /* ---- external.c ---------------------------------------------------------- */
