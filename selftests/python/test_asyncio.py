@@ -137,6 +137,25 @@ def test_a_task_that_waits_can_be_cancelled() -> None:
     run(body)
 
 
+def test_a_call_that_gives_way_can_be_cancelled() -> None:
+    """It has received nothing."""
+
+    async def body() -> None:
+        async with Ends(window=4) as ends:
+            received = 0
+            for _ in range(200):
+                ends.pair.l3.producer.enqueue(b"x", LONG)
+                task = asyncio.ensure_future(ends.l2.consumer.dequeue())
+                await asyncio.sleep(0)
+                received += not task.cancel()
+                await asyncio.wait([task])
+                if task.cancelled():
+                    assert ends.pair.l2.consumer.try_dequeue()
+            assert 190 < received < 200
+
+    run(body)
+
+
 def test_the_end_of_either_side_ends_a_wait() -> None:
     async def body() -> None:
         for end, error in (

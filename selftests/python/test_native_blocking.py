@@ -140,6 +140,25 @@ def test_a_handler_may_close_the_endpoint_of_the_call(pair: Pair) -> None:
         signal.signal(signal.SIGALRM, old)
 
 
+def test_what_a_handler_raises_is_not_lost(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor if it runs while the call asks whether it is in the main thread."""
+
+    class Rang(BaseException):
+        pass
+
+    class Asked:
+        @property
+        def ident(self) -> int:
+            raise Rang
+
+    monkeypatch.setattr(threading, "_main_thread", Asked())
+    with pytest.raises(Rang):
+        pair.l3.consumer.dequeue(LONG)
+    monkeypatch.undo()
+    pair.l2.producer.enqueue(b"x", LONG)
+    assert pair.l3.consumer.dequeue(LONG).data == b"x"
+
+
 def test_ctrl_c_ends_a_program(tmp_path: Any) -> None:
     program = tmp_path / "program.py"
     program.write_text(

@@ -215,13 +215,13 @@ class _Half:
         streak = self._streak
         result = None
         if streak.calls >= _FAIR:
-            await asyncio.sleep(0)
             streak.calls = 0
+            await asyncio.sleep(0)
             result = self._now(attempt, *args)
         while not result:
             self._check()
-            await self.endpoint._wait(self._event)
             streak.calls = 0
+            await self.endpoint._wait(self._event)
             result = attempt(*args)
         return result
 

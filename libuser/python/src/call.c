@@ -212,20 +212,24 @@ static int64_t now_ns(void)
 	return ts.tv_sec * 1000000000ll + ts.tv_nsec;
 }
 
-/* True if signal handlers run in this thread; if it cannot be found out, they may. */
-static bool is_main_thread(struct state *state)
+/*
+ * 1 if signal handlers run in this thread, or -1 with an exception: this is Python code, in
+ * which a handler may run and raise. While the interpreter ends, there may be no main thread.
+ */
+static int is_main_thread(struct state *state)
 {
 	PyObject *thread = PyObject_CallNoArgs(state->main_thread), *ident = NULL;
-	bool is_main = true;
+	int is_main = -1;
 
-	if (thread)
+	if (thread == Py_None)
+		is_main = 1;
+	else if (thread)
 		ident = PyObject_GetAttrString(thread, "ident");
 	if (ident)
 		is_main = PyLong_AsUnsignedLong(ident) == PyThread_get_thread_ident();
 	Py_XDECREF(ident);
 	Py_XDECREF(thread);
-	PyErr_Clear();
-	return is_main;
+	return PyErr_Occurred() ? -1 : is_main;
 }
 
 /*
@@ -234,10 +238,16 @@ static bool is_main_thread(struct state *state)
  */
 static int run_handlers(struct endpoint *e, struct half *half, const char *op, int64_t *period)
 {
+	int is_main = 1;
+
 	call_end(e, half);
 	if (PyErr_CheckSignals())
 		return RAISED;
-	if (*period == SIGNAL_PERIOD_NS && !is_main_thread(e->state))
+	if (*period == SIGNAL_PERIOD_NS)
+		is_main = is_main_thread(e->state);
+	if (is_main < 0)
+		return RAISED;
+	if (!is_main)
 		*period = FOREVER;
 	return call_begin(e, half, op) ? RAISED : 0;
 }
