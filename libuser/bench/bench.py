@@ -5,7 +5,8 @@ reference does.
     bench.py [--rounds N] [--ms N] [--only WORD] [--json FILE]
 
 L2 is another process that sends each body back, after it has computed for a while; of a
-stream it sends back the last one of a turn alone. A turn of each contestant, then the next
+stream it sends back the last one of a turn alone. Arrays that are computed are the negative of
+one, at both ends, and L3 adds up what comes back. A turn of each contestant, then the next
 round: a ratio is one of two turns of the same round, and the median of all rounds is what is
 printed. CPU is that of the L3 process.
 """
@@ -34,6 +35,7 @@ DEPTH = 64
 ARENA = 1 << 20
 POLL = 50e-6
 LONG = 60.0
+SHAPE = (128, 128)
 
 INPUT_TAIL, INPUT_HEAD, OUTPUT_TAIL, OUTPUT_HEAD = 0, 64, 128, 192
 
@@ -44,6 +46,10 @@ def compute(seconds):
         pass
 
 
+def array_of(data):
+    return numpy.frombuffer(data, numpy.float32).reshape(SHAPE)
+
+
 class Link:
     """Both ends of something; serve() runs in the other process and returns when it ends."""
 
@@ -51,6 +57,7 @@ class Link:
         self.contest = contest
         self.back = bytearray(contest.nbytes)
         self.body = self.swallowed = contest.body()
+        self.made = numpy.empty_like(self.body) if contest.computed else None
         if contest.stream:
             # L2 answers what does not begin with a zero.
             self.body, self.swallowed = bytearray(self.body), bytearray(self.body)
@@ -85,8 +92,19 @@ class Link:
         self.trip()
 
     def trip(self):
-        self.send(self.body)
+        self.send(self.result(self.body))
         self.receive()
+        if self.contest.computed:
+            self.total = array_of(self.back).sum()
+
+    def result(self, data):
+        """What is sent for a body."""
+        if not self.contest.computed:
+            return data
+        return numpy.negative(array_of(data), out=self.made)
+
+    def came_back(self):
+        return bytes(self.back) == bytes(self.body)
 
     def close(self):
         os.waitpid(self.pid, 0)
@@ -105,7 +123,7 @@ class Native(Link):
             for message in l2.consumer:
                 with message:
                     if self.answers(message.data):
-                        l2.producer.enqueue(message.data, LONG)
+                        l2.producer.enqueue(self.result(message.data), LONG)
 
     def send(self, body):
         self.l3.producer.enqueue(body, LONG)
@@ -117,6 +135,25 @@ class Native(Link):
         self.l3.producer.stop(LONG)
         super().close()
         self.l3.close()
+
+
+class InPlace(Native):
+    """Arrays are computed into the span that is sent, and read where they arrive."""
+
+    def serve(self):
+        with l3l2q.attach(self.fd) as l2:
+            for message in l2.consumer:
+                with message, l2.producer.reserve(len(message), LONG) as span:
+                    numpy.negative(array_of(message.data), out=array_of(span.data))
+
+    def trip(self):
+        with self.l3.producer.reserve(self.contest.nbytes, LONG) as span:
+            numpy.negative(self.body, out=array_of(span.data))
+        with self.l3.consumer.peek(LONG) as message:
+            self.total = array_of(message.data).sum()
+
+    def came_back(self):
+        return self.total == self.body.sum()
 
 
 class Asyncio(Native):
@@ -213,7 +250,7 @@ class Pipe(Link):
         # An empty message is one; later contestants hold copies of the descriptor.
         while len(body := self.far.recv_bytes()) <= self.contest.nbytes:
             if self.answers(body):
-                self.far.send_bytes(body)
+                self.far.send_bytes(self.result(body))
 
     def send(self, body):
         self.near.send_bytes(body)
@@ -240,7 +277,7 @@ class SocketPair(Link):
     def serve(self):
         while self.far.recv_into(self.buffer, len(self.buffer), socket.MSG_WAITALL):
             if self.answers(self.buffer):
-                self.far.sendall(self.buffer)
+                self.far.sendall(self.result(self.buffer))
 
     def send(self, body):
         self.near.sendall(body if self.contest.nbytes else self.buffer)
@@ -262,6 +299,10 @@ CONTESTANTS = {
     "multiprocessing.Pipe": Pipe,
     "socket pair": SocketPair,
 }
+COMPUTING = {"l3l2q in place": InPlace} | {
+    name: CONTESTANTS[name] for name in ("l3l2q", "multiprocessing.Pipe", "socket pair")
+}
+
 
 class Contest(NamedTuple):
     name: str
@@ -269,10 +310,11 @@ class Contest(NamedTuple):
     seconds: float = 0.0
     stream: bool = False
     numpy: bool = False
+    computed: bool = False
 
     def body(self):
         if self.numpy:
-            return numpy.random.default_rng(1).random((128, 128), dtype=numpy.float32)
+            return numpy.random.default_rng(1).random(SHAPE, dtype=numpy.float32)
         return os.urandom(self.nbytes)
 
 
@@ -281,6 +323,7 @@ CONTESTS = (
     Contest("64 B", 64),
     Contest("64 KiB", 65536),
     Contest("numpy 128x128", 65536, numpy=True),
+    Contest("numpy 128x128, computed", 65536, numpy=True, computed=True),
     Contest("64 B, L2 computes 100 us", 64, 100e-6),
     Contest("64 B, L2 computes 1 ms", 64, 1e-3),
     Contest("64 B, L2 computes 5 ms", 64, 5e-3),
@@ -317,6 +360,8 @@ def targets():
             yield Target(f"{what}, CPU time", contest, ours, reference, False, 1.0, CPU)
     yield Target("l3l2q: 64 KiB, to multiprocessing.Pipe", "64 KiB", "l3l2q", "multiprocessing.Pipe",
                  True, 3.0)  # fmt: skip
+    yield Target("l3l2q in place: numpy 128x128, computed, to multiprocessing.Pipe",
+                 "numpy 128x128, computed", "l3l2q in place", "multiprocessing.Pipe", True, 3.0)  # fmt: skip
     yield Target("l3l2q.aio: 64 B, to blocking calls", "64 B", "l3l2q.aio", "l3l2q", False, 1.5)
 
 
@@ -333,11 +378,12 @@ def turn(link, seconds):
 
 
 def hold(contest, rounds, seconds):
-    links = {name: make(contest) for name, make in CONTESTANTS.items()}
+    contestants = COMPUTING if contest.computed else CONTESTANTS
+    links = {name: make(contest) for name, make in contestants.items()}
     turns = {name: [] for name in links}
     for name, link in links.items():
         link.trips(3)
-        assert bytes(link.back) == bytes(link.body), name
+        assert link.came_back(), name
     for _ in range(rounds):
         for name, link in links.items():
             turns[name].append(turn(link, seconds))
