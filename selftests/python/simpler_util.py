@@ -11,6 +11,7 @@ import ctypes
 import mmap
 import os
 import struct
+import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import l3l2q
@@ -20,6 +21,7 @@ INVALID, DATA, STOP, ERROR = range(4)
 TAIL_IN, HEAD_IN, TAIL_OUT, HEAD_OUT, L3_FLAG, L2_FLAG = range(0, 384, 64)
 I32 = struct.Struct("<i")
 SLOT = struct.Struct("<QQQQ")
+POLL = 50e-6
 
 
 class Shared:
@@ -215,6 +217,9 @@ class ReferenceCounter:
         self.shared.access("wait", self.offset)
         observed = self.shared.load(self.offset)
         if not COMPARE[int(cmp)](observed, cmp_value):
+            # The reference's sleeps, too. A signal that another thread of the process gets is
+            # not noticed by one that never gives up the GIL.
+            time.sleep(POLL)
             raise TimeoutError("wait timed out")
         return observed
 
