@@ -202,24 +202,24 @@ guests() {
 	[ ${#alone[@]} = 0 ] || later "$suite-alone" --one-thread "$@" -- "${alone[@]}"
 }
 
+# run_guest OUTPUT [run.sh's options]: in the background, so that a signal ends it at once
+run_guest() {
+	"$top/selftests/vm/run.sh" --results "$results" "${@:2}" >"$1" 2>&1 &
+	pid=$!
+	wait "$pid"
+	pid=
+}
+
 # Run what nobody else has claimed. The output of a guest is shown when it has ended.
 run_guests() {
-	local i pid= t0 cpu
+	local i pid=
 
 	trap '[ -z "$pid" ] || { kill "$pid"; wait "$pid"; }; exit 143' TERM
 	for i in "${!runs[@]}"; do
 		mkdir "$claims/$i" 2>/dev/null || continue
 		eval "set -- ${runs[i]}"
 		title "guest $1 begins, see build/log/$1"
-		t0=$(date +%s)
-		spent
-		cpu=$REPLY
-		"$top/selftests/vm/run.sh" --suite "$1" --results "$results" "${@:2}" >"$claims/$i/output" 2>&1 &
-		pid=$!
-		wait "$pid"
-		pid=
-		spent
-		echo "$1 $(($(date +%s) - t0)) $((REPLY - cpu))" >>"$times"
+		timed "$1" run_guest "$claims/$i/output" --suite "$@"
 		cat "$claims/$i/output"
 	done
 }
