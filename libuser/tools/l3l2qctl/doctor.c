@@ -89,27 +89,38 @@ static void name_group(gid_t gid, char *name, size_t size)
 		fclose(f);
 }
 
+/* Two ways to be refused, by a device cgroup and by the mode; containers add to both. */
+static void node_refused(const char *node, const struct stat *st, const char *group, int error)
+{
+	char advice[192];
+
+	if (error == EPERM)
+		snprintf(advice, sizeof(advice), "start the container with --device %s: its device cgroup "
+			 "denies the node", node);
+	else if (st->st_gid && (st->st_mode & 060) == 060)
+		snprintf(advice, sizeof(advice), "usermod -aG %s USER, and log in again; start a container "
+			 "with --group-add, a rootless one with --group-add keep-groups", group);
+	else
+		snprintf(advice, sizeof(advice), "%s", node_rule);
+	found(BAD, "device node", advice, "%s (mode %o, group %s): %s", node, st->st_mode & 0777, group,
+	      strerror(error));
+}
+
 static void check_node(const char *node)
 {
-	char group[64], advice[192];
+	char group[64];
 	struct stat st;
 	int fd;
 
 	if (stat(node, &st)) {
-		found(BAD, "device node", "load the module; in a container, give it the device",
+		found(BAD, "device node", "load the module; start a container with --device /dev/l3l2q",
 		      "%s: %s", node, strerror(errno));
 		return;
 	}
 	name_group(st.st_gid, group, sizeof(group));
 	fd = open(node, O_RDWR | O_CLOEXEC);
 	if (fd < 0) {
-		if (st.st_gid && (st.st_mode & 060) == 060)
-			snprintf(advice, sizeof(advice), "usermod -aG %s USER, and log in again; in a "
-				 "container the device cgroup must allow it", group);
-		else
-			snprintf(advice, sizeof(advice), "%s", node_rule);
-		found(BAD, "device node", advice, "%s (mode %o, group %s): %s", node, st.st_mode & 0777,
-		      group, strerror(errno));
+		node_refused(node, &st, group, errno);
 		return;
 	}
 	close(fd);
