@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# The manual pages agree with the headers, their examples compile and run, and
-# README.md quotes the example program. TAP. Pages are rendered by groff (package
+# The manual pages agree with the headers, their examples compile and run, README.md
+# quotes the example program, and the papers name what there is. TAP. Pages are rendered by groff (package
 # groff-base).
 
 set -u
@@ -326,6 +326,30 @@ if ($what eq 'prototypes') {
 	print "README.md has no block of C\n" unless defined $quoted;
 	print "README.md does not have libuser/examples/hello.c as it is\n"
 		if defined $quoted && $quoted ne $example;
+} elsif ($what eq 'names') {
+	my ($files, $sources) = ("\n", '');
+
+	require File::Find;
+	File::Find::find({ no_chdir => 1, wanted => sub {
+		return unless -f $_;
+		$files .= "$_\n";
+		$sources .= slurp($_) if /\.(c|h|hpp|cc|py|sh)$/;
+	} }, qw(README.md .ci .github driver libuser selftests uapi));
+	# A function may be without its prefix; what is built, and what is of the system, is not in the tree.
+	for my $paper (glob('README.md .github/*.md libuser/packaging/README.md uapi/protocol.md')) {
+		for my $name (slurp($paper) =~ /`([^`\n]+)`/g) {
+			my $found = 1;
+
+			if ($name =~ /^(?:\w+::)*(\w+)\(\)$/) {
+				my $function = $1;
+
+				$found = $sources =~ ($function =~ /^_/ ? qr/\w$function\b/ : qr/\b$function\b/);
+			} elsif ($name =~ m{^[\w.-][\w./-]*(?:\.(?:c|h|hpp|cc|py|pl|sh|md|map|[1347])|/)$} && $name !~ m{^build/}) {
+				$found = $files =~ ($name =~ m{/$} ? qr{[\n/]\Q$name\E} : qr{[\n/]\Q$name\E\n});
+			}
+			print "$paper: there is no $name\n" unless $found;
+		}
+	}
 }
 EOF
 }
@@ -399,6 +423,7 @@ tap "each tracepoint is in l3l2q-driver(4), with its fields, and the reverse" "$
 tap "each module parameter is in l3l2q-driver(4), and the reverse" "$(compare parameters 2>&1)"
 tap "each option of l3l2q-stream is in its page, and the reverse" "$(compare options 2>&1)"
 tap "README.md quotes hello.c" "$(compare readme 2>&1)"
+tap "functions, files and folders that README.md and the other papers name are there" "$(compare names 2>&1)"
 EXAMPLES=$tree/examples
 export EXAMPLES
 tap "each page of section 3 has an example" "$(compare examples 2>&1)"
