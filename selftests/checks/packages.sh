@@ -189,7 +189,7 @@ in_guest() {
 		--exclude='./usr/lib/modules/*/kernel' --exclude='*.a' --exclude='*/gconv' -cf "$tmp/root.tar" . || return
 	commands | sed 1d >"$tmp/commands"
 	echo "$form" >"$tmp/form"
-	selftests/vm/run.sh --suite packages-guest --kernel "$1" --no-load --mem 2G --total 600 \
+	selftests/vm/run.sh --suite packages-guest --kernel "$1" --no-load --mem 2G --total 900 \
 		--file "$tmp/root.tar:/root.tar" --file "$tmp/commands:/commands" --file "$tmp/form:/$form" \
 		--script selftests/vm/packages-guest.sh >"$tmp/guest" 2>&1 || st=$?
 	rm "$tmp/root.tar"
@@ -306,7 +306,8 @@ verdict $st 'a bare Debian'
 for m in proc sys dev; do
 	mount --rbind "/$m" "$root/$m" && mount --make-rslave "$root/$m" || exit 1
 done
-fetch "linux-headers-$release" "$backport" "${backport/image/headers}" udev python3 kmod openssl "$PWD"/$deb/*.deb
+fetch "linux-headers-$release" "$backport" "${backport/image/headers}" udev python3 kmod openssl podman crun uidmap \
+	"$PWD"/$deb/*.deb
 st=$?
 verdict $st 'apt finds what the packages need'
 [ $st = 0 ] || finish

@@ -3,7 +3,7 @@
 #
 # What packages.sh does in a guest (run.sh --script --no-load): /root.tar is a system with our
 # packages, /commands are those that README has after the first, which installed them. With /long
-# it tries containers, too. TAP.
+# it tries containers, too, also by podman if that is in the system. TAP.
 
 # shellcheck shell=dash disable=SC2086
 root=/tmp/root
@@ -117,7 +117,59 @@ containers() {
 		umount /tmp/devices
 	fi
 }
+
+# The same by podman, with its seccomp profile: an image of the tools and their libraries
+podman_as() {
+	user=$1
+	shift
+	in_root setpriv --reuid "$user" --regid "$user" --init-groups /usr/bin/env HOME=/home/$user USER=$user \
+		XDG_RUNTIME_DIR=/tmp/$user podman --storage-driver vfs --cgroup-manager cgroupfs --events-backend none "$@"
+}
+# box USER [OPTION...] COMMAND: in a container
+box() {
+	user=$1
+	shift
+	podman_as "$user" run --rm --network none "$@" >/tmp/out 2>&1
+}
+
+podman_containers() {
+	node='--device /dev/l3l2q'
+	stream='l3l2q-stream -i /usr/bin/l3l2qctl -o /dev/null --verify'
+
+	mkdir -p $root/var/lib $root/home/root $root/tmp/root && mkdir -m 1777 $root/var/tmp
+	in_root sh -c 'useradd -m -G l3l2q in && mkdir /tmp/in && chown in /tmp/in
+		cd / && { echo usr/bin/l3l2qctl; echo usr/bin/l3l2q-stream; ldd /usr/bin/l3l2q-stream | grep -o "/[^ ]*"; } |
+		tar -chf /box.tar -T - 2>/dev/null && tar -tf /box.tar' >/tmp/out 2>&1
+	for user in root in; do
+		podman_as $user import -q /box.tar box >>/tmp/out 2>&1
+		verdict $? "podman: an image of the tools, for $user"
+	done
+
+	! box root box $stream && grep -q 'No such file' /tmp/out
+	verdict $? 'podman: no node'
+	box root box $stream --transport memfd
+	verdict $? 'podman: queues over memfd'
+	box root $node box $stream && box root $node box l3l2qctl doctor && grep -q '^ok .*membarrier' /tmp/out &&
+		! grep -q pidfd /tmp/out
+	verdict $? "podman $node: its seccomp profile lets all through"
+	! box root -v /dev/l3l2q:/dev/l3l2q box l3l2qctl doctor && grep -q 'start the container with --device' /tmp/out
+	verdict $? 'podman: doctor knows a node that the device cgroup denies'
+	box root -v /dev/l3l2q:/dev/l3l2q --device-cgroup-rule "c $(in_root stat -c '%Hr:%Lr' /dev/l3l2q) rw" box $stream
+	verdict $? 'podman: a rule for the device cgroup'
+	! box root $node --user 7:7 box $stream &&
+		box root $node --user 7:7 --group-add "$(in_root getent group l3l2q | cut -d: -f3)" box $stream
+	verdict $? 'podman: a user of the image needs the group by number'
+	! box root $node --memory 8m box $stream --input-arena 16M && grep -q 'not enough memory' /tmp/out
+	verdict $? 'podman: regions count against the memory of the container'
+	! box in $node box l3l2qctl doctor && grep -q 'keep-groups' /tmp/out
+	verdict $? 'podman, rootless: without keep-groups no group'
+	box in $node --group-add keep-groups box $stream
+	verdict $? 'podman, rootless: a member with keep-groups'
+}
 [ ! -e /long ] || containers
+if [ -e $root/usr/bin/podman ]; then
+	podman_containers
+fi
 
 [ "$(cat /sys/module/l3l2q/version)" = "$(in_root l3l2qctl --version | sed 's/.* //')" ]
 verdict $? 'module and tools have one version'
