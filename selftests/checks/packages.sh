@@ -4,8 +4,8 @@
 # packages.sh short|long: packages, as TAP. They are built, and README's five commands are run.
 # "short" takes a guest with this tree's module and those programs of this machine that the commands
 # need. "long" has lintian judge the packages, installs them in a bare Debian (as root), has DKMS build
-# for two kernels and boots both, then upgrades, removes and purges; builds twice for the same bytes;
-# and builds the packages of RPM.
+# for two kernels and boots both, and one with Secure Boot, then upgrades, removes and purges; builds
+# twice for the same bytes; and builds the packages of RPM.
 
 set -uo pipefail
 
@@ -42,9 +42,14 @@ verdict() {
 		echo "not ok $n $2"
 	fi
 }
+# skip WHAT WHY: a failure if L3L2Q_NO_SKIP is set
 skip() {
 	n=$((n + 1))
-	echo "ok $n $1 # SKIP $2"
+	if [ -n "${L3L2Q_NO_SKIP-}" ]; then
+		echo "not ok $n $1: $2"
+	else
+		echo "ok $n $1 # SKIP $2"
+	fi
 }
 finish() {
 	echo "1..$n"
@@ -178,6 +183,25 @@ commands() {
 	sed -n '/^## Five commands/,/^## A program/{/^```sh$/,/^```$/{/^```/d;p}}' README.md
 }
 
+# count_tap WHERE: TAP of another one as a part of this
+count_tap() {
+	local line what
+
+	echo $n >"$tmp/n"
+	tr -d '\r' | grep -v '^1\.\.' | while read -r line; do
+		case $line in
+		'ok '* | 'not ok '*)
+			n=$((n + 1))
+			what=${line#*ok } what=${what#* }
+			echo "${line%%ok *}ok $n $1: $what"
+			;;
+		*) echo "# ${line#\# }" ;;
+		esac
+		echo $n >"$tmp/n"
+	done
+	n=$(cat "$tmp/n")
+}
+
 # in_guest KERNEL: the other four of them, in a guest with $root; its TAP counts here
 in_guest() {
 	local release st=0
@@ -193,19 +217,28 @@ in_guest() {
 		--file "$tmp/root.tar:/root.tar" --file "$tmp/commands:/commands" --file "$tmp/form:/$form" \
 		--script selftests/vm/packages-guest.sh >"$tmp/guest" 2>&1 || st=$?
 	rm "$tmp/root.tar"
-	tr -d '\r' <"$tmp/guest" | grep -v '^1\.\.' | while read -r line; do
-		case $line in
-		'ok '* | 'not ok '*)
-			n=$((n + 1))
-			what=${line#*ok } what=${what#* }
-			echo "${line%%ok *}ok $n $release: $what"
-			;;
-		*) echo "# ${line#\# }" ;;
-		esac
-		echo $n >"$tmp/n"
-	done
-	n=$(cat "$tmp/n")
+	count_tap "$release" <"$tmp/guest"
 	tail -n 20 "$tmp/guest" >"$tmp/out"
+	return $st
+}
+
+# secure_boot KERNEL RELEASE: the module of DKMS in guests whose firmware has Secure Boot on
+secure_boot() {
+	local modules=$tmp/signed boot=$tmp/boot st=0
+
+	mkdir "$modules" "$boot"
+	(cd "$boot" && apt-get -qq -o APT::Sandbox::User=root download shim-signed shim-helpers-amd64-signed \
+		grub-efi-amd64-signed && for f in *.deb; do dpkg-deb -x "$f" . || exit; done) >"$tmp/out" 2>&1 &&
+		cp "$root/lib/modules/$2/updates/dkms/l3l2q.ko" "$modules/dkms.ko" &&
+		strip -g -o "$modules/unsigned.ko" "$modules/dkms.ko" &&
+		cp "$modules/unsigned.ko" "$root/tmp/signed.ko" &&
+		in_root "/lib/modules/$2/build/scripts/sign-file" sha256 /var/lib/dkms/mok.key /var/lib/dkms/mok.pub \
+			/tmp/signed.ko &&
+		cp "$root/tmp/signed.ko" "$root/var/lib/dkms/mok.pub" "$modules/" || return
+	timeout 1800 selftests/vm/secure_boot.py "$1" "$root" "$boot" "$modules" \
+		"$(selftests/vm/kernel.sh busybox | tail -n 1)/busybox" >"$tmp/guest" 2>"$tmp/console" || st=$?
+	count_tap "$2" <"$tmp/guest"
+	tail -n 40 "$tmp/console" | tr -d '\r\033' >"$tmp/out"
 	return $st
 }
 
@@ -306,7 +339,7 @@ verdict $st 'a bare Debian'
 for m in proc sys dev; do
 	mount --rbind "/$m" "$root/$m" && mount --make-rslave "$root/$m" || exit 1
 done
-fetch "linux-headers-$release" "$backport" "${backport/image/headers}" udev python3 kmod openssl podman crun uidmap \
+fetch "linux-headers-$release" "$backport" "${backport/image/headers}" udev python3 kmod openssl mokutil podman crun uidmap \
 	"$PWD"/$deb/*.deb
 st=$?
 verdict $st 'apt finds what the packages need'
@@ -335,6 +368,15 @@ echo "${releases[1]}" >"$tmp/kernel/version"
 cp "$kernel/arch" "$tmp/kernel/arch"
 in_guest "$tmp/kernel"
 verdict $? "README's commands in a guest, ${releases[1]}"
+
+if [ "$arch" != amd64 ]; then
+	skip 'Secure Boot' 'the boot loaders that are tried are those of x86-64'
+elif [ ! -e /usr/share/OVMF/OVMF_CODE_4M.secboot.fd ]; then
+	skip 'Secure Boot' 'no ovmf'
+else
+	secure_boot "$kernel" "$release"
+	verdict $? "Secure Boot, ${releases[0]}"
+fi
 
 # An upgrade, in both orders: the next version differs in its number alone
 next=$version.1

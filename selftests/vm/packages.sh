@@ -61,7 +61,10 @@ for group in "$@"; do
 		systemtap-sdt-dev) ;;
 	rpm) want+=(rpm python3-dev python3-setuptools pkgconf systemtap-sdt-dev) ;;
 	udev) want+=(udev) ;;
-	packages) want+=(lintian udev debootstrap rpmlint) ;;
+	packages)
+		want+=(lintian udev debootstrap rpmlint)
+		may+=(ovmf)
+		;;
 	insn) want+=(valgrind perl-base) ;;
 	*)
 		say "unknown group $group"
