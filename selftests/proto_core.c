@@ -511,7 +511,7 @@ TEST_F(queue, s3_descriptor_is_copied_once)
 	EXPECT_EQ(producer_cursor(&was), producer_cursor(&self->tx->p));	\
 	EXPECT_EQ(producer_pos(&was), producer_pos(&self->tx->p));	\
 	EXPECT_EQ(was.stopped, self->tx->p.stopped);				\
-	EXPECT_EQ(was.reserved, self->tx->p.reserved);				\
+	EXPECT_EQ(was.span_count, self->tx->p.span_count);			\
 	free(payload);								\
 } while (0)
 

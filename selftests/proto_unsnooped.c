@@ -316,7 +316,7 @@ TEST_F(traffic, s7_abort_and_detach_leave_no_dirty_line)
 			l2_step(&self->t);
 		}
 		ASSERT_EQ(NULL, self->t.bad);
-		if (!self->t.busy && !npu->p.reserved &&
+		if (!self->t.busy && !npu->p.span_count &&
 		    !l3l2q_core_try_reserve(&npu->p, 24, &self->t.span))
 			memset(self->t.span.data, (int)i, 24);
 		dirty += sim_dirty(self->t.w.payload_cache);

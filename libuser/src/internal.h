@@ -366,7 +366,7 @@ static inline void l3l2q_half_count(struct l3l2q_ep *ep, struct l3l2q_half *half
 	if (half == &ep->any_half)
 		__atomic_fetch_add(count, 1, __ATOMIC_RELAXED);
 	else
-		l3l2q_core_add_count((__u64 *)count, 1);
+		l3l2q_core_add((__u64 *)count, 1);
 }
 
 #endif /* L3L2Q_INTERNAL_H */

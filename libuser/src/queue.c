@@ -480,7 +480,7 @@ L3L2Q_API int64_t l3l2q_room(struct l3l2q_producer *p)
 
 	if (ret)
 		return ret;
-	return p->reserved ? 0 : (int64_t)(p->mask + 1 - (p->tail - p->head));
+	return p->span_count ? 0 : (int64_t)(p->mask + 1 - (p->tail - p->head));
 }
 
 L3L2Q_API int64_t l3l2q_room_bytes(struct l3l2q_producer *p)
@@ -489,7 +489,7 @@ L3L2Q_API int64_t l3l2q_room_bytes(struct l3l2q_producer *p)
 
 	if (ret)
 		return ret;
-	if (p->reserved || p->tail - p->head > p->mask)
+	if (p->span_count || p->tail - p->head > p->mask)
 		return 0;
 	return (int64_t)l3l2q_producer_largest(p);
 }

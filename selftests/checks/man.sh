@@ -283,7 +283,7 @@ if ($what eq 'prototypes') {
 	my (%declared, %told);
 
 	$declared{$2} = squeeze("$1$2$3;") while $core =~
-		/^static inline ((?:const )?(?:struct \w+|\w+) \**)(l3l2q_\w+)(\([^;\{]*\))\s*\{/mg;
+		/^(?:static inline|L3L2Q_FAST) ((?:const )?(?:struct \w+|\w+) \**)(l3l2q_\w+)(\([^;\{]*\))\s*\{/mg;
 	$declared{$1} = squeeze($&) while $core =~ /^typedef [^;]*\(\*(l3l2q_\w+_fn)\)\([^;]*\);/mg;
 	$told{$2} = squeeze($1) while $synopsis =~ /^(\w[\w ]* \**(l3l2q_\w+)\([^;]*\);)/mg;
 	$told{$1} = squeeze($&) while $synopsis =~ /^typedef [^;]*\(\*(l3l2q_\w+_fn)\)\([^;]*\);/mg;

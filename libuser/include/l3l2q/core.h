@@ -57,6 +57,8 @@
 #define L3L2Q_ALIGNED __attribute__((aligned(L3L2Q_CACHE_LINE)))
 /* A slow path: kept out of line so that the fast paths stay short. */
 #define L3L2Q_SLOW static __attribute__((noinline, unused))
+/* A fast path that is inlined wherever it is called: the compiler may think it too long. */
+#define L3L2Q_FAST static inline __attribute__((always_inline))
 /* Before the loop over the descriptors of a run, which is short. */
 #if defined(__clang__)
 #define L3L2Q_UNROLL _Pragma("clang loop unroll_count(4)")
@@ -350,11 +352,31 @@ static inline int l3l2q_core_status(const struct l3l2q_core *core)
 	return l3l2q_core_errno(kind);
 }
 
-/* True if neither side has ended, so that the fast paths may be taken. */
+/*
+ * True if bits of @bits are set in a word that others write; a relaxed load, which is not
+ * compiled before the accesses that precede it. No compiler makes one instruction of an
+ * atomic load and a test.
+ */
+static inline int l3l2q_core_look(const __u32 *word, __u32 bits)
+{
+#if defined(__x86_64__) && defined(__GCC_ASM_FLAG_OUTPUTS__)
+	int seen;
+
+	__asm__ volatile("testl %2, %1" : "=@ccnz"(seen) : "m"(*word), "ir"(bits) : "memory");
+	return seen;
+#else
+	__asm__ volatile("" ::: "memory");
+	return (__atomic_load_n(word, __ATOMIC_RELAXED) & bits) != 0;
+#endif
+}
+
+/*
+ * True if neither side has ended, so that the fast paths may be taken. The slow paths read
+ * the word again.
+ */
 static inline int l3l2q_end_is_clear(const __u32 *const *end)
 {
-	return l3l2q_likely(!__atomic_load_n(__atomic_load_n(end, __ATOMIC_ACQUIRE),
-					     __ATOMIC_ACQUIRE));
+	return l3l2q_likely(!l3l2q_core_look(__atomic_load_n(end, __ATOMIC_ACQUIRE), ~0u));
 }
 
 /* The word that a half checks, as things are when it is made. */
@@ -369,10 +391,15 @@ static inline int l3l2q_core_is_plain(const struct l3l2q_core *core)
 	return core->memory == L3L2Q_MEMORY_CACHED && !core->removed;
 }
 
-/* A count that one thread writes and others may read. */
-static inline void l3l2q_core_add_count(__u64 *count, __u64 n)
+/* Add to a word that one thread writes and others may read. */
+static inline void l3l2q_core_add(__u64 *word, __u64 n)
 {
-	__atomic_store_n(count, *count + n, __ATOMIC_RELAXED);
+#if defined(__x86_64__)
+	/* No compiler makes one instruction of it. */
+	__asm__("addq %1, %0" : "+m"(*word) : "er"(n) : "cc");
+#else
+	__atomic_store_n(word, *word + n, __ATOMIC_RELAXED);
+#endif
 }
 
 /* True if the memory was removed: bytes read before this call may be stand-ins. */
@@ -598,25 +625,6 @@ L3L2Q_COLD __u32 l3l2q_core_wants_kick_fenced(const struct l3l2q_core *core, con
 }
 
 /*
- * After a counter store: whether bits of @see are set in the word that is watched. A sleeper that
- * requests a fence has one executed here, by membarrier(), before its last look.
- */
-static inline int l3l2q_core_look(const __u32 *watch, __u32 see)
-{
-	/* The load is not compiled before the store. */
-#if defined(__x86_64__) && defined(__GCC_ASM_FLAG_OUTPUTS__)
-	int seen;
-
-	/* No compiler makes one instruction of an atomic load and a test. */
-	__asm__ volatile("testl %2, %1" : "=@ccnz"(seen) : "m"(*watch), "ir"(see) : "memory");
-	return seen;
-#else
-	__asm__ volatile("" ::: "memory");
-	return (__atomic_load_n(watch, __ATOMIC_RELAXED) & see) != 0;
-#endif
-}
-
-/*
  * After a store to the own control page that raises readiness, and a full barrier: the
  * bits of @events that another thread of this side has armed.
  */
@@ -838,14 +846,13 @@ L3L2Q_COLD void l3l2q_core_maintain_slots(const struct l3l2q_core *core, struct 
  * @mask: depth - 1
  * @tail: messages placed
  * @limit: messages up to it are placed without further checks. Equal to @tail if the next
- *	one takes the slow path. l3l2q_producer_update_limits()
+ *	one takes the slow path, as with a reservation. l3l2q_producer_update_limits()
  * @offset: of the next body in the payload range, unless it has to wrap
  * @room: bytes that are placed there without further checks
  * @published: messages the peer can see, if @withheld
  * @published_bytes: in bodies that the peer can see, likewise
  * @laps: @laps + @offset, modulo 2^64, is the virtual byte cursor
  * @skipped: bytes at the arena's end that it has passed without a body
- * @reserved: a reservation is active
  * @batching: set by the caller: nothing is sent before l3l2q_core_publish()
  * @withheld: something was placed and not published
  * @stopped: STOP was placed
@@ -856,13 +863,14 @@ L3L2Q_COLD void l3l2q_core_maintain_slots(const struct l3l2q_core *core, struct 
  * @arena_offset: of own arena in the payload range
  * @arena_end: its end
  * @span_bytes: size of each span of the active reservation
+ * @span_limit: what @limit is without it
  * @ask_at: l3l2q_ticks() from which on a full queue makes the library ask the kernel
  *	whether the peer lives
  * @oldest: first message not released that may have a body
  * @need_head: a body of @need_bytes or more does not fit before the head is here
  * @need_bytes: the size that was refused; 0 if the ring was full
  * @self_kick: another thread of ours sleeps for room; the caller's to clear
- * @span_count: spans of the active reservation
+ * @span_count: spans of the active reservation; 0 without one
  * @direct: the span that is committed was written past the cache
  * @dirty_from: with unsnooped memory the bodies that are not written back yet, as offsets
  *	in the payload range
@@ -890,7 +898,7 @@ struct l3l2q_producer {
 	__u64 published;
 	__u64 published_bytes;
 	__u64 laps;
-	__u32 reserved;
+	__u32 pad;
 	__u8 batching;
 	__u8 withheld;
 	__u8 stopped;
@@ -902,6 +910,7 @@ struct l3l2q_producer {
 	__u64 arena_end;
 	__u64 skipped;
 	__u64 span_bytes;
+	__u64 span_limit;
 	__u64 ask_at;
 	__u64 oldest;
 	__u64 need_head;
@@ -911,7 +920,7 @@ struct l3l2q_producer {
 	__u32 span_count;
 	__u8 fence;
 	__u8 direct;
-	__u8 pad[2];
+	__u8 pad2[2];
 	__u64 dirty_from;
 	__u64 dirty_to;
 	__u64 fresh_from;
@@ -953,20 +962,12 @@ static inline void l3l2q_core_producer_init(struct l3l2q_producer *p,
 /* ---- producer: fast paths ---------------------------------------------- */
 
 /*
- * True if a message may be placed without a check that only the slow path makes, and by the
- * head that was read last there is a slot for it.
+ * True if a message of @nbytes may be placed at the cursor without a check that only the slow
+ * path makes, and by the head that was read last there is room for it. @tail is that of @p.
  */
-static inline int l3l2q_producer_is_fast(const struct l3l2q_producer *p)
+static inline int l3l2q_producer_fits_fast(const struct l3l2q_producer *p, __u64 tail, __u64 nbytes)
 {
-	return l3l2q_likely(p->tail != p->limit &&
-			    !(__atomic_load_n(__atomic_load_n(&p->end, __ATOMIC_ACQUIRE),
-					      __ATOMIC_ACQUIRE) | p->reserved));
-}
-
-/* True if a body of @nbytes, at least 1, then fits at the cursor. */
-static inline int l3l2q_producer_fits_fast(const struct l3l2q_producer *p, __u64 nbytes)
-{
-	return l3l2q_likely(nbytes - 1 < p->room);
+	return l3l2q_likely(tail != p->limit && nbytes <= p->room && l3l2q_end_is_clear(&p->end));
 }
 
 /* The same for @n bodies, one behind the other, or @n messages without a body. */
@@ -974,7 +975,7 @@ static inline int l3l2q_producer_run_fits_fast(const struct l3l2q_producer *p, _
 					       __u32 n)
 {
 	return l3l2q_likely(!(nbytes >> 32) && nbytes * n <= p->room &&
-			    n <= p->limit - p->tail);
+			    n <= p->limit - p->tail && l3l2q_end_is_clear(&p->end));
 }
 
 /*
@@ -984,7 +985,7 @@ static inline int l3l2q_producer_run_fits_fast(const struct l3l2q_producer *p, _
 static inline int l3l2q_producer_still_blocked(const struct l3l2q_producer *p, __u64 nbytes)
 {
 	return p->blocked && p->head < p->need_head && nbytes >= p->need_bytes &&
-	       nbytes <= p->arena_end - p->arena_offset && !p->reserved &&
+	       nbytes <= p->arena_end - p->arena_offset && !p->span_count &&
 	       l3l2q_core_is_plain(p->core) && l3l2q_end_is_clear(&p->end) &&
 	       l3l2q_load_counter(p->head_counter) == (__u32)p->head && l3l2q_ticks() < p->ask_at;
 }
@@ -1072,12 +1073,12 @@ static inline void l3l2q_producer_account(struct l3l2q_producer *p, __u64 offset
 }
 
 /*
- * Append a message: with a body, which is written at the cursor, or without one. The caller
- * has read tail and cursor before it wrote the body. What the descriptor's words could be an
- * alias of is read before these are written. Returns the new tail.
+ * Write a message: with a body, which is written at the cursor, or without one. The caller
+ * has read tail and cursor before it wrote the body, and moves them. What the descriptor's
+ * words could be an alias of is read before these are written. Returns the new tail.
  */
-static inline __u64 l3l2q_producer_append(struct l3l2q_producer *p, __u32 opcode, __u64 tail,
-					  __u64 cursor, __u64 nbytes)
+static inline __u64 l3l2q_producer_write(struct l3l2q_producer *p, __u32 opcode, __u64 tail,
+					 __u64 cursor, __u64 nbytes)
 {
 	__u64 slot = tail & p->mask, *places = p->places;
 	__u64 offset = nbytes ? cursor : 0;
@@ -1086,7 +1087,15 @@ static inline __u64 l3l2q_producer_append(struct l3l2q_producer *p, __u32 opcode
 	l3l2q_desc_write(&p->ring[slot], tail, opcode, offset, nbytes);
 	places[slot] = offset;
 	p->room -= nbytes;
-	__atomic_store_n(&p->offset, cursor + nbytes, __ATOMIC_RELAXED);
+	return tail;
+}
+
+/* Append a message: write it and move tail and cursor. Returns the new tail. */
+static inline __u64 l3l2q_producer_append(struct l3l2q_producer *p, __u32 opcode, __u64 tail,
+					  __u64 cursor, __u64 nbytes)
+{
+	tail = l3l2q_producer_write(p, opcode, tail, cursor, nbytes);
+	l3l2q_core_add(&p->offset, nbytes);
 	__atomic_store_n(&p->tail, tail, __ATOMIC_RELAXED);
 	return tail;
 }
@@ -1125,7 +1134,10 @@ L3L2Q_COLD __u32 l3l2q_producer_wants_kick_fenced(struct l3l2q_producer *p)
 	return l3l2q_core_wants_kick_fenced(p->core, &p->watch, &p->fence, L3L2Q_SEE_TAIL);
 }
 
-/* After a store of the tail: what the peer has armed of that. */
+/*
+ * After a store of the tail: what the peer has armed of that. A sleeper that requests a fence
+ * has one executed here, by membarrier(), before its last look.
+ */
 static inline __u32 l3l2q_producer_wants_kick(struct l3l2q_producer *p)
 {
 	if (l3l2q_likely(!l3l2q_core_look(p->watch, L3L2Q_SEE_TAIL)))
@@ -1363,7 +1375,7 @@ static inline int l3l2q_producer_find_room(struct l3l2q_producer *p, __u64 nbyte
 	ret = l3l2q_core_check_peer(p->core, l3l2q_core_gone_word(p->core), op);
 	if (l3l2q_unlikely(ret))
 		return ret;
-	if (l3l2q_unlikely(p->reserved))
+	if (l3l2q_unlikely(p->span_count))
 		return l3l2q_core_poison(p->core, L3L2Q_ERR_OWNERSHIP, op,
 					 "a reservation is active");
 	if (l3l2q_unlikely(nbytes > l3l2q_producer_arena(p)))
@@ -1537,8 +1549,11 @@ L3L2Q_SLOW int l3l2q_producer_enqueue_one(struct l3l2q_producer *p, __u32 opcode
 L3L2Q_SLOW int l3l2q_producer_enqueue(struct l3l2q_producer *p, __u32 opcode,
 				      l3l2q_copy_fn copy, const void *arg, __u64 nbytes)
 {
-	int ret = l3l2q_producer_enqueue_one(p, opcode, copy, arg, nbytes);
+	int ret;
 
+	if (l3l2q_opcode_is_data(opcode) && l3l2q_producer_still_blocked(p, nbytes))
+		return -EAGAIN;
+	ret = l3l2q_producer_enqueue_one(p, opcode, copy, arg, nbytes);
 	if (!ret)
 		l3l2q_producer_finish_append(p);
 	return ret;
@@ -1553,17 +1568,13 @@ L3L2Q_SLOW int l3l2q_producer_enqueue(struct l3l2q_producer *p, __u32 opcode,
  * @arg: for @copy
  * @nbytes: length of the body
  */
-static inline int l3l2q_core_try_enqueue(struct l3l2q_producer *p, __u32 opcode,
-					 l3l2q_copy_fn copy, const void *arg, __u64 nbytes)
+L3L2Q_FAST int l3l2q_core_try_enqueue(struct l3l2q_producer *p, __u32 opcode, l3l2q_copy_fn copy,
+				      const void *arg, __u64 nbytes)
 {
-	__u64 tail, cursor;
+	__u64 tail = p->tail, cursor;
 
-	if (l3l2q_unlikely(!l3l2q_opcode_is_data(opcode)))
+	if (!l3l2q_opcode_is_data(opcode) || !l3l2q_producer_fits_fast(p, tail, nbytes))
 		return l3l2q_producer_enqueue(p, opcode, copy, arg, nbytes);
-	if (!l3l2q_producer_is_fast(p) || (nbytes && !l3l2q_producer_fits_fast(p, nbytes)))
-		return l3l2q_producer_still_blocked(p, nbytes) ? -EAGAIN :
-		       l3l2q_producer_enqueue(p, opcode, copy, arg, nbytes);
-	tail = p->tail;
 	cursor = p->offset;
 	if (nbytes)
 		copy(p->core, p->payload + cursor, arg, nbytes);
@@ -1572,43 +1583,38 @@ static inline int l3l2q_core_try_enqueue(struct l3l2q_producer *p, __u32 opcode,
 	return 0;
 }
 
-/* True if a body of a run can be placed where there are @room bytes. */
-static inline int l3l2q_producer_takes(const struct l3l2q_body *body, __u64 room)
-{
-	return l3l2q_likely(body->nbytes <= room && !body->data == !body->nbytes);
-}
-
 /*
- * Append DATA from an array of bodies as long as they fit at the cursor, by the head that
- * was read last and without a check that only the slow path makes. Returns how many; they
- * are withheld.
+ * Append DATA from an array of bodies as long as they are good and fit at the cursor, by the
+ * head that was read last and without a check that only the slow path makes. Returns the
+ * first one that is left; those before it are withheld.
  */
-static inline int l3l2q_producer_copy_run(struct l3l2q_producer *p,
-					  const struct l3l2q_body *bodies, int n)
+static inline const struct l3l2q_body *l3l2q_producer_copy_run(struct l3l2q_producer *p,
+							       const struct l3l2q_body *bodies,
+							       int n)
 {
-	__u64 tail = p->tail, cursor = p->offset, end = cursor + p->room;
-	int i = 0;
+	const struct l3l2q_body *body = bodies, *end = bodies + n;
+	__u64 tail = p->tail, cursor = p->offset;
 
-	if (l3l2q_unlikely(!n || !l3l2q_producer_is_fast(p) ||
-			   !l3l2q_producer_takes(bodies, p->room)))
-		return 0;
-	if ((__u64)n > p->limit - p->tail)
-		n = (int)(p->limit - p->tail);
-	l3l2q_producer_withhold(p, 0, 0);
-	do {
-		__u64 nbytes = bodies[i].nbytes, slot = tail++ & p->mask;
-		__u64 offset = nbytes ? cursor : 0;
+	if (l3l2q_unlikely(tail == p->limit || !l3l2q_end_is_clear(&p->end)))
+		return bodies;
+	if ((__u64)n > p->limit - tail)
+		end = bodies + (p->limit - tail);
+	for (; body != end && l3l2q_likely(body->nbytes <= p->room); body++) {
+		__u64 nbytes = body->nbytes;
 
+		if (l3l2q_unlikely(nbytes ? !body->data : !!body->data))
+			break;
 		if (nbytes)
-			__builtin_memcpy(p->payload + cursor, bodies[i].data, nbytes);
-		l3l2q_desc_write(&p->ring[slot], tail, L3L2Q_OP_DATA, offset, nbytes);
-		p->places[slot] = offset;
+			__builtin_memcpy(p->payload + cursor, body->data, nbytes);
+		tail = l3l2q_producer_write(p, L3L2Q_OP_DATA, tail, cursor, nbytes);
 		cursor += nbytes;
-	} while (++i < n && l3l2q_producer_takes(&bodies[i], end - cursor));
-	p->room = end - cursor;
+	}
+	if (body == bodies)
+		return body;
+	l3l2q_producer_withhold(p, 0, 0);
 	__atomic_store_n(&p->offset, cursor, __ATOMIC_RELAXED);
 	__atomic_store_n(&p->tail, tail, __ATOMIC_RELAXED);
-	return i;
+	return body;
 }
 
 /* Append what is left of a run of which @i messages were appended, and publish. */
@@ -1630,7 +1636,7 @@ L3L2Q_SLOW int l3l2q_producer_enqueue_run(struct l3l2q_producer *p, __u32 opcode
 			break;
 		i++;
 		if (opcode == L3L2Q_OP_DATA)
-			i += l3l2q_producer_copy_run(p, bodies + i, n - i);
+			i = (int)(l3l2q_producer_copy_run(p, bodies + i, n - i) - bodies);
 	}
 	if (i)
 		l3l2q_producer_finish_append(p);
@@ -1651,7 +1657,8 @@ L3L2Q_SLOW int l3l2q_producer_enqueue_run(struct l3l2q_producer *p, __u32 opcode
 static inline int l3l2q_core_try_enqueue_run(struct l3l2q_producer *p, __u32 opcode,
 					     const struct l3l2q_body *bodies, int n)
 {
-	int sent = l3l2q_opcode_is_data(opcode) ? l3l2q_producer_copy_run(p, bodies, n) : 0;
+	int sent = l3l2q_opcode_is_data(opcode)
+		   ? (int)(l3l2q_producer_copy_run(p, bodies, n) - bodies) : 0;
 
 	if (l3l2q_unlikely(sent < n)) {
 		if (!sent && l3l2q_opcode_is_data(opcode) && !bodies->data == !bodies->nbytes &&
@@ -1667,7 +1674,7 @@ static inline int l3l2q_core_try_enqueue_run(struct l3l2q_producer *p, __u32 opc
 static inline int l3l2q_producer_is_span(const struct l3l2q_producer *p,
 					 const struct l3l2q_reservation *span, __u64 offset)
 {
-	return l3l2q_likely(p->reserved && span->seq == p->tail + 1 &&
+	return l3l2q_likely(p->span_count && span->seq == p->tail + 1 &&
 			    span->nbytes == p->span_bytes && span->payload_offset == offset &&
 			    span->data == (offset ? p->payload + offset : 0));
 }
@@ -1681,8 +1688,17 @@ static inline void l3l2q_producer_grant(struct l3l2q_producer *p, __u64 nbytes, 
 	span->data = offset ? p->payload + offset : 0;
 	p->span_bytes = nbytes;
 	p->span_count = 1;
-	p->reserved = 1;
+	p->span_limit = p->limit;
+	p->limit = p->tail;
 }
+
+/* End the reservation. */
+static inline void l3l2q_producer_ungrant(struct l3l2q_producer *p)
+{
+	p->limit = p->span_limit;
+	p->span_count = 0;
+}
+
 L3L2Q_SLOW int l3l2q_producer_reserve(struct l3l2q_producer *p, __u64 nbytes,
 				      struct l3l2q_reservation *span)
 {
@@ -1706,7 +1722,7 @@ L3L2Q_SLOW int l3l2q_producer_reserve(struct l3l2q_producer *p, __u64 nbytes,
 static inline int l3l2q_core_try_reserve(struct l3l2q_producer *p, __u64 nbytes,
 					 struct l3l2q_reservation *span)
 {
-	if (!l3l2q_producer_is_fast(p) || (nbytes && !l3l2q_producer_fits_fast(p, nbytes)))
+	if (!l3l2q_producer_fits_fast(p, p->tail, nbytes))
 		return l3l2q_producer_still_blocked(p, nbytes) ? -EAGAIN :
 		       l3l2q_producer_reserve(p, nbytes, span);
 	l3l2q_producer_grant(p, nbytes, l3l2q_producer_offset(p, nbytes), span);
@@ -1775,7 +1791,7 @@ L3L2Q_SLOW int l3l2q_producer_reserve_run(struct l3l2q_producer *p, __u64 nbytes
 static inline int l3l2q_core_try_reserve_run(struct l3l2q_producer *p, __u64 nbytes, int n,
 					     struct l3l2q_reservation *span)
 {
-	if (!l3l2q_producer_is_fast(p) || !l3l2q_producer_run_fits_fast(p, nbytes, (__u32)n))
+	if (!l3l2q_producer_run_fits_fast(p, nbytes, (__u32)n))
 		return l3l2q_producer_still_blocked(p, nbytes) ? -EAGAIN :
 		       l3l2q_producer_reserve_run(p, nbytes, (__u32)n, span);
 	l3l2q_producer_grant(p, nbytes, l3l2q_producer_offset(p, nbytes), span);
@@ -1827,8 +1843,8 @@ L3L2Q_SLOW int l3l2q_producer_commit(struct l3l2q_producer *p,
 		return ret;
 	if (l3l2q_unlikely(l3l2q_core_removed(p->core)))
 		return l3l2q_core_remote_abort(p->core, "commit");
-	p->reserved = 0;
 	l3l2q_producer_clean_spans(p, place, n);
+	l3l2q_producer_ungrant(p);
 	l3l2q_producer_withhold(p, 0, 0);
 	l3l2q_producer_move_to(p, place);
 	for (; n; n--)
@@ -1842,16 +1858,15 @@ static inline int l3l2q_producer_can_commit_fast(const struct l3l2q_producer *p,
 						 const struct l3l2q_reservation *span,
 						 __u32 opcode)
 {
-	return l3l2q_likely(p->tail != p->limit && span->nbytes <= p->room &&
-			    l3l2q_opcode_is_data(opcode) &&
-			    l3l2q_producer_is_span(p, span, l3l2q_producer_offset(p, span->nbytes)) &&
-			    l3l2q_end_is_clear(&p->end));
+	return l3l2q_likely(p->tail != p->span_limit && l3l2q_end_is_clear(&p->end) &&
+			    l3l2q_opcode_is_data(opcode) && span->nbytes <= p->room &&
+			    l3l2q_producer_is_span(p, span, l3l2q_producer_offset(p, span->nbytes)));
 }
 
 static inline __u64 l3l2q_producer_append_span(struct l3l2q_producer *p,
 					       const struct l3l2q_reservation *span, __u32 opcode)
 {
-	p->reserved = 0;
+	l3l2q_producer_ungrant(p);
 	return l3l2q_producer_append(p, opcode, p->tail, p->offset, span->nbytes);
 }
 
@@ -1877,11 +1892,12 @@ static inline int l3l2q_core_commit(struct l3l2q_producer *p,
 static inline int l3l2q_core_commit_run(struct l3l2q_producer *p,
 					const struct l3l2q_reservation *span, __u32 opcode, int n)
 {
-	if (l3l2q_unlikely((__u32)n - 1 >= p->span_count ||
-			   !l3l2q_producer_run_fits_fast(p, span->nbytes, (__u32)n) ||
-			   !l3l2q_producer_can_commit_fast(p, span, opcode)))
+	if (l3l2q_unlikely(!l3l2q_producer_can_commit_fast(p, span, opcode) ||
+			   (__u32)n - 1 >= p->span_count ||
+			   (__u32)n * p->span_bytes > p->room ||
+			   (__u32)n > p->span_limit - p->tail))
 		return l3l2q_producer_commit(p, span, opcode, (__u32)n);
-	p->reserved = 0;
+	l3l2q_producer_ungrant(p);
 	l3l2q_producer_append_run(p, opcode, span->nbytes, (__u32)n);
 	l3l2q_producer_finish_fast(p, p->tail, (__u32)n, span->nbytes);
 	return 0;
@@ -1916,8 +1932,8 @@ static inline int l3l2q_core_cancel(struct l3l2q_producer *p,
 
 	if (ret)
 		return ret;
-	p->reserved = 0;
 	l3l2q_producer_clean_spans(p, place, 0);
+	l3l2q_producer_ungrant(p);
 	return 0;
 }
 
@@ -2324,7 +2340,7 @@ static inline __u32 l3l2q_consumer_copy_and_release(struct l3l2q_consumer *c,
 	m->data = 0;
 	m->opcode = L3L2Q_OP_DATA;
 	c->cursor += desc.payload_nbytes;
-	l3l2q_core_add_count(&c->bytes, desc.payload_nbytes);
+	l3l2q_core_add(&c->bytes, desc.payload_nbytes);
 	__atomic_store_n(c->seen, (__u32)seq, __ATOMIC_RELAXED);
 	c->acquired = seq;
 	if (to && desc.payload_nbytes)
@@ -2872,7 +2888,7 @@ static inline int l3l2q_core_complete(struct l3l2q_consumer *c, const struct l3l
 		return l3l2q_core_remote_abort(c->core, "release");
 	held->seq = 0;
 	c->completed++;
-	l3l2q_core_add_count(&c->bytes, held->nbytes);
+	l3l2q_core_add(&c->bytes, held->nbytes);
 	return 0;
 }
 
@@ -2923,7 +2939,7 @@ static inline int l3l2q_consumer_can_release_fast(const struct l3l2q_consumer *c
 static inline void l3l2q_consumer_release_next(struct l3l2q_consumer *c,
 					       const struct l3l2q_message *m)
 {
-	l3l2q_core_add_count(&c->bytes, m->nbytes);
+	l3l2q_core_add(&c->bytes, m->nbytes);
 	c->head = m->seq;
 	l3l2q_consumer_publish_head(c);
 }
@@ -2968,7 +2984,7 @@ static inline int l3l2q_core_release_batch(struct l3l2q_consumer *c,
 			bytes += m[i].nbytes;
 		}
 		c->head = head;
-		l3l2q_core_add_count(&c->bytes, bytes);
+		l3l2q_core_add(&c->bytes, bytes);
 	}
 	if (l3l2q_unlikely(!n))
 		return l3l2q_core_check_receive(c->core);
@@ -2993,7 +3009,7 @@ L3L2Q_SLOW int l3l2q_consumer_release_upto(struct l3l2q_consumer *c,
 			continue;
 		held->seq = 0;
 		c->completed++;
-		l3l2q_core_add_count(&c->bytes, held->nbytes);
+		l3l2q_core_add(&c->bytes, held->nbytes);
 	}
 	l3l2q_core_retire(c);
 	return 0;
@@ -3016,7 +3032,7 @@ static inline int l3l2q_core_release_upto(struct l3l2q_consumer *c, const struct
 		return l3l2q_consumer_release_upto(c, m);
 	/* The cursor moves by the bytes of the bodies where it does not wrap. */
 	end = c->starts[held - c->held] + held->nbytes;
-	l3l2q_core_add_count(&c->bytes, end - c->starts[c->head & c->held_mask]);
+	l3l2q_core_add(&c->bytes, end - c->starts[c->head & c->held_mask]);
 	c->head = held->seq;
 	l3l2q_consumer_publish_head(c);
 	return 0;

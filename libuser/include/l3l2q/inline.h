@@ -71,16 +71,15 @@ static inline __attribute__((always_inline)) int l3l2q_inline_appended(struct l3
 L3L2Q_INLINE int l3l2q_try_enqueue(struct l3l2q_producer *p, uint32_t opcode,
 				   const void *body, size_t nbytes)
 {
-	__u64 cursor, tail;
+	__u64 tail = p->tail, cursor;
 
 	if (l3l2q_unlikely(!l3l2q_opcode_is_data(opcode)))
 		return l3l2q_try_enqueue_slow(p, opcode, body, nbytes);
 	if (l3l2q_unlikely(!body != !nbytes))
 		return l3l2q_try_enqueue_slow(p, opcode, body, nbytes);
-	if (!l3l2q_producer_is_fast(p) || (!l3l2q_producer_fits_fast(p, nbytes) && nbytes))
+	if (!l3l2q_producer_fits_fast(p, tail, nbytes))
 		return l3l2q_producer_still_blocked(p, nbytes) ? -EAGAIN :
 		       l3l2q_try_enqueue_slow(p, opcode, body, nbytes);
-	tail = p->tail;
 	cursor = p->offset;
 	if (nbytes)
 		__builtin_memcpy(p->payload + cursor, body, nbytes);
@@ -91,7 +90,7 @@ L3L2Q_INLINE int l3l2q_try_enqueue(struct l3l2q_producer *p, uint32_t opcode,
 L3L2Q_INLINE int l3l2q_try_reserve(struct l3l2q_producer *p, size_t nbytes,
 				   struct l3l2q_reservation *span)
 {
-	if (!l3l2q_producer_is_fast(p) || (nbytes && !l3l2q_producer_fits_fast(p, nbytes)))
+	if (!l3l2q_producer_fits_fast(p, p->tail, nbytes))
 		return l3l2q_producer_still_blocked(p, nbytes) ? -EAGAIN :
 		       l3l2q_try_reserve_slow(p, nbytes, span);
 	l3l2q_producer_grant(p, nbytes, l3l2q_producer_offset(p, nbytes), span);
