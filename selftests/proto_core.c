@@ -921,7 +921,7 @@ TEST_F(queue, s4_6_early_wrap)
 	ASSERT_EQ(0, l3l2q_core_release(&self->rx->c, &self->m));
 	/* The whole arena, early. */
 	ASSERT_EQ(0, deliver(self, 3, 0, self->arena));
-	EXPECT_EQ(self->arena * 3, self->rx->c.cursor);
+	EXPECT_EQ(self->rx->c.arena_end, self->rx->c.offset);
 	EXPECT_SOUND(self->rx);
 }
 
@@ -977,6 +977,19 @@ TEST_F(queue, s4_6_early_wrap_must_not_overlap)
 			EXPECT_EQ(UNTOUCHED, (uintptr_t)self->m.data);
 		}
 	}
+}
+
+/* A second early wrap would overtake a body that is held since before the first. */
+TEST_F(queue, s4_6_early_wrap_does_not_overtake)
+{
+	if (self->peer != L3L2Q_ROLE_L3 || variant->window < 3 || is_spsq(&self->w))
+		return; /* L3 with a window for three, L3Q2 */
+	ASSERT_EQ(0, deliver(self, 0, 0, 100));
+	ASSERT_EQ(0, l3l2q_core_release(&self->rx->c, &self->m));
+	ASSERT_EQ(0, deliver(self, 1, 100, 60));
+	ASSERT_EQ(0, deliver(self, 2, 0, 10));
+	ASSERT_EQ(-EBADMSG, deliver(self, 3, 0, 10));
+	EXPECT_POISONED(self->rx, L3L2Q_ERR_INVALID_DESCRIPTOR);
 }
 
 TEST_F(queue, s4_6_zero_byte_handles_do_not_hinder_early_wrap)
@@ -1714,7 +1727,7 @@ TEST_F(queue, s8_runs_and_the_peers_end)
 	ASSERT_EQ(1, send_run(self->tx, 8, 1));
 	ASSERT_EQ(2, l3l2q_core_try_reserve_run(&self->tx->p, 8, 2, &self->r));
 	self->tx->core.gone = self->rx->core.gone = &gone;
-	self->tx->p.end = self->rx->c.end = &gone;
+	self->tx->p.end = &gone;
 	gone = L3L2Q_GONE_DETACHED;
 	EXPECT_EQ(-EPIPE, l3l2q_core_commit_run(&self->tx->p, &self->r, L3L2Q_OP_DATA, 2));
 	ASSERT_EQ(0, l3l2q_core_cancel(&self->tx->p, &self->r));

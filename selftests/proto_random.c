@@ -1153,7 +1153,7 @@ TEST(s6_random_bytes_never_crash)
 					: (__s32)rnd(&state);
 				break;
 			case 2: /* a plausible descriptor where it will be read */
-				raw_publish(&w, l3l2q_peer_role(s->core.role), s->c.acquired,
+				raw_publish(&w, l3l2q_peer_role(s->core.role), l3l2q_consumer_acquired(&s->c),
 					    rnd_below(&state, 5),
 					    arena_offset(&w, l3l2q_peer_role(s->core.role)) +
 					    rnd_below(&state, 400), rnd_below(&state, 400));
@@ -1165,7 +1165,7 @@ TEST(s6_random_bytes_never_crash)
 				break;
 			default:
 				if (s->core.role == L3L2Q_ROLE_L2 && s->c.one_handle &&
-				    s->c.acquired != s->c.head)
+				    s->c.outstanding)
 					break;
 				ret = l3l2q_core_try_peek(&s->c, &m);
 				ASSERT_TRUE(ret == 0 || ret == -EAGAIN || ret == -EBADMSG ||

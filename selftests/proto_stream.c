@@ -263,7 +263,7 @@ static void *receive_stream(void *arg)
 	struct stream *s = arg;
 	struct l3l2q_consumer *c = l3l2q_ep_consumer(s->ep);
 	struct l3l2q_message held[17], m;
-	uint64_t got = 0, nheld = 0, state = s->seed, first = c->acquired, k;
+	uint64_t got = 0, nheld = 0, state = s->seed, first = c->head, k;
 	unsigned char *body = malloc(s->max);
 	int ret;
 

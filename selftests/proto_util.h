@@ -367,7 +367,7 @@ static inline uint64_t producer_bytes(const struct l3l2q_producer *p)
 static inline void cursors_set(struct l3l2q_producer *p, struct l3l2q_consumer *c, uint64_t at)
 {
 	p->tail = p->limit = p->head = p->oldest = at;
-	c->tail = c->acquired = c->head = c->published = c->oldest = at;
+	c->tail = c->head = c->oldest = at;
 	l3l2q_consumer_update_readiness(c);
 }
 

@@ -171,17 +171,18 @@ static void copied_read(const struct l3l2q_core *core, void *to, const void *fro
 
 /*
  * How many bytes from a held body on are bodies of announced messages that lie together,
- * up to the buffer's size. Descriptors that were not checked yet are only believed where
- * they stay in the arena: the messages are checked when they are acquired.
+ * up to the buffer's size, and in @last the last one of these. Descriptors that were not
+ * checked yet are only believed where they stay in the arena: the messages are checked when
+ * they are acquired.
  */
 static uint64_t run_bytes(const struct l3l2q_consumer *c, const struct l3l2q_message *held,
-			  uint64_t most)
+			  uint64_t most, uint64_t *last)
 {
 	uint64_t i = held->seq, end = held->payload_offset + held->nbytes;
-	uint64_t last = c->tail - i > RUN_MESSAGES ? i + RUN_MESSAGES : c->tail;
+	uint64_t stop = c->tail - i > RUN_MESSAGES ? i + RUN_MESSAGES : c->tail;
 	struct l3l2q_desc desc;
 
-	for (; i < last; i++) {
+	for (; i < stop; i++) {
 		desc = l3l2q_desc_copy(&c->ring[i & c->mask]);
 		if (!desc.payload_nbytes)
 			continue;
@@ -190,25 +191,27 @@ static uint64_t run_bytes(const struct l3l2q_consumer *c, const struct l3l2q_mes
 			break;
 		end += desc.payload_nbytes;
 	}
+	*last = i;
 	return end - held->payload_offset;
 }
 
 /*
- * Bodies are known by their virtual cursor, which never repeats: an offset would be used
- * again after a wrap, by other bytes.
+ * Bodies are known by their messages: an offset would be used again after a wrap, by other
+ * bytes.
  */
 static void copied_read_body(const struct l3l2q_consumer *c, const struct l3l2q_message *held,
 			     void *to)
 {
 	struct l3l2q_ep *ep = ep_of(c->core);
 	struct l3l2q_copies *s = &ep->copies;
-	uint64_t start = c->starts[held - c->held], at = start - s->ahead_start, n;
+	uint64_t at = held->payload_offset - s->ahead_offset, n, last;
 
-	if (at < s->ahead_bytes && held->nbytes <= s->ahead_bytes - at) {
+	if (held->seq >= s->ahead_first && held->seq <= s->ahead_last && at < s->ahead_bytes &&
+	    held->nbytes <= s->ahead_bytes - at) {
 		memcpy(to, s->ahead + at, (size_t)held->nbytes);
 		return;
 	}
-	n = run_bytes(c, held, s->buffer_bytes);
+	n = run_bytes(c, held, s->buffer_bytes, &last);
 	if (n == held->nbytes) {
 		call_read(ep, L3L2Q_RANGE_PAYLOAD, held->payload_offset, to, n);
 		return;
@@ -218,7 +221,9 @@ static void copied_read_body(const struct l3l2q_consumer *c, const struct l3l2q_
 		memset(to, 0, (size_t)held->nbytes);
 		return;
 	}
-	s->ahead_start = start;
+	s->ahead_first = held->seq;
+	s->ahead_last = last;
+	s->ahead_offset = held->payload_offset;
 	s->ahead_bytes = n;
 	memcpy(to, s->ahead, (size_t)held->nbytes);
 }

@@ -684,7 +684,7 @@ static void get_stats(const struct l3l2q_ep *ep, struct l3l2q_ep_stats *out)
 {
 	*out = (struct l3l2q_ep_stats){
 		.sent = l3l2q_producer_published(&ep->tx),
-		.received = __atomic_load_n(&ep->rx.published, __ATOMIC_RELAXED),
+		.received = __atomic_load_n(&ep->rx.head, __ATOMIC_RELAXED),
 		.sent_bytes = l3l2q_producer_published_bytes(&ep->tx),
 		.received_bytes = __atomic_load_n(&ep->rx.bytes, __ATOMIC_RELAXED),
 		.kicks = sum3(ep, offsetof(struct l3l2q_counts, kicks)),

@@ -112,7 +112,7 @@ static void count_from(struct l3l2q_half *half, const __u64 *messages)
 static void restart_counts(struct l3l2q_ep *ep, uint32_t reqs)
 {
 	if (reqs & L3L2Q_ARM_REQ_TAIL)
-		count_from(&ep->rx_half, &ep->rx.published);
+		count_from(&ep->rx_half, &ep->rx.head);
 	if (reqs & L3L2Q_ARM_REQ_HEAD)
 		count_from(&ep->tx_half, &ep->tx.tail);
 }
@@ -176,7 +176,7 @@ void l3l2q_fence_let_off(struct l3l2q_ep *ep, struct l3l2q_half *half)
 	bool rx = half == &ep->rx_half;
 	uint32_t req = rx ? L3L2Q_ARM_REQ_TAIL : L3L2Q_ARM_REQ_HEAD;
 	uint32_t events = rx ? L3L2Q_ARM_TAIL : L3L2Q_ARM_HEAD;
-	uint64_t passed = rx ? ep->rx.published : ep->tx.tail;
+	uint64_t passed = rx ? ep->rx.head : ep->tx.tail;
 	uint32_t armed;
 
 	passed -= __atomic_load_n(&half->slept_at, __ATOMIC_RELAXED);

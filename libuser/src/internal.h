@@ -140,7 +140,9 @@ struct l3l2q_map {
  * @gather_offset: where they go in the payload range
  * @gathered: bytes of them
  * @ahead: bodies that were read ahead; the consumer's thread
- * @ahead_start: virtual cursor of the first one
+ * @ahead_first: the message of the first one
+ * @ahead_last: the message of the last one
+ * @ahead_offset: of the first one in the payload range
  * @ahead_bytes: bytes of them
  * @seen: counters that a wait for messages has read, of which the next look makes use; the
  *	consumer's thread
@@ -157,7 +159,9 @@ struct l3l2q_copies {
 	uint64_t gather_offset;
 	uint64_t gathered;
 	unsigned char *ahead L3L2Q_ALIGNED;
-	uint64_t ahead_start;
+	uint64_t ahead_first;
+	uint64_t ahead_last;
+	uint64_t ahead_offset;
 	uint64_t ahead_bytes;
 	uint32_t seen[L3L2Q_COUNTER_BYTES / 4];
 	uint64_t seen_tail;

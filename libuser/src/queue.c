@@ -570,7 +570,7 @@ L3L2Q_API int l3l2q_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m, v
 static int rx_run_done(struct l3l2q_consumer *c, int ret)
 {
 	rx_let_off(c);
-	if (ret > 0 && l3l2q_unlikely(l3l2q_core_status(c->core)))
+	if (ret > 0 && !l3l2q_consumer_is_sound(c))
 		l3l2q_ep_failed(rx_ep(c), 0);
 	return rx_acquired(c, ret);
 }
@@ -637,8 +637,8 @@ L3L2Q_API int64_t l3l2q_pending(struct l3l2q_consumer *c)
 		ret = check_copies(rx_ep(c), l3l2q_consumer_refresh(c), "pending");
 	if (ret)
 		return rx_done(c, ret);
-	known = c->tail - c->acquired;
-	held = c->acquired - c->head;
+	known = c->tail - l3l2q_consumer_acquired(c);
+	held = c->outstanding;
 	room = held < c->window ? c->window - held : 0;	/* STOP is held past the window */
 	return (int64_t)(known < room ? known : room);
 }

@@ -68,7 +68,7 @@ static bool ready_in(const struct l3l2q_ep *ep, const uint32_t *copy)
 	uint32_t flags = read_flags(&control->consumer_flags), head = 0;
 
 	if (!(flags & L3L2Q_CONSUMER_SEEN))
-		head = (uint32_t)__atomic_load_n(&ep->rx.published, __ATOMIC_RELAXED);
+		head = (uint32_t)__atomic_load_n(&ep->rx.head, __ATOMIC_RELAXED);
 	return l3l2q_readable(ctr(ep, copy, l3l2q_ctr_tail(peer)), head, flags,
 			      read_word(&control->seen_tail));
 }

@@ -159,7 +159,7 @@ struct l3l2q_access {
  * @gone: word of L3L2Q_GONE_* that becomes non-zero when the peer ends; points to
  *	@never_gone if only the abort flag reports that
  * @tx_end: the producer's copy of @gone, which an error replaces by @failing; or NULL
- * @rx_end: the consumer's
+ * @rx_failed: the consumer's word that an error sets; or NULL
  * @control: own readiness words, or NULL on polled memory. Private memory if the
  *	peer can write the shared words
  * @armed: own armed word, the first one of the control page that the peer reads; NULL
@@ -188,7 +188,7 @@ struct l3l2q_core {
 	const __u32 *removed;
 	const __u32 *gone;
 	const __u32 **tx_end;
-	const __u32 **rx_end;
+	__u32 *rx_failed;
 	struct l3l2q_control *control;
 	__u32 *armed;
 	const __u32 *peer_armed;
@@ -455,8 +455,8 @@ static inline void l3l2q_core_show_error(struct l3l2q_core *core, __u32 kind)
 	__atomic_store_n(&core->error.kind, kind, __ATOMIC_RELEASE);
 	if (core->tx_end)
 		__atomic_store_n(core->tx_end, &core->failing, __ATOMIC_RELEASE);
-	if (core->rx_end)
-		__atomic_store_n(core->rx_end, &core->failing, __ATOMIC_RELEASE);
+	if (core->rx_failed)
+		__atomic_store_n(core->rx_failed, 1, __ATOMIC_RELEASE);
 }
 
 /* True if the caller is the first to record an error. Later errors are dropped. */
@@ -1939,10 +1939,9 @@ static inline int l3l2q_core_cancel(struct l3l2q_producer *p,
 
 /* ---- consumer ---------------------------------------------------------- */
 
-/* What a consumer keeps of a message that it has acquired; kept as two arrays. */
+/* What a consumer keeps of a message that it has acquired. */
 struct l3l2q_held {
 	struct l3l2q_message message;
-	__u64 start;
 };
 
 /**
@@ -1956,28 +1955,29 @@ struct l3l2q_held {
  * @held_mask: size of @held - 1
  * @mask: depth - 1
  * @payload: first byte of the payload range
- * @tail: messages the peer was last seen to have published
- * @acquired: messages returned by peek
- * @head: messages physically released: the completed prefix
- * @cursor: virtual byte cursor of the next body
- * @base: @base + @cursor, modulo 2^64, is the cursor's offset in the payload range
- * @arena_end: of the peer's arena in the payload range
- * @published: the value stored last in the head counter
+ * @seen: the word seen_tail of the control page, or @unseen if there is none
+ * @head: messages physically released: the completed prefix, which the peer can see
+ * @limit: messages before it are taken by copying without further checks: no handle is held.
+ *	At most @head if the next one takes the slow path, as behind every peek.
+ *	l3l2q_consumer_refresh_idle()
+ * @offset: of the next body in the payload range, unless it has to wrap
+ * @room: bytes from there to @arena_end
+ * @bytes: in bodies released
+ * @watch: as in struct l3l2q_producer
+ * @failed: set with the first error
  * @window: DATA and ERROR messages that may be held
+ * @tail: messages the peer was last seen to have published
+ * @outstanding: messages returned by peek and not physically released
+ * @arena_offset: of the peer's arena in the payload range
+ * @arena_end: its end
  * @stopped: STOP was acquired
  * @drained: STOP was physically released; the caller reads it
  * @window_full: messages may be there that are not reported as readable before a release
  * @fast_path: messages may take the fast path: STOP was not acquired, the memory is cached
  *	and cannot be removed. 0 in a forked child, whose copy is all zero
- * @end: a word that is 0 until one of the sides ends
- * @watch: as in struct l3l2q_producer
- * @seen: the word seen_tail of the control page, or @unseen if there is none
- * @arena_offset: of the peer's arena in the payload range
- * @bytes: in bodies released
  * @ask_at: l3l2q_ticks() from which on an empty queue makes the library ask whether the
  *	peer lives
  * @oldest: first message not physically released that may have a body
- * @starts: for each of @held, the virtual cursor of the body
  * @wrapped: the last message whose body made the cursor wrap; from there on bodies lie
  *	together
  * @completed: messages that were released and not yet physically
@@ -1998,32 +1998,31 @@ struct l3l2q_consumer {
 	__s32 *head_counter;
 	struct l3l2q_message *held;
 	__u64 held_mask;
-	__u64 mask;
 	const unsigned char *payload;
+	__u32 *seen;
+
+	__u64 head;
+	__u64 limit;
+	__u64 offset;
+	__u64 room;
+	__u64 bytes;
+	__u64 mask;
+	const __u32 *watch;
+	__u32 failed;
+	__u32 window;
 
 	__u64 tail;
-	__u64 acquired;
-	__u64 head;
-	__u64 cursor;
-	__u64 base;
+	__u64 outstanding;
+	__u64 arena_offset;
 	__u64 arena_end;
-	__u64 published;
-	__u32 window;
+	__u64 ask_at;
+	__u64 oldest;
+	__u64 wrapped;
+	__u64 completed;
 	__u8 stopped;
 	__u8 drained;
 	__u8 window_full;
 	__u8 fast_path;
-
-	const __u32 *end;
-	const __u32 *watch;
-	__u32 *seen;
-	__u64 arena_offset;
-	__u64 bytes;
-	__u64 ask_at;
-	__u64 oldest;
-	__u64 *starts;
-	__u64 wrapped;
-	__u64 completed;
 	__u32 flags;
 	__u32 kick;
 	__u32 self_kick;
@@ -2031,7 +2030,6 @@ struct l3l2q_consumer {
 	__u8 fence;
 	__u8 pad[2];
 	__u32 unseen;
-	__u32 pad2;
 } L3L2Q_ALIGNED;
 
 /* Entries for a window, and one for STOP: a power of two. */
@@ -2091,21 +2089,21 @@ static inline int l3l2q_core_consumer_init(struct l3l2q_consumer *c,
 	c->head_counter = l3l2q_core_counter(core, l3l2q_ctr_head(peer));
 	c->held = (struct l3l2q_message *)memory;
 	c->held_mask = l3l2q_consumer_entries(window) - 1;
-	c->starts = (__u64 *)(void *)(c->held + c->held_mask + 1);
 	c->mask = l->depth - 1;
 	c->payload = core->payload;
 	c->arena_offset = input ? l->input_arena_offset : l->output_arena_offset;
 	c->arena_end = c->arena_offset + (input ? l->input_arena_bytes : l->output_arena_bytes);
-	c->base = c->arena_offset;
+	c->offset = c->arena_offset;
+	c->room = c->arena_end - c->arena_offset;
 	c->window = (__u32)window;
 	c->one_handle = window == 1 && (core->binding == L3L2Q_BINDING_L3Q2 ||
 					core->role == L3L2Q_ROLE_L3);
 	c->fast_path = (__u8)l3l2q_core_is_plain(core);
 	c->ask_at = core->flag_tells ? 0 : L3L2Q_ASK_NEVER;
-	c->end = l3l2q_core_end(core);
+	c->failed = core->failing;
 	c->watch = l3l2q_core_fenced_watch(core);
 	c->seen = core->control ? &core->control->seen_tail : &c->unseen;
-	core->rx_end = &c->end;
+	core->rx_failed = &c->failed;
 	/* Never derive readiness from the own head counter: the peer may be able to write it. */
 	l3l2q_consumer_store_readiness(c, 0, L3L2Q_CONSUMER_SEEN);
 	return 0;
@@ -2113,15 +2111,29 @@ static inline int l3l2q_core_consumer_init(struct l3l2q_consumer *c,
 
 /* ---- consumer: fast paths ---------------------------------------------- */
 
+/* Messages acquired: the index of the next one. */
+static inline __u64 l3l2q_consumer_acquired(const struct l3l2q_consumer *c)
+{
+	return c->head + c->outstanding;
+}
+
+/* True if this side has no error, so that the fast paths may be taken. */
+static inline int l3l2q_consumer_is_sound(const struct l3l2q_consumer *c)
+{
+	return l3l2q_likely(!l3l2q_core_look(&c->failed, ~0u));
+}
+
 /* The window is full: only a STOP can still be acquired. */
 L3L2Q_SLOW void l3l2q_consumer_update_readiness_full(struct l3l2q_consumer *c)
 {
+	__u64 acquired = l3l2q_consumer_acquired(c);
+
 	if (!c->core->control) /* nobody to tell, and reading the ring may be slow */
 		return;
-	if (c->stopped || c->tail == c->acquired ||
-	    __atomic_load_n(&c->ring[c->acquired & c->mask].opcode, __ATOMIC_RELAXED) ==
+	if (c->stopped || c->tail == acquired ||
+	    __atomic_load_n(&c->ring[acquired & c->mask].opcode, __ATOMIC_RELAXED) ==
 	    L3L2Q_OP_STOP) {
-		l3l2q_consumer_store_readiness(c, (__u32)c->acquired, L3L2Q_CONSUMER_SEEN);
+		l3l2q_consumer_store_readiness(c, (__u32)acquired, L3L2Q_CONSUMER_SEEN);
 		return;
 	}
 	c->window_full = 1; /* decides who is woken only: peek reads the ring itself */
@@ -2131,16 +2143,17 @@ L3L2Q_SLOW void l3l2q_consumer_update_readiness_full(struct l3l2q_consumer *c)
 /* Publish the consumer's readiness in the control page for poll and WAIT. */
 static inline void l3l2q_consumer_update_readiness(struct l3l2q_consumer *c)
 {
-	int full = c->acquired - c->head >= c->window;
+	__u32 acquired = (__u32)l3l2q_consumer_acquired(c);
+	int full = c->outstanding >= c->window;
 
 	c->window_full = full && c->one_handle;
 	if (c->window_full)
-		l3l2q_consumer_store_readiness(c, (__u32)c->acquired,
+		l3l2q_consumer_store_readiness(c, acquired,
 					       L3L2Q_CONSUMER_SEEN | L3L2Q_CONSUMER_HOLD);
 	else if (l3l2q_unlikely(full))
 		l3l2q_consumer_update_readiness_full(c);
 	else
-		l3l2q_consumer_store_readiness(c, (__u32)c->acquired, L3L2Q_CONSUMER_SEEN);
+		l3l2q_consumer_store_readiness(c, acquired, L3L2Q_CONSUMER_SEEN);
 }
 
 /* Copy a descriptor, once. */
@@ -2158,24 +2171,17 @@ static inline struct l3l2q_desc l3l2q_desc_copy(const struct l3l2q_desc *slot)
 /* Copy the descriptor of the next message. */
 static inline struct l3l2q_desc l3l2q_consumer_read_desc(const struct l3l2q_consumer *c)
 {
-	return l3l2q_desc_copy(&c->ring[c->acquired & c->mask]);
-}
-
-/* True if @desc is message @seq with its body at @at, not wrapped. */
-static inline int l3l2q_desc_is_expected(struct l3l2q_desc desc, __u64 seq, __u64 at,
-					 __u64 arena_end)
-{
-	__u64 offset = desc.payload_nbytes ? at : 0;
-
-	return l3l2q_likely(desc.seq == seq && l3l2q_opcode_is_data(desc.opcode) &&
-			    desc.payload_offset == offset &&
-			    desc.payload_nbytes <= arena_end - offset);
+	return l3l2q_desc_copy(&c->ring[l3l2q_consumer_acquired(c) & c->mask]);
 }
 
 /* True if @desc is the next message with its body at the cursor. */
 static inline int l3l2q_consumer_is_expected(const struct l3l2q_consumer *c, struct l3l2q_desc desc)
 {
-	return l3l2q_desc_is_expected(desc, c->acquired + 1, c->base + c->cursor, c->arena_end);
+	__u64 offset = desc.payload_nbytes ? c->offset : 0;
+
+	return l3l2q_likely(desc.seq == l3l2q_consumer_acquired(c) + 1 &&
+			    l3l2q_opcode_is_data(desc.opcode) && desc.payload_offset == offset &&
+			    desc.payload_nbytes <= c->room);
 }
 
 /* The address of a body, or NULL. */
@@ -2198,12 +2204,22 @@ static inline __u32 l3l2q_consumer_wants_kick(struct l3l2q_consumer *c)
 	return l3l2q_consumer_wants_kick_fenced(c);
 }
 
+/* Move the head over messages; the caller publishes it. Statistics read it. */
+static inline void l3l2q_consumer_advance(struct l3l2q_consumer *c, __u64 n)
+{
+	l3l2q_core_add(&c->head, n);
+	c->outstanding -= n;
+}
+
 /* Publish the head, and find out whether the peer sleeps for it. */
 static inline void l3l2q_consumer_publish(struct l3l2q_consumer *c)
 {
-	__atomic_store_n(&c->published, c->head, __ATOMIC_RELAXED); /* statistics read it */
+	__u32 kick;
+
 	l3l2q_core_store(c->core, c->head_counter, (__u32)c->head);
-	c->kick |= l3l2q_consumer_wants_kick(c);
+	kick = l3l2q_consumer_wants_kick(c);
+	if (l3l2q_unlikely(kick))
+		c->kick |= kick;
 }
 
 /* The same in plain memory. Returns whether the peer sleeps for it. */
@@ -2211,89 +2227,112 @@ static inline __u32 l3l2q_consumer_publish_plain(struct l3l2q_consumer *c, __u64
 {
 	__s32 *counter = c->head_counter;
 
-	__atomic_store_n(&c->published, head, __ATOMIC_RELAXED);
+	__atomic_store_n(&c->head, head, __ATOMIC_RELAXED);
 	l3l2q_store_counter(counter, (__u32)head);
 	return l3l2q_consumer_wants_kick(c);
 }
 
 /*
- * 1 if a message can be acquired on the fast path, should there be room in the window;
+ * 1 if message @next can be acquired on the fast path, should there be room in the window;
  * -EAGAIN if there is none; 0 if the slow path has to decide.
  */
-static inline int l3l2q_consumer_refresh_any(struct l3l2q_consumer *c)
+static inline int l3l2q_consumer_refresh_any(struct l3l2q_consumer *c, __u64 next)
 {
 	__u32 news;
 
-	if (l3l2q_unlikely(!c->fast_path || !l3l2q_end_is_clear(&c->end)))
+	if (l3l2q_unlikely(!c->fast_path || !l3l2q_consumer_is_sound(c)))
 		return 0;
-	if (l3l2q_likely(c->acquired != c->tail))
+	if (l3l2q_likely(next != c->tail))
 		return 1;
 	news = l3l2q_load_counter(c->tail_counter) - (__u32)c->tail;
-	if (!news && l3l2q_likely(c->ask_at))
-		return l3l2q_ticks() < c->ask_at ? -EAGAIN : 0;
-	if (!news)
-		return c->core->flag_tells && !l3l2q_core_peer_aborted(c->core) ? -EAGAIN : 0;
-	if (l3l2q_unlikely(news > c->mask + 1 - (c->tail - c->published)))
+	if (news) {
+		if (l3l2q_unlikely(news > c->mask + 1 - (c->tail - c->head)))
+			return 0;
+		c->tail += news;
+		return 1;
+	}
+	if (l3l2q_unlikely(l3l2q_core_look(c->core->gone, ~0u)))
 		return 0;
-	c->tail += news;
-	return 1;
+	if (l3l2q_likely(c->ask_at))
+		return l3l2q_ticks() < c->ask_at ? -EAGAIN : 0;
+	return c->core->flag_tells && !l3l2q_core_peer_aborted(c->core) ? -EAGAIN : 0;
 }
 
 /* The same with regard to the window. */
 static inline int l3l2q_consumer_refresh_fast(struct l3l2q_consumer *c)
 {
-	return l3l2q_likely(c->acquired - c->head < c->window) ? l3l2q_consumer_refresh_any(c) : 0;
+	return l3l2q_likely(c->outstanding < c->window)
+	       ? l3l2q_consumer_refresh_any(c, l3l2q_consumer_acquired(c)) : 0;
 }
 
-/* The same if no handle is held, as has to be where a message is taken by copying. */
-static inline int l3l2q_consumer_refresh_idle(struct l3l2q_consumer *c)
+/*
+ * The same for message @head, that of @c, if no handle is held, as has to be where a message
+ * is taken by copying.
+ */
+static inline int l3l2q_consumer_refresh_idle(struct l3l2q_consumer *c, __u64 head)
 {
-	return l3l2q_likely(c->acquired == c->head) ? l3l2q_consumer_refresh_any(c) : 0;
+	int found;
+
+	if (l3l2q_likely(head < c->limit))
+		return l3l2q_consumer_is_sound(c);
+	if (l3l2q_unlikely(c->outstanding))
+		return 0;
+	found = l3l2q_consumer_refresh_any(c, head);
+	if (l3l2q_likely(found == 1))
+		c->limit = c->tail;
+	return found;
 }
 
 /* Acquire a message that is as expected; the caller updates the readiness. */
 static inline struct l3l2q_message *l3l2q_consumer_acquire(struct l3l2q_consumer *c,
 							   struct l3l2q_desc desc)
 {
-	__u64 entry = c->acquired & c->held_mask, cursor = c->cursor, *starts = c->starts;
-	struct l3l2q_message *held = &c->held[entry];
-	const void *data = l3l2q_consumer_body(c, desc.payload_offset, desc.payload_nbytes);
+	struct l3l2q_message *held = &c->held[l3l2q_consumer_acquired(c) & c->held_mask];
 
 	held->seq = desc.seq;
 	held->payload_offset = desc.payload_offset;
 	held->nbytes = desc.payload_nbytes;
-	held->data = data;
+	held->data = l3l2q_consumer_body(c, desc.payload_offset, desc.payload_nbytes);
 	held->opcode = (__u32)desc.opcode;
-	starts[entry] = cursor;
-	c->cursor = cursor + desc.payload_nbytes;
-	c->acquired = desc.seq;
+	c->offset += desc.payload_nbytes;
+	c->room -= desc.payload_nbytes;
+	c->outstanding++;
+	c->limit = 0;
 	return held;
+}
+
+/* Move the cursor to the arena's start: the next body is the first one behind a wrap. */
+static inline void l3l2q_consumer_wrap(struct l3l2q_consumer *c)
+{
+	c->offset = c->arena_offset;
+	c->room = c->arena_end - c->arena_offset;
+	c->wrapped = l3l2q_consumer_acquired(c);
 }
 
 /*
  * Acquire @n published messages, of which neither the slots nor the entries wrap, if they
- * are DATA with bodies that lie one behind the other; else none. The sum of all
- * differences is looked at once, after the last message. Their entries are written
- * before: nothing is in them yet.
+ * are DATA with bodies that lie one behind the other; else none. The differences are looked
+ * at once, after the last message. Their entries are written before: nothing is in them yet.
  */
-static inline int l3l2q_consumer_acquire_run(struct l3l2q_consumer *c, __u32 n)
+static inline int l3l2q_consumer_acquire_run(struct l3l2q_consumer *c, __u64 n)
 {
-	const struct l3l2q_desc *slot = &c->ring[c->acquired & c->mask];
+	__u64 seq = l3l2q_consumer_acquired(c), end = seq + n;
+	const struct l3l2q_desc *slot = &c->ring[seq & c->mask];
+	struct l3l2q_message *held = &c->held[seq & c->held_mask];
 	unsigned long payload = (unsigned long)c->payload;
-	struct l3l2q_message *held = &c->held[c->acquired & c->held_mask];
-	__u64 *starts = &c->starts[c->acquired & c->held_mask];
-	__u64 base = c->base, start = c->cursor;
-	__u64 seq = c->acquired, end = seq + n, differences = 0, sizes = 0;
+	__u64 seqs = 0, opcodes = 0, offsets = 0, sizes = 0, offset;
 
+	if (!c->room)
+		l3l2q_consumer_wrap(c);
+	offset = c->offset;
 	L3L2Q_UNROLL
 	while (seq != end) {
-		__u64 offset = base + start;
 		__u64 nbytes = __atomic_load_n(&slot->payload_nbytes, __ATOMIC_RELAXED);
 
 		seq++;
-		differences |= __atomic_load_n(&slot->seq, __ATOMIC_RELAXED) ^ seq;
-		differences |= __atomic_load_n(&slot->opcode, __ATOMIC_RELAXED) ^ L3L2Q_OP_DATA;
-		differences |= __atomic_load_n(&slot->payload_offset, __ATOMIC_RELAXED) ^ offset;
+		seqs |= __atomic_load_n(&slot->seq, __ATOMIC_RELAXED) ^ seq;
+		opcodes |= __atomic_load_n(&slot->opcode, __ATOMIC_RELAXED) ^ L3L2Q_OP_DATA;
+		offsets |= __atomic_load_n(&slot->payload_offset, __ATOMIC_RELAXED) ^ offset;
 		sizes |= nbytes - 1;
 		slot++;
 		held->seq = seq;
@@ -2303,50 +2342,78 @@ static inline int l3l2q_consumer_acquire_run(struct l3l2q_consumer *c, __u32 n)
 		held->data = (const void *)(payload + (unsigned long)offset);
 		held->opcode = L3L2Q_OP_DATA;
 		held++;
-		*starts++ = start;
-		start += nbytes;
+		offset += nbytes;
 	}
 	/* A size of 0 has become the largest; others below 2^32 do not overflow a sum. */
-	if (l3l2q_unlikely(differences | sizes >> 32 || base + start > c->arena_end))
+	if (l3l2q_unlikely(seqs | opcodes | offsets | sizes >> 32 || offset > c->arena_end))
 		return 0;
-	c->cursor = start;
-	c->acquired = seq;
+	c->offset = offset;
+	c->room = c->arena_end - offset;
+	c->outstanding += n;
+	c->limit = 0;
 	return 1;
 }
 
-/* True if the message is as expected and its body fits the caller's buffer. */
-static inline int l3l2q_consumer_can_copy_fast(const struct l3l2q_consumer *c,
-					       struct l3l2q_desc desc, const void *to,
-					       __u64 capacity)
+/* True if a word of shared memory is @value; it is read once. */
+static inline int l3l2q_word_is(const __u64 *word, __u64 value)
 {
-	return l3l2q_likely(l3l2q_consumer_is_expected(c, desc) && desc.payload_nbytes <= capacity &&
-			    (to || !desc.payload_nbytes));
+#if defined(__x86_64__) && defined(__GCC_ASM_FLAG_OUTPUTS__)
+	int same;
+
+	/* No compiler makes one instruction of an atomic load and a comparison. */
+	__asm__ volatile("cmpq %2, %1" : "=@cce"(same) : "m"(*word), "er"(value));
+	return same;
+#else
+	return __atomic_load_n(word, __ATOMIC_RELAXED) == value;
+#endif
+}
+
+/* Fill in the handle of a message whose body is copied. */
+static inline void l3l2q_message_copied(struct l3l2q_message *m, __u64 seq, __u64 offset,
+					__u64 nbytes)
+{
+	m->seq = seq;
+	m->payload_offset = offset;
+	m->nbytes = nbytes;
+	m->data = 0;
+	m->opcode = L3L2Q_OP_DATA;
 }
 
 /*
- * Copy out a message that is as expected, and release it; no handle is held, so that the
- * window is not full before or after. Returns whether the peer sleeps for the room.
- * The copy comes last, so that little has to be kept across it.
+ * Copy message @head out and release it, as l3l2q_consumer_refresh_idle() allows, if it is as
+ * expected and its body fits the caller's buffer; else return 0. No handle is held, so that
+ * the window is not full before or after. @kick: whether the peer sleeps for the room. The
+ * copy comes last, so that little has to be kept across it.
  */
-static inline __u32 l3l2q_consumer_copy_and_release(struct l3l2q_consumer *c,
-						    struct l3l2q_desc desc,
-						    struct l3l2q_message *m, void *to)
+static inline int l3l2q_consumer_copy_fast(struct l3l2q_consumer *c, __u64 head,
+					   struct l3l2q_message *m, void *to, __u64 capacity,
+					   __u32 *kick)
 {
-	__u64 seq = desc.seq;
+	const struct l3l2q_desc *slot = &c->ring[head & c->mask];
+	__u64 seq = head + 1, offset, nbytes;
 
-	m->seq = seq;
-	m->payload_offset = desc.payload_offset;
-	m->nbytes = desc.payload_nbytes;
-	m->data = 0;
-	m->opcode = L3L2Q_OP_DATA;
-	c->cursor += desc.payload_nbytes;
-	l3l2q_core_add(&c->bytes, desc.payload_nbytes);
+	if (l3l2q_unlikely(!l3l2q_word_is(&slot->seq, seq)))
+		return 0;
+	if (l3l2q_unlikely(!l3l2q_word_is(&slot->opcode, L3L2Q_OP_DATA)))
+		return 0;
+	offset = __atomic_load_n(&slot->payload_offset, __ATOMIC_RELAXED);
+	nbytes = __atomic_load_n(&slot->payload_nbytes, __ATOMIC_RELAXED);
+	if (l3l2q_likely(nbytes - 1 < c->room)) {
+		if (l3l2q_unlikely(offset != c->offset || nbytes > capacity || !to))
+			return 0;
+		l3l2q_core_add(&c->offset, nbytes);
+		c->room -= nbytes;
+		l3l2q_core_add(&c->bytes, nbytes);
+		l3l2q_message_copied(m, seq, offset, nbytes);
+		__builtin_memcpy(to, c->payload + offset, nbytes);
+	} else {
+		if (l3l2q_unlikely(nbytes | offset))
+			return 0;
+		l3l2q_message_copied(m, seq, 0, 0);
+	}
 	__atomic_store_n(c->seen, (__u32)seq, __ATOMIC_RELAXED);
-	c->acquired = seq;
-	if (to && desc.payload_nbytes)
-		__builtin_memcpy(to, c->payload + desc.payload_offset, desc.payload_nbytes);
-	c->head = seq;
-	return l3l2q_consumer_publish_plain(c, seq);
+	*kick = l3l2q_consumer_publish_plain(c, seq);
+	return 1;
 }
 
 /* ---- consumer: slow paths ---------------------------------------------- */
@@ -2356,7 +2423,7 @@ static inline int l3l2q_consumer_observe(struct l3l2q_consumer *c, __u32 observe
 {
 	__u64 tail = c->tail;
 
-	if (l3l2q_reconstruct(observed, c->mask + 1, &tail) || tail - c->published > c->mask + 1)
+	if (l3l2q_reconstruct(observed, c->mask + 1, &tail) || tail - c->head > c->mask + 1)
 		return l3l2q_core_poison(c->core, L3L2Q_ERR_INVALID_DESCRIPTOR, "peek",
 					 "the peer's tail counter is impossible");
 	if (l3l2q_core_is_remote(c->core) && tail != c->tail)
@@ -2442,10 +2509,10 @@ static inline int l3l2q_consumer_reject(struct l3l2q_consumer *c, const char *me
  */
 static inline int l3l2q_consumer_locate(struct l3l2q_consumer *c, __u64 offset, __u64 nbytes)
 {
-	__u64 at = c->base + c->cursor, start = c->cursor + (c->arena_end - at);
-	int wraps = nbytes > c->arena_end - at;
+	__u64 acquired = l3l2q_consumer_acquired(c);
+	int wraps = nbytes > c->room;
 
-	if (offset == at && !wraps)
+	if (offset == c->offset && !wraps)
 		return 0;
 	if (offset != c->arena_offset)
 		return -1;
@@ -2454,16 +2521,15 @@ static inline int l3l2q_consumer_locate(struct l3l2q_consumer *c, __u64 offset, 
 	if (!wraps) {
 		if (c->oldest < c->head)
 			c->oldest = c->head;
-		while (c->oldest < c->acquired && !c->held[c->oldest & c->held_mask].nbytes)
+		while (c->oldest < acquired && !c->held[c->oldest & c->held_mask].nbytes)
 			c->oldest++;
-		if (c->oldest != c->acquired &&
-		    start + nbytes - c->starts[c->oldest & c->held_mask] >
-		    c->arena_end - c->arena_offset)
+		/* Before the last wrap, or before the end of what would be overwritten. */
+		if (c->oldest != acquired &&
+		    (c->oldest < c->wrapped || c->arena_offset + nbytes >
+		     c->held[c->oldest & c->held_mask].payload_offset))
 			return -1;
 	}
-	c->cursor = start;
-	c->base = c->arena_offset - start;
-	c->wrapped = c->acquired;
+	l3l2q_consumer_wrap(c);
 	return 0;
 }
 
@@ -2486,7 +2552,7 @@ static inline int l3l2q_consumer_after_stop(struct l3l2q_consumer *c)
 
 	if (ret)
 		return ret;
-	if (c->tail != c->acquired)
+	if (c->tail != l3l2q_consumer_acquired(c))
 		return l3l2q_consumer_reject(c, "a descriptor follows STOP");
 	return l3l2q_consumer_no_progress(c, gone);
 }
@@ -2511,7 +2577,7 @@ static inline int l3l2q_consumer_validate_desc(struct l3l2q_consumer *c, struct 
 	int stop = desc.opcode == L3L2Q_OP_STOP && sender == L3L2Q_ROLE_L3, ret;
 	__u64 offset = desc.payload_offset, nbytes = desc.payload_nbytes;
 
-	if (desc.seq != c->acquired + 1)
+	if (desc.seq != l3l2q_consumer_acquired(c) + 1)
 		return l3l2q_consumer_reject(c, "descriptor out of sequence");
 	if (!stop && !l3l2q_core_carries(c->core, sender, desc.opcode))
 		return l3l2q_consumer_reject(c, "invalid opcode");
@@ -2521,9 +2587,9 @@ static inline int l3l2q_consumer_validate_desc(struct l3l2q_consumer *c, struct 
 		ret = l3l2q_consumer_refresh(c);
 		if (ret)
 			return ret;
-		if (c->tail != c->acquired + 1)
+		if (c->tail != desc.seq)
 			return l3l2q_consumer_reject(c, "a descriptor follows STOP");
-	} else if (c->acquired - c->head >= c->window) {
+	} else if (c->outstanding >= c->window) {
 		/* A full window is no progress, also after the peer's end. */
 		ret = l3l2q_consumer_refresh(c);
 		return ret ? ret : l3l2q_consumer_no_progress(c, 0);
@@ -2562,21 +2628,21 @@ static inline int l3l2q_consumer_peek_one(struct l3l2q_consumer *c, const struct
 
 	if (l3l2q_unlikely(ret))
 		return ret;
-	if (c->one_handle && c->acquired != c->head)
+	if (c->one_handle && c->outstanding)
 		return l3l2q_consumer_same_handle(c, m);
 	if (l3l2q_unlikely(c->stopped))
 		return l3l2q_consumer_after_stop(c);
-	if (c->tail == c->acquired) {
+	if (c->tail == l3l2q_consumer_acquired(c)) {
 		ret = l3l2q_consumer_look(c, &gone);
 		if (l3l2q_unlikely(ret))
 			return ret;
-		if (c->tail == c->acquired)
+		if (c->tail == l3l2q_consumer_acquired(c))
 			return l3l2q_consumer_no_progress(c, gone);
 	}
 	if (c->core->memory == L3L2Q_MEMORY_WC || c->core->memory == L3L2Q_MEMORY_DEVICE)
 		/* few wide reads: each one is a round trip to the device */
-		l3l2q_copy_from(c->core->path, &desc, &c->ring[c->acquired & c->mask],
-				sizeof(desc));
+		l3l2q_copy_from(c->core->path, &desc,
+				&c->ring[l3l2q_consumer_acquired(c) & c->mask], sizeof(desc));
 	else
 		desc = l3l2q_consumer_read_desc(c);
 	return l3l2q_consumer_validate_desc(c, desc, m);
@@ -2630,13 +2696,25 @@ static inline int l3l2q_core_try_peek(struct l3l2q_consumer *c, struct l3l2q_mes
 /* Acquire @n messages at once if they are known to be published, and as expected. */
 static inline int l3l2q_consumer_acquire_rest(struct l3l2q_consumer *c, int n)
 {
-	if (!c->fast_path || c->tail - c->acquired < (__u64)n ||
-	    c->window - (c->acquired - c->head) < (__u64)n ||
-	    c->mask + 1 - (c->acquired & c->mask) < (__u64)n ||
-	    !l3l2q_consumer_acquire_run(c, (__u32)n))
+	__u64 acquired = l3l2q_consumer_acquired(c);
+
+	if (!c->fast_path || c->tail - acquired < (__u64)n ||
+	    c->window - c->outstanding < (__u64)n ||
+	    c->mask + 1 - (acquired & c->mask) < (__u64)n ||
+	    !l3l2q_consumer_acquire_run(c, (__u64)n))
 		return 0;
 	l3l2q_consumer_update_readiness(c);
 	return 1;
+}
+
+/* How many handles from the next one on lie together, up to @max. */
+static inline int l3l2q_consumer_limit_run(const struct l3l2q_consumer *c, int max)
+{
+	__u64 straight = c->held_mask + 1 - (l3l2q_consumer_acquired(c) & c->held_mask);
+
+	if (l3l2q_unlikely(c->window == 1))
+		return 1;
+	return (__u64)max < straight ? max : (int)straight;
 }
 
 /*
@@ -2649,14 +2727,16 @@ L3L2Q_SLOW int l3l2q_consumer_peek_each(struct l3l2q_consumer *c,
 	int n, ret = 0;
 	const struct l3l2q_message *held, *first = 0;
 
+	max = l3l2q_consumer_limit_run(c, max);
 	for (n = 0; n < max && !(n && c->stopped); n++) {
-		if (c->tail == c->acquired) {
+		if (c->tail == l3l2q_consumer_acquired(c)) {
 			if (n && looked && c->core->memory == L3L2Q_MEMORY_COPIED)
 				break;
 			looked = 1;
 		}
 		/* Bodies lie together again behind one that wrapped. */
-		if (n && c->wrapped + 1 == c->acquired && l3l2q_consumer_acquire_rest(c, max - n)) {
+		if (n && c->wrapped + 1 == l3l2q_consumer_acquired(c) &&
+		    l3l2q_consumer_acquire_rest(c, max - n)) {
 			n = max;
 			break;
 		}
@@ -2673,58 +2753,44 @@ L3L2Q_SLOW int l3l2q_consumer_peek_each(struct l3l2q_consumer *c,
 	return n;
 }
 
-/* How many handles from the next one on lie together, up to @max. */
-static inline int l3l2q_consumer_limit_run(const struct l3l2q_consumer *c, int max)
-{
-	__u64 straight = c->held_mask + 1 - (c->acquired & c->held_mask);
-
-	if (l3l2q_unlikely(c->window == 1))
-		return 1;
-	return (__u64)max < straight ? max : (int)straight;
-}
-
 /* Acquire a run; @looked: see l3l2q_consumer_peek_each(). */
 static inline int l3l2q_consumer_peek_run(struct l3l2q_consumer *c,
 					  const struct l3l2q_message **run, int max, int looked)
 {
 	int found = l3l2q_consumer_refresh_fast(c);
-	__u64 room = c->window - (c->acquired - c->head), straight;
-	const struct l3l2q_message *first;
+	__u64 next = l3l2q_consumer_acquired(c), n = (__u64)max, straight;
+	const struct l3l2q_message *first = &c->held[next & c->held_mask];
 	__u32 news;
-	int n;
+	int rest;
 
 	if (found == -EAGAIN)
 		return found;
-	max = l3l2q_consumer_limit_run(c, max);
 	if (l3l2q_unlikely(!found))
 		return l3l2q_consumer_peek_each(c, run, max, looked);
-	if ((__u64)max > room)
-		max = (int)room;
-	if (c->tail - c->acquired < (__u64)max) {
+	if (n > c->window - c->outstanding)
+		n = c->window - c->outstanding;
+	if (n > c->held_mask + 1 - (next & c->held_mask))
+		n = c->held_mask + 1 - (next & c->held_mask);
+	if (n > c->tail - next) {
 		news = l3l2q_load_counter(c->tail_counter) - (__u32)c->tail;
-		if (l3l2q_unlikely(news > c->mask + 1 - (c->tail - c->published)))
-			return l3l2q_consumer_peek_each(c, run, max, looked);
+		if (l3l2q_unlikely(news > c->mask + 1 - (c->tail - c->head)))
+			return l3l2q_consumer_peek_each(c, run, (int)n, looked);
 		c->tail += news;
-		if (c->tail - c->acquired < (__u64)max)
-			max = (int)(c->tail - c->acquired);
+		if (n > c->tail - next)
+			n = c->tail - next;
 	}
-	first = &c->held[c->acquired & c->held_mask];
-	straight = c->mask + 1 - (c->acquired & c->mask);
-	n = (__u64)max < straight ? max : (int)straight;
-	if (l3l2q_unlikely(!l3l2q_consumer_acquire_run(c, (__u32)n)))
-		return l3l2q_consumer_peek_each(c, run, max, looked);
+	straight = c->mask + 1 - (next & c->mask);
+	if (l3l2q_unlikely(!l3l2q_consumer_acquire_run(c, n < straight ? n : straight)))
+		return l3l2q_consumer_peek_each(c, run, (int)n, looked);
 	*run = first;
-	if (n < max && l3l2q_consumer_acquire_run(c, (__u32)(max - n)))
-		n = max;
-	l3l2q_consumer_update_readiness(c);
-	if (l3l2q_unlikely(n < max)) {
+	if (n > straight && !l3l2q_consumer_acquire_run(c, n - straight)) {
 		/* These handles lie behind those of the run, and what fails has been told. */
-		int rest = l3l2q_consumer_peek_each(c, &first, max - n, 1);
-
-		if (rest > 0)
-			n += rest;
+		l3l2q_consumer_update_readiness(c);
+		rest = l3l2q_consumer_peek_each(c, &first, (int)(n - straight), 1);
+		return (int)straight + (rest > 0 ? rest : 0);
 	}
-	return n;
+	l3l2q_consumer_update_readiness(c);
+	return (int)n;
 }
 
 /**
@@ -2766,22 +2832,22 @@ static inline int l3l2q_core_peek_batch(struct l3l2q_consumer *c, struct l3l2q_m
 		for (i = 0; i < n; i++)
 			m[got++] = run[i];
 		/* Go on where the array of handles ended, unless the window is full. */
-	} while (n > 0 && got < max && !(c->acquired & c->held_mask) && !c->stopped &&
-		 c->acquired - c->head < c->window &&
-		 !(c->tail == c->acquired && c->tail != tail &&
+	} while (n > 0 && got < max && !(l3l2q_consumer_acquired(c) & c->held_mask) &&
+		 !c->stopped && c->outstanding < c->window &&
+		 !(c->tail == l3l2q_consumer_acquired(c) && c->tail != tail &&
 		   c->core->memory == L3L2Q_MEMORY_COPIED));
 	return got ? got : n;
 }
 
-/* The cursor before a peek. */
+/* Where the cursor was before a peek. */
 struct l3l2q_bookmark {
-	__u64 cursor;
-	__u64 base;
+	__u64 offset;
+	__u64 wrapped;
 };
 
 static inline struct l3l2q_bookmark l3l2q_core_bookmark(const struct l3l2q_consumer *c)
 {
-	struct l3l2q_bookmark mark = { c->cursor, c->base };
+	struct l3l2q_bookmark mark = { c->offset, c->wrapped };
 
 	return mark;
 }
@@ -2789,9 +2855,10 @@ static inline struct l3l2q_bookmark l3l2q_core_bookmark(const struct l3l2q_consu
 /* Undo the last peek, of a message with a body, made since the bookmark. */
 static inline void l3l2q_core_unpeek(struct l3l2q_consumer *c, struct l3l2q_bookmark mark)
 {
-	c->acquired--;
-	c->cursor = mark.cursor;
-	c->base = mark.base;
+	c->outstanding--;
+	c->offset = mark.offset;
+	c->room = c->arena_end - mark.offset;
+	c->wrapped = mark.wrapped;
 	l3l2q_consumer_update_readiness(c);
 	l3l2q_full_barrier();
 	c->self_kick |= l3l2q_core_wants_self_kick(c->core, L3L2Q_EVENT_IN);
@@ -2812,7 +2879,7 @@ static inline struct l3l2q_message *l3l2q_consumer_find(struct l3l2q_consumer *c
 {
 	struct l3l2q_message *held = &c->held[(m->seq - 1) & c->held_mask];
 
-	if (l3l2q_unlikely(m->seq - 1 - c->head >= c->acquired - c->head))
+	if (l3l2q_unlikely(m->seq - 1 - c->head >= c->outstanding))
 		return 0;
 	return l3l2q_message_matches(held, m) ? held : 0;
 }
@@ -2912,35 +2979,43 @@ static inline void l3l2q_consumer_publish_head(struct l3l2q_consumer *c)
 		l3l2q_consumer_kick_self(c);
 }
 
-/* Release the completed prefix: one counter store, however long it is. */
-static inline void l3l2q_core_retire(struct l3l2q_consumer *c)
+/*
+ * Release the completed prefix: one counter store, however long it is. @published: the head
+ * that the peer can see.
+ */
+static inline void l3l2q_consumer_retire(struct l3l2q_consumer *c, __u64 published)
 {
-	while (c->head != c->acquired && !c->held[c->head & c->held_mask].seq) {
-		c->head++;
+	while (c->outstanding && !c->held[c->head & c->held_mask].seq) {
+		l3l2q_consumer_advance(c, 1);
 		c->completed--;
 	}
-	if (c->head == c->published)
+	if (c->head == published)
 		return;
 	/* nothing is acquired after STOP */
-	if (l3l2q_unlikely(c->stopped && c->head == c->acquired))
+	if (l3l2q_unlikely(c->stopped && !c->outstanding))
 		c->drained = 1;
 	l3l2q_consumer_publish_head(c);
+}
+
+static inline void l3l2q_core_retire(struct l3l2q_consumer *c)
+{
+	l3l2q_consumer_retire(c, c->head);
 }
 
 /* True if the handle is the oldest one and its release moves the head by one. */
 static inline int l3l2q_consumer_can_release_fast(const struct l3l2q_consumer *c,
 						  const struct l3l2q_message *m)
 {
-	return l3l2q_likely(m->seq == c->head + 1 && c->head != c->acquired &&
+	return l3l2q_likely(m->seq == c->head + 1 && c->outstanding &&
 			    l3l2q_message_matches(&c->held[c->head & c->held_mask], m) &&
-			    !c->completed && c->fast_path && l3l2q_end_is_clear(&c->end));
+			    !c->completed && c->fast_path && l3l2q_consumer_is_sound(c));
 }
 
 static inline void l3l2q_consumer_release_next(struct l3l2q_consumer *c,
 					       const struct l3l2q_message *m)
 {
 	l3l2q_core_add(&c->bytes, m->nbytes);
-	c->head = m->seq;
+	l3l2q_consumer_advance(c, 1);
 	l3l2q_consumer_publish_head(c);
 }
 
@@ -2974,23 +3049,24 @@ static inline int l3l2q_core_release_batch(struct l3l2q_consumer *c,
 					   const struct l3l2q_message *m, int n)
 {
 	const struct l3l2q_message *held = c->held;
-	__u64 held_mask = c->held_mask, head = c->head, acquired = c->acquired, bytes = 0;
+	__u64 held_mask = c->held_mask, published = c->head, bytes = 0;
+	__u64 head = published, end = head + c->outstanding;
 	int i = 0, ret = 0;
 
-	if (l3l2q_likely(c->fast_path && l3l2q_end_is_clear(&c->end))) {
-		for (; i < n && head != acquired && m[i].seq == head + 1; i++, head++) {
+	if (l3l2q_unlikely(!n))
+		return l3l2q_core_check_receive(c->core);
+	if (l3l2q_likely(c->fast_path && l3l2q_consumer_is_sound(c))) {
+		for (; i < n && head != end && m[i].seq == head + 1; i++, head++) {
 			if (!l3l2q_message_matches(&held[head & held_mask], &m[i]))
 				break;
 			bytes += m[i].nbytes;
 		}
-		c->head = head;
+		l3l2q_consumer_advance(c, head - published);
 		l3l2q_core_add(&c->bytes, bytes);
 	}
-	if (l3l2q_unlikely(!n))
-		return l3l2q_core_check_receive(c->core);
 	for (; i < n && !ret; i++)
 		ret = l3l2q_core_complete(c, &m[i]);
-	l3l2q_core_retire(c);
+	l3l2q_consumer_retire(c, published);
 	return ret;
 }
 
@@ -3024,33 +3100,33 @@ L3L2Q_SLOW int l3l2q_consumer_release_upto(struct l3l2q_consumer *c,
  */
 static inline int l3l2q_core_release_upto(struct l3l2q_consumer *c, const struct l3l2q_message *m)
 {
-	const struct l3l2q_message *held = l3l2q_consumer_find(c, m);
-	__u64 end;
+	const struct l3l2q_message *held, *first;
 
-	if (l3l2q_unlikely(!held || c->completed || c->wrapped > c->head || !c->fast_path ||
-			   !l3l2q_end_is_clear(&c->end)))
+	if (l3l2q_unlikely(!c->fast_path || c->completed || c->wrapped > c->head ||
+			   !l3l2q_consumer_is_sound(c)))
 		return l3l2q_consumer_release_upto(c, m);
-	/* The cursor moves by the bytes of the bodies where it does not wrap. */
-	end = c->starts[held - c->held] + held->nbytes;
-	l3l2q_core_add(&c->bytes, end - c->starts[c->head & c->held_mask]);
-	c->head = held->seq;
+	held = l3l2q_consumer_find(c, m);
+	first = &c->held[c->head & c->held_mask];
+	if (l3l2q_unlikely(!held || !held->nbytes || !first->nbytes))
+		return l3l2q_consumer_release_upto(c, m);
+	/* The bodies lie together where the cursor does not wrap. */
+	l3l2q_core_add(&c->bytes, held->payload_offset + held->nbytes - first->payload_offset);
+	l3l2q_consumer_advance(c, held->seq - c->head);
 	l3l2q_consumer_publish_head(c);
 	return 0;
 }
 
-/* @desc: an unchecked copy of the descriptor, or NULL to read it */
-static inline int l3l2q_consumer_dequeue(struct l3l2q_consumer *c, const struct l3l2q_desc *desc,
-					 struct l3l2q_message *m, void *to, __u64 capacity)
+L3L2Q_SLOW int l3l2q_consumer_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m, void *to,
+				      __u64 capacity)
 {
 	struct l3l2q_bookmark mark = l3l2q_core_bookmark(c);
 	int ret = l3l2q_core_check_receive(c->core);
 	struct l3l2q_message next;
 
-	if (!ret && c->acquired != c->head)
+	if (!ret && c->outstanding)
 		ret = -EINVAL;
 	if (!ret)
-		ret = desc ? l3l2q_consumer_validate_slow(c, *desc, &next)
-			   : l3l2q_core_try_peek(c, &next);
+		ret = l3l2q_core_try_peek(c, &next);
 	if (ret)
 		return ret;
 	if (next.nbytes && (!to || next.nbytes > capacity)) {
@@ -3069,18 +3145,6 @@ static inline int l3l2q_consumer_dequeue(struct l3l2q_consumer *c, const struct 
 	return 0;
 }
 
-L3L2Q_SLOW int l3l2q_consumer_dequeue_any(struct l3l2q_consumer *c, struct l3l2q_message *m,
-					  void *to, __u64 capacity)
-{
-	return l3l2q_consumer_dequeue(c, 0, m, to, capacity);
-}
-
-L3L2Q_SLOW int l3l2q_consumer_dequeue_this(struct l3l2q_consumer *c, struct l3l2q_desc desc,
-					   struct l3l2q_message *m, void *to, __u64 capacity)
-{
-	return l3l2q_consumer_dequeue(c, &desc, m, to, capacity);
-}
-
 /**
  * l3l2q_core_try_dequeue() - copy the next message out and release it
  * @c: the consumer
@@ -3091,21 +3155,17 @@ L3L2Q_SLOW int l3l2q_consumer_dequeue_this(struct l3l2q_consumer *c, struct l3l2
  * Return: 0; -EMSGSIZE: the message stays first, and @m says how large it is;
  * -EINVAL: a handle is held.
  */
-static inline int l3l2q_core_try_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m,
-					 void *to, __u64 capacity)
+L3L2Q_FAST int l3l2q_core_try_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m, void *to,
+				      __u64 capacity)
 {
-	int found = l3l2q_consumer_refresh_idle(c);
-	struct l3l2q_desc desc;
+	__u64 head = c->head;
+	int found = l3l2q_consumer_refresh_idle(c, head);
 	__u32 kick;
 
-	if (l3l2q_unlikely(!found))
-		return l3l2q_consumer_dequeue_any(c, m, to, capacity);
 	if (found == -EAGAIN)
 		return found;
-	desc = l3l2q_consumer_read_desc(c);
-	if (l3l2q_unlikely(!l3l2q_consumer_can_copy_fast(c, desc, to, capacity)))
-		return l3l2q_consumer_dequeue_this(c, desc, m, to, capacity);
-	kick = l3l2q_consumer_copy_and_release(c, desc, m, to);
+	if (l3l2q_unlikely(!found || !l3l2q_consumer_copy_fast(c, head, m, to, capacity, &kick)))
+		return l3l2q_consumer_dequeue(c, m, to, capacity);
 	if (l3l2q_unlikely(kick))
 		c->kick = kick;
 	return 0;

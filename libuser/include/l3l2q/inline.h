@@ -135,18 +135,14 @@ L3L2Q_INLINE int l3l2q_release(struct l3l2q_consumer *c, const struct l3l2q_mess
 L3L2Q_INLINE int l3l2q_try_dequeue(struct l3l2q_consumer *c, struct l3l2q_message *m,
 				   void *body, size_t capacity)
 {
-	int found = l3l2q_consumer_refresh_idle(c);
-	struct l3l2q_desc desc;
+	uint64_t head = c->head;
+	int found = l3l2q_consumer_refresh_idle(c, head);
 	__u32 kick;
 
-	if (l3l2q_unlikely(!found))
-		return l3l2q_try_dequeue_slow(c, m, body, capacity);
 	if (found == -EAGAIN)
 		return found;
-	desc = l3l2q_consumer_read_desc(c);
-	if (l3l2q_unlikely(!l3l2q_consumer_can_copy_fast(c, desc, body, capacity)))
+	if (l3l2q_unlikely(!found || !l3l2q_consumer_copy_fast(c, head, m, body, capacity, &kick)))
 		return l3l2q_try_dequeue_slow(c, m, body, capacity);
-	kick = l3l2q_consumer_copy_and_release(c, desc, m, body);
 	L3L2Q_PROBE_PEEK(c->core, c, 0);
 	L3L2Q_PROBE_RELEASE(c->core, c, 0);
 	if (l3l2q_likely(!kick))

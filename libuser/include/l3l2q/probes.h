@@ -36,8 +36,8 @@
 		     (p)->laps + (p)->offset - (p)->skipped)
 /* Messages acquired so far, and released so far as the peer can see. */
 #define L3L2Q_PROBE_PEEK(core, c, ret) \
-	L3L2Q_PROBE4(peek, core, (c)->acquired, ret)
+	L3L2Q_PROBE4(peek, core, l3l2q_consumer_acquired(c), ret)
 #define L3L2Q_PROBE_RELEASE(core, c, ret) \
-	L3L2Q_PROBE4(release, core, (c)->published, ret)
+	L3L2Q_PROBE4(release, core, (c)->head, ret)
 
 #endif /* L3L2Q_PROBES_H */

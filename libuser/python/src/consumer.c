@@ -418,7 +418,7 @@ static bool is_full(const struct endpoint *e)
 {
 	const struct l3l2q_consumer *c = consumer_of(e);
 
-	return c->acquired - c->head >= c->window;
+	return c->outstanding >= c->window;
 }
 
 /* Begin a call that acquires messages; where it would end the endpoint, refuse. */

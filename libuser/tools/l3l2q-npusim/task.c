@@ -101,7 +101,7 @@ static bool stopping(const struct task *t)
 static bool counters_are_ours(const struct task *t)
 {
 	return l3l2q_load_counter(t->out.tail_counter) == (__u32)l3l2q_producer_published(&t->out) &&
-	       l3l2q_load_counter(t->in.head_counter) == (__u32)t->in.published;
+	       l3l2q_load_counter(t->in.head_counter) == (__u32)t->in.head;
 }
 
 /*
