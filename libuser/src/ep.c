@@ -16,8 +16,8 @@ static const struct l3l2q_attr default_attr;
 const uint32_t l3l2q_always_armed = L3L2Q_ARM_EVENTS;
 
 /* Stands for the layout that inline.h knows. */
-extern const unsigned char l3l2q_layout_2;
-L3L2Q_API const unsigned char l3l2q_layout_2 = 1;
+extern const unsigned char l3l2q_layout_1;
+L3L2Q_API const unsigned char l3l2q_layout_1 = 1;
 
 /* The widest copies that this processor has for a memory type. */
 static uint32_t best_path(uint32_t memory)

@@ -499,13 +499,13 @@ refuses() {
 	echo 'int main(int argc, char **argv) { (void)argv; return argc > 1 ? !l3l2q_version() : user_main(); }'
 } >"$tmp/program.c"
 {
-	without l3l2q_layout_2 && without l3l2q_version &&
+	without l3l2q_layout_1 && without l3l2q_version &&
 		gcc -O2 -Wl,-z,lazy -Iuapi -Ilibuser/include -o "$tmp/program" "$tmp/program.c" -Lbuild/lib -ll3l2q &&
 		gcc -O2 -Wl,-z,lazy -DL3L2Q_NO_INLINE -Iuapi -Ilibuser/include -o "$tmp/calls" "$tmp/program.c" -Lbuild/lib -ll3l2q &&
-		refuses l3l2q_layout_2 with l3l2q_layout_2 "$tmp/program"
+		refuses l3l2q_layout_1 with l3l2q_layout_1 "$tmp/program"
 } >"$tmp/err" 2>&1
 verdict $? 'a library with another layout is refused at start'
-with l3l2q_layout_2 "$tmp/calls" >"$tmp/err" 2>&1
+with l3l2q_layout_1 "$tmp/calls" >"$tmp/err" 2>&1
 verdict $? 'it is not if nothing is inlined'
 with l3l2q_version "$tmp/program" >"$tmp/err" 2>&1
 verdict $? 'a library without a function that is not called is accepted'

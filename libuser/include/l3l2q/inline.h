@@ -8,7 +8,7 @@
  * library for any other.
  *
  * The layout of struct l3l2q_core, l3l2q_producer and l3l2q_consumer is therefore part
- * of the ABI. The data symbol l3l2q_layout_2 stands for it: a library with another
+ * of the ABI. The data symbol l3l2q_layout_1 stands for it: a library with another
  * layout does not define the symbol, and the dynamic linker refuses to start a program
  * that needs it.
  */
@@ -31,8 +31,8 @@ extern "C" {
 
 #define L3L2Q_INLINE extern inline __attribute__((gnu_inline, always_inline, artificial))
 
-extern const unsigned char l3l2q_layout_2;
-static const unsigned char *const l3l2q_layout_needed __attribute__((used)) = &l3l2q_layout_2;
+extern const unsigned char l3l2q_layout_1;
+static const unsigned char *const l3l2q_layout_needed __attribute__((used)) = &l3l2q_layout_1;
 
 /*
  * The library's functions by names of their own, since the names in l3l2q.h are defined
