@@ -30,7 +30,7 @@ static struct {
 	uint32_t memory, peer_kind;
 	struct window windows[4];
 	int nr_windows, moves;		/* at that creation, the first goes */
-	int create_error, info_error;
+	int open_error, create_error, info_error;
 	uint32_t state;			/* of an endpoint, as INFO says it */
 	struct l3l2q_query limits;
 	bool removed;			/* calls say so; the page is set by remove_it() */
@@ -227,8 +227,13 @@ int ioctl(int fd, unsigned long request, ...)
 
 int open(const char *path, int flags, ...)
 {
-	if (!strcmp(path, "/dev/l3l2q"))
+	if (!strcmp(path, "/dev/l3l2q")) {
+		if (drv.open_error) {
+			errno = drv.open_error;
+			return -1;
+		}
 		path = "/dev/null";
+	}
 	return (int)syscall(SYS_openat, AT_FDCWD, path, flags, 0);
 }
 
@@ -375,6 +380,20 @@ TEST(transport_strings)
 	}
 	EXPECT_EQ(0, drv.creates);
 	EXPECT_EQ(fds, open_fds());
+}
+
+/* Whom to ask differs: the administrator of groups, or who started the container. */
+TEST(no_permission_in_words)
+{
+	struct l3l2q_failure why;
+	struct l3l2q_ep *ep;
+
+	drv.open_error = EACCES;
+	EXPECT_EQ(-EACCES, create(&ep, "ram", 0, &why));
+	EXPECT_NE(NULL, strstr(why.text, "group"));
+	drv.open_error = EPERM;
+	EXPECT_EQ(-EACCES, create(&ep, "ram", 0, &why));
+	EXPECT_NE(NULL, strstr(why.text, "container"));
 }
 
 TEST(no_window_in_words)

@@ -375,9 +375,13 @@ static int open_node(const char *path, struct l3l2q_failure *why)
 	if (ret == -ENOENT || ret == -ENXIO || ret == -ENODEV)
 		return l3l2q_why(why, ret, "%.64s: %s; is the l3l2q module loaded?", path,
 				 strerror(-ret));
-	if (ret == -EACCES || ret == -EPERM)
-		return l3l2q_why(why, -EACCES,
+	if (ret == -EACCES)
+		return l3l2q_why(why, ret,
 				 "%.64s: no permission; is this user in the node's group?", path);
+	if (ret == -EPERM)
+		return l3l2q_why(why, -EACCES,
+				 "%.64s: not allowed here; does this container have the device?",
+				 path);
 	if (ret == -EMFILE)
 		return l3l2q_why(why, ret, "%.64s: no file descriptor left: RLIMIT_NOFILE", path);
 	return l3l2q_why(why, ret, "%.64s: %s", path, strerror(-ret));
