@@ -2676,7 +2676,7 @@ L3L2Q_SLOW int l3l2q_consumer_validate_slow(struct l3l2q_consumer *c,
  * @c: the consumer
  * @m: result, valid until released; untouched on failure
  */
-static inline int l3l2q_core_try_peek(struct l3l2q_consumer *c, struct l3l2q_message *m)
+L3L2Q_FAST int l3l2q_core_try_peek(struct l3l2q_consumer *c, struct l3l2q_message *m)
 {
 	int found = l3l2q_consumer_refresh_fast(c);
 	struct l3l2q_desc desc;
