@@ -438,7 +438,7 @@ style)
 	style
 	;;
 packages)
-	native packages --limit $((3600 * slow)) "$here/packages.sh long"
+	native packages --limit $((5400 * slow)) "$here/packages.sh long"
 	;;
 esac
 title 'sum'
