@@ -131,12 +131,9 @@ static void check_result(struct world *w, struct side *s, enum half half, unsign
 {
 	unsigned int result = result_of(ret);
 	enum flag *flag = &s->interrupted[half];
+	const unsigned int nothing = RET_AGAIN | RET_TIMEDOUT;
+	bool stuck = blocking && *flag == SET && !(set & ~nothing);
 
-	if (blocking && *flag != CLEAR) {
-		if (*flag == SET && !(set & ~(unsigned int)(RET_AGAIN | RET_TIMEDOUT)))
-			set = 0;
-		set |= RET_INTR;
-	}
 	if (w->tainted) {
 		/* What memory says is anybody's guess; what the caller did wrong is not. */
 		if (set & (RET_OK | RET_AGAIN | RET_TIMEDOUT | RET_BADMSG | RET_ABORTED | RET_MSGSIZE | STOPPED))
@@ -150,6 +147,10 @@ static void check_result(struct world *w, struct side *s, enum half half, unsign
 		if (w->transport == MEMFD)
 			set |= RET_PIPE;
 	}
+	if (stuck)
+		set &= ~nothing;
+	if (blocking && *flag != CLEAR)
+		set |= RET_INTR;
 	FUZZ_CHECK(result & set, "%s: %d %s, but the model allows %#x", what, ret, ret_name(ret),
 		   set);
 	if (result == RET_INTR) {
