@@ -177,8 +177,10 @@ fuzzers() {
 	native fuzz --limit $((300 * slow)) 'selftests/fuzz/run.sh short'
 }
 
-# The runs of run.sh that wait for run_guests(): SUITE and run.sh's options, quoted.
+# The runs of run.sh that wait for run_guests(): SUITE and run.sh's options, quoted. The short
+# ones are last, so that two of them end at about the same time.
 runs=()
+short_runs=()
 claims=build/results/claims
 
 # later SUITE [run.sh's options] -- SPEC...: remember a run
@@ -199,7 +201,8 @@ guests() {
 	done
 	[ ${#driver[@]} = 0 ] || later "$suite-driver" "$@" -- "${driver[@]}"
 	[ ${#shared[@]} = 0 ] || later "$suite" "$@" -- "${shared[@]}"
-	[ ${#alone[@]} = 0 ] || later "$suite-alone" --one-thread "$@" -- "${alone[@]}"
+	[ ${#alone[@]} = 0 ] ||
+		short_runs+=("$(printf '%q ' "$suite-alone" --one-thread "$@" -- "${alone[@]}")")
 }
 
 # run_guest OUTPUT [run.sh's options]: in the background, so that a signal ends it at once
@@ -229,13 +232,14 @@ run_guests() {
 start_guests() {
 	rm -rf "$claims"
 	mkdir -p "$claims"
+	runs+=("${short_runs[@]}")
 	run_guests &
 }
 
 finish_guests() {
 	run_guests &
 	wait
-	runs=()
+	runs=() short_runs=()
 }
 
 # Python, for guests like this machine. Without its headers or pytest there is none, and the
