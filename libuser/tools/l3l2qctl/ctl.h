@@ -81,6 +81,7 @@ const char *opcode_name(uint64_t opcode);
 const char *removal_name(uint32_t removal);
 const char *abort_name(uint32_t cause);
 void print_escaped(FILE *out, const char *text, size_t max);
+void print_label(FILE *out, const char *text, size_t max);
 void print_bytes(FILE *out, uint64_t bytes);
 void print_age(FILE *out, uint64_t ns);
 

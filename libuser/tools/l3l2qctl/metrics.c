@@ -4,29 +4,10 @@
 
 #include "ctl.h"
 
-/* Readers of label values know three escapes and refuse others, so others begin with two backslashes. */
-static void print_label(const char *text, size_t max)
-{
-	size_t i;
-
-	for (i = 0; i < max && text[i]; i++) {
-		unsigned char c = (unsigned char)text[i];
-
-		if (c == '"' || c == '\\')
-			printf("\\%c", c);
-		else if (c == '\n')
-			printf("\\n");
-		else if (c < 0x20 || c > 0x7e)
-			printf("\\\\u%04x", c);
-		else
-			putchar(c);
-	}
-}
-
 static void labels(const struct queue *q, const char *name, const char *more, const char *value)
 {
 	printf("%s{id=\"%llu\",tag=\"", name, (unsigned long long)q->region.id);
-	print_label((const char *)q->region.tag, sizeof(q->region.tag));
+	print_label(stdout, (const char *)q->region.tag, sizeof(q->region.tag));
 	printf("\",backend=\"%s\"", backend_name(q));
 	if (more)
 		printf(",%s=\"%s\"", more, value);

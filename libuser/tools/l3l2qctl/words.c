@@ -111,9 +111,10 @@ const char *abort_name(uint32_t cause)
 
 /*
  * A tag or a command's name may hold anything: what is not printable, and what quotes or
- * escapes in JSON, is written as \u00XX or with a backslash.
+ * escapes, is escaped. Readers of label values know three escapes and refuse others, so
+ * there others begin with two backslashes.
  */
-void print_escaped(FILE *out, const char *text, size_t max)
+static void escape(FILE *out, const char *text, size_t max, bool label)
 {
 	size_t i;
 
@@ -122,11 +123,25 @@ void print_escaped(FILE *out, const char *text, size_t max)
 
 		if (c == '"' || c == '\\')
 			fprintf(out, "\\%c", c);
+		else if (c == '\n' && label)
+			fputs("\\n", out);
 		else if (c < 0x20 || c > 0x7e)
-			fprintf(out, "\\u%04x", c);
+			fprintf(out, "%s\\u%04x", label ? "\\" : "", c);
 		else
 			fputc(c, out);
 	}
+}
+
+/* For a terminal and for JSON. */
+void print_escaped(FILE *out, const char *text, size_t max)
+{
+	escape(out, text, max, false);
+}
+
+/* For OpenMetrics. */
+void print_label(FILE *out, const char *text, size_t max)
+{
+	escape(out, text, max, true);
 }
 
 void print_bytes(FILE *out, uint64_t bytes)
