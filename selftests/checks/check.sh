@@ -183,8 +183,8 @@ runs=()
 short_runs=()
 claims=build/results/claims
 
-# later SUITE [run.sh's options] -- SPEC...: remember a run
-later() { runs+=("$(printf '%q ' "$@")"); }
+# quoted SUITE [run.sh's options] -- SPEC...: as a run
+quoted() { printf '%q ' "$@"; }
 
 # guests SUITE [run.sh's options]: all of specs, later, in a guest, but those that take
 # functions away in one of their own; the longest in two, which can run beside each other
@@ -199,10 +199,10 @@ guests() {
 		*) shared+=("$spec") ;;
 		esac
 	done
-	[ ${#driver[@]} = 0 ] || later "$suite-driver" "$@" -- "${driver[@]}"
-	[ ${#shared[@]} = 0 ] || later "$suite" "$@" -- "${shared[@]}"
+	[ ${#driver[@]} = 0 ] || runs+=("$(quoted "$suite-driver" "$@" -- "${driver[@]}")")
+	[ ${#shared[@]} = 0 ] || runs+=("$(quoted "$suite" "$@" -- "${shared[@]}")")
 	[ ${#alone[@]} = 0 ] ||
-		short_runs+=("$(printf '%q ' "$suite-alone" --one-thread "$@" -- "${alone[@]}")")
+		short_runs+=("$(quoted "$suite-alone" --one-thread "$@" -- "${alone[@]}")")
 }
 
 # run_guest OUTPUT [run.sh's options]: in the background, so that a signal ends it at once
