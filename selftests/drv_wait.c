@@ -804,7 +804,7 @@ TEST_F(wait, sleepers_of_both_halves_leave_each_half_its_place)
 	s = sleepers(_metadata, L2->fd, all[0], NULL, 0, q.max_waits);
 	for (i = 0; i < ARRAY_SIZE(all); i++)
 		EXPECT_EQ(-ENOSPC, drv_wait_flags(L2->fd, all[i], L3L2Q_EVENT_IN, NULL, 0,
-						  drv_deadline(1), NULL));
+						  drv_deadline(DRV_HANG_MS), NULL));
 	for (i = 0; i < ARRAY_SIZE(kept); i++) {
 		EXPECT_EQ(-ETIMEDOUT, drv_wait_flags(L2->fd, halves[i], L3L2Q_EVENT_IN, NULL, 0,
 						     drv_deadline(1), NULL));
