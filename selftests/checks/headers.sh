@@ -501,8 +501,11 @@ refuses() {
 {
 	without l3l2q_layout_1 && without l3l2q_version &&
 		gcc -O2 -Wl,-z,lazy -Iuapi -Ilibuser/include -o "$tmp/program" "$tmp/program.c" -Lbuild/lib -ll3l2q &&
+		gcc -O2 -Wl,-z,lazy -Wl,--gc-sections -Iuapi -Ilibuser/include -o "$tmp/small" "$tmp/program.c" -Lbuild/lib \
+			-ll3l2q &&
 		gcc -O2 -Wl,-z,lazy -DL3L2Q_NO_INLINE -Iuapi -Ilibuser/include -o "$tmp/calls" "$tmp/program.c" -Lbuild/lib -ll3l2q &&
-		refuses l3l2q_layout_1 with l3l2q_layout_1 "$tmp/program"
+		refuses l3l2q_layout_1 with l3l2q_layout_1 "$tmp/program" &&
+		refuses l3l2q_layout_1 with l3l2q_layout_1 "$tmp/small"
 } >"$tmp/err" 2>&1
 verdict $? 'a library with another layout is refused at start'
 with l3l2q_layout_1 "$tmp/calls" >"$tmp/err" 2>&1

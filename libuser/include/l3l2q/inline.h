@@ -32,6 +32,12 @@ extern "C" {
 #define L3L2Q_INLINE extern inline __attribute__((gnu_inline, always_inline, artificial))
 
 extern const unsigned char l3l2q_layout_1;
+/* Else --gc-sections drops the reference, as it does with compilers before GCC 11. */
+#if defined(__has_attribute)
+#if __has_attribute(retain)
+__attribute__((retain))
+#endif
+#endif
 static const unsigned char *const l3l2q_layout_needed __attribute__((used)) = &l3l2q_layout_1;
 
 /*
