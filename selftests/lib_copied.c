@@ -691,7 +691,7 @@ static bool all_calls(struct two *t)
 	WELL(l3l2q_payload_write(t->ep[L3], t->l.input_arena_offset, body, 8));
 	WELL(l3l2q_payload_read(t->ep[L3], t->l.input_arena_offset, got, 8));
 	WELL(l3l2q_notify(t->ep[L3], L3L2Q_CTR_L3_ABORT, L3L2Q_NOTIFY_ADD, 0));
-	l3l2q_test(t->ep[L3], 0, L3L2Q_CMP_EQ, 0, NULL);
+	WELL(l3l2q_test(t->ep[L3], 0, L3L2Q_CMP_EQ, 0, NULL));
 	WELL(l3l2q_stop(p, 1));
 #undef WELL
 	return true;
@@ -762,6 +762,25 @@ TEST(a_store_that_fails_fails_its_call)
 			  l3l2q_try_dequeue(l3l2q_ep_consumer(t.ep[L2]), &m, got, 8));
 		two_free(&t);
 	}
+}
+
+/* Zero stands for what could not be read, and is no value of the counter. */
+TEST(a_counter_that_cannot_be_read_has_no_value)
+{
+	int32_t observed = 5;
+	struct two t;
+
+	ASSERT_TRUE(two_make(&t, 4, 512, 1, 0, false));
+	EXPECT_EQ(1, l3l2q_test(t.ep[L3], L3L2Q_CTR_INPUT_HEAD, L3L2Q_CMP_EQ, 0, &observed));
+	t.way[L3].fail_at = t.way[L3].calls + 1;
+	t.way[L3].fails_with = -EIO;
+	EXPECT_EQ(-ECONNABORTED,
+		  l3l2q_test(t.ep[L3], L3L2Q_CTR_INPUT_HEAD, L3L2Q_CMP_EQ, 0, &observed));
+	EXPECT_EQ(-ECONNABORTED,
+		  l3l2q_wait_counter(t.ep[L3], L3L2Q_CTR_INPUT_HEAD, L3L2Q_CMP_EQ, 0, LONG_NS,
+				     &observed));
+	EXPECT_EQ(0, observed);
+	two_free(&t);
 }
 
 /* ---- arguments ------------------------------------------------------------------ */

@@ -787,7 +787,7 @@ int l3l2q_notify(struct l3l2q_ep *ep, uint64_t offset, uint32_t op, int32_t valu
  * @observed: the value that was read, 0 on error; may be NULL
  *
  * Return: 1 if (observed cmp value) holds, 0 if not; -EINVAL unaligned or unknown cmp;
- * -ERANGE outside.
+ * -ERANGE outside; -ECONNABORTED copied memory, which could not be read.
  */
 int l3l2q_test(struct l3l2q_ep *ep, uint64_t offset, uint32_t cmp, int32_t value,
 	       int32_t *observed);

@@ -83,6 +83,9 @@ L3L2Q_API int l3l2q_test(struct l3l2q_ep *ep, uint64_t offset, uint32_t cmp, int
 	if (cmp > L3L2Q_CMP_LE)
 		return -EINVAL;
 	now = (int32_t)l3l2q_core_load(&ep->core, counter);
+	/* The value may stand for one that could not be read. */
+	if (l3l2q_ep_is_copied(ep) && l3l2q_core_removed(&ep->core))
+		return l3l2q_core_remote_abort(&ep->core, "test");
 	if (observed)
 		*observed = now;
 	return l3l2q_cmp_holds(cmp, now, value);
