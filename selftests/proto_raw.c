@@ -292,6 +292,25 @@ TEST(s1_notify_publishes)
 	l3l2q_close(ep);
 }
 
+/* A queue's events never come: waiting for them is a mistake, on each transport. */
+TEST_F(raw, s8_no_events_of_a_queue)
+{
+	const int64_t timeouts[] = { 0, SHORT_NS };
+	size_t i;
+
+	for (i = 0; i < 2; i++) {
+		EXPECT_EQ(-EINVAL, l3l2q_wait(self->l3, L3L2Q_EVENT_IN, timeouts[i]));
+		EXPECT_EQ(-EINVAL, l3l2q_wait(self->l2, L3L2Q_EVENT_OUT, timeouts[i]));
+		EXPECT_EQ(-ETIMEDOUT, l3l2q_wait(self->l3, 0, timeouts[i]));
+	}
+	EXPECT_EQ(-EINVAL, l3l2q_arm(self->l3, L3L2Q_EVENT_IN));
+	EXPECT_EQ(-EINVAL, l3l2q_arm(self->l2, L3L2Q_EVENT_OUT));
+	EXPECT_EQ(0, l3l2q_arm(self->l3, 0));
+	ASSERT_EQ(0, l3l2q_detach(self->l2));
+	EXPECT_EQ(-EINVAL, l3l2q_wait(self->l3, L3L2Q_EVENT_IN, 0));
+	EXPECT_EQ(L3L2Q_EVENT_HUP, l3l2q_wait(self->l3, 0, LONG_NS));
+}
+
 /* Killed while we wait for its counter; or gone in good order. */
 TEST(s6_peer_ends_while_waited_for)
 {

@@ -730,7 +730,8 @@ int l3l2q_drained(const struct l3l2q_consumer *c);
 
 /**
  * l3l2q_wait() - sleep until there may be something to do
- * @events: L3L2Q_EVENT_IN, L3L2Q_EVENT_OUT or both
+ * @events: L3L2Q_EVENT_IN, L3L2Q_EVENT_OUT, both, or 0 for the end of a side alone. A raw
+ *	region has neither: -EINVAL
  *
  * Spins a little, then sleeps. OUT means that what was refused last, for want of room,
  * may go through now; an open batch of this thread is published first. Return: the
@@ -751,7 +752,7 @@ int l3l2q_fd(struct l3l2q_ep *ep);
 
 /**
  * l3l2q_arm() - ask to be woken, then look
- * @events: L3L2Q_EVENT_IN, L3L2Q_EVENT_OUT or both
+ * @events: as for l3l2q_wait()
  *
  * To be called before each sleep in a poll of one's own on l3l2q_fd(), on every
  * transport; if it returns other than 0, do not sleep. One-shot.

@@ -570,13 +570,19 @@ static int ready_now(struct l3l2q_ep *ep, uint32_t events)
 	return ret && !(ready & L3L2Q_EVENT_IN) ? ret : (int)ready;
 }
 
+/* True if a caller may wait for these: a raw region has no messages. */
+static bool are_events(const struct l3l2q_ep *ep, uint32_t events)
+{
+	return !(events & ~(ep->raw ? 0 : L3L2Q_EVENT_IN | L3L2Q_EVENT_OUT));
+}
+
 L3L2Q_API int l3l2q_wait(struct l3l2q_ep *ep, uint32_t events, int64_t timeout_ns)
 {
 	uint32_t all = events | L3L2Q_EVENT_ABORT | L3L2Q_EVENT_HUP;
 	uint64_t deadline = 0;
 	int ret;
 
-	if (events & ~(L3L2Q_EVENT_IN | L3L2Q_EVENT_OUT) || timeout_ns < 0)
+	if (!are_events(ep, events) || timeout_ns < 0)
 		return ep->ops ? -EINVAL : -EPERM;
 	ret = ready_now(ep, all);
 	if (!ret && !timeout_ns && ask_any(ep))
@@ -607,7 +613,7 @@ L3L2Q_API int l3l2q_arm(struct l3l2q_ep *ep, uint32_t events)
 	int ret = l3l2q_ep_live(ep), unsure;
 	uint64_t nap_ns = 0;
 
-	if (events & ~(L3L2Q_EVENT_IN | L3L2Q_EVENT_OUT))
+	if (!are_events(ep, events))
 		return ep->ops ? -EINVAL : -EPERM;
 	if (ret)
 		return ready_now(ep, all);
