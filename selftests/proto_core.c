@@ -1993,6 +1993,24 @@ TEST_F(queue, s5_window_of_one)
 	EXPECT_SOUND(self->rx);
 }
 
+/* What was completed is not held; its place in the window is free once it was retired. */
+TEST_F(queue, s5_completed_and_not_retired)
+{
+	struct l3l2q_message m[3];
+	uint64_t i;
+
+	for (i = 0; i <= variant->window; i++)
+		ASSERT_EQ(0, send_data(self->tx, 8, i));
+	for (i = 0; i < variant->window; i++)
+		ASSERT_EQ(0, l3l2q_core_try_peek(&self->rx->c, &m[i]));
+	for (i = variant->window; i-- > 0;)
+		ASSERT_EQ(0, l3l2q_core_complete(&self->rx->c, &m[i]));
+	EXPECT_EQ(-EAGAIN, l3l2q_core_try_peek(&self->rx->c, &self->n));
+	EXPECT_SOUND(self->rx);
+	l3l2q_core_retire(&self->rx->c);
+	EXPECT_EQ(0, take(self->rx, 8, variant->window));
+}
+
 TEST_F(queue, s5_window_of_one_holding_stop)
 {
 	if (variant->window != 1 || self->role != L3L2Q_ROLE_L3)

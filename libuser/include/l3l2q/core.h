@@ -2557,14 +2557,21 @@ static inline int l3l2q_consumer_after_stop(struct l3l2q_consumer *c)
 	return l3l2q_consumer_no_progress(c, gone);
 }
 
-/* A peek with one handle held: L3 gets the same handle, L2 must not ask. */
+/*
+ * A peek with one handle held: L3 gets the same handle, L2 must not ask. One that was
+ * completed is not held, but has its place in the window until it is retired.
+ */
 static inline int l3l2q_consumer_same_handle(struct l3l2q_consumer *c,
 					     const struct l3l2q_message **m)
 {
+	const struct l3l2q_message *held = &c->held[c->head & c->held_mask];
+
+	if (!held->seq)
+		return l3l2q_consumer_no_progress(c, 0);
 	if (c->core->role == L3L2Q_ROLE_L2)
 		return l3l2q_core_poison(c->core, L3L2Q_ERR_OWNERSHIP, "peek",
 					 "a handle is held");
-	*m = &c->held[c->head & c->held_mask];
+	*m = held;
 	return 0;
 }
 
