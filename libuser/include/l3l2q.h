@@ -233,8 +233,8 @@ int l3l2q_open_peer(struct l3l2q_ep *ep);
  * l3l2q_attach() - make an endpoint from a descriptor of l3l2q_open_peer()
  * @ep: result; NULL on failure
  * @fd: the descriptor; the endpoint owns it once attach has succeeded, else the caller
- * @attr: window, spin_ns, nap_ns, SILENT_PEER and INTERRUPTIBLE are used; the rest may be as
- *	it was for create and is ignored, but NUMA is refused; NULL for defaults
+ * @attr: window, spin_ns, nap_ns, SILENT_PEER, INTERRUPTIBLE and FENCED are used; the rest
+ *	may be as it was for create and is ignored, but NUMA is refused; NULL for defaults
  * @why: reason in words on failure, or NULL
  *
  * A failed attach takes nothing: the descriptor can be attached again.
@@ -307,8 +307,8 @@ int l3l2q_attach_external_sized(struct l3l2q_ep **ep, const struct l3l2q_externa
  * l3l2q_attach_external() - make an endpoint over mapped memory, or over functions that copy
  * @ep: result; NULL on failure
  * @ext: copied; the memory, or what the functions need, must stay until l3l2q_close()
- * @attr: window, spin_ns, nap_ns, SILENT_PEER and INTERRUPTIBLE are used; the rest may be as
- *	it was for create and is ignored, but NUMA is refused; NULL for defaults
+ * @attr: window, spin_ns, nap_ns and INTERRUPTIBLE are used; the rest may be as it was for
+ *	create and is ignored, but NUMA is refused; NULL for defaults
  * @why: reason in words on failure, or NULL
  *
  * Such an endpoint polls: it has no descriptor, and blocking calls nap between
@@ -518,8 +518,9 @@ int l3l2q_ep_dump(const struct l3l2q_ep *ep, char *text, size_t size);
 
 /**
  * l3l2q_enqueue() - send a message
- * @opcode: L3L2Q_OP_DATA or L3L2Q_OP_ERROR; for STOP see l3l2q_stop(). Any other opcode is
- *	-EINVAL on L3; on L2 it is -EBADMSG and ends the endpoint
+ * @opcode: L3L2Q_OP_DATA or, but not from L3 with SPSQ, L3L2Q_OP_ERROR; for STOP see
+ *	l3l2q_stop(). Any other opcode is -EINVAL on L3; on L2 it is -EBADMSG and ends the
+ *	endpoint
  * @body: NULL exactly if @nbytes is 0; not used after the call
  *
  * The body is copied once, after it is certain that the message goes through.

@@ -1562,7 +1562,8 @@ L3L2Q_SLOW int l3l2q_producer_enqueue(struct l3l2q_producer *p, __u32 opcode,
 /**
  * l3l2q_core_try_enqueue() - send a message
  * @p: the producer
- * @opcode: L3L2Q_OP_DATA or L3L2Q_OP_ERROR; on input also L3L2Q_OP_STOP
+ * @opcode: L3L2Q_OP_DATA; L3L2Q_OP_ERROR, but not on input with SPSQ; on input also
+ *	L3L2Q_OP_STOP
  * @copy: writes the body; called at most once, when only the memory's removal can still
  *	make the call fail. l3l2q_core_copy() for one buffer
  * @arg: for @copy
