@@ -52,7 +52,7 @@ try() {
 }
 
 echo 'TAP version 13'
-echo "1..$((${#uapi[@]} * 3 + 2 + ${#lib[@]} * 2 + ${#levels[@]} * 2 + 3 + 3 + 3 + 1 + 4 + 1 + ${#cxx[@]} * 2 + 2 + 7 + 1 + 1))"
+echo "1..$((${#uapi[@]} * 3 + 2 + 1 + ${#lib[@]} * 2 + ${#levels[@]} * 2 + 3 + 3 + 3 + 1 + 4 + 1 + ${#cxx[@]} * 2 + 2 + 7 + 1 + 1))"
 
 # -m32 without the 32-bit libc: the uapi needs the kernel's headers alone, and
 # those are the same files
@@ -65,6 +65,7 @@ done
 for bits in 64 32; do
 	try "layout, $bits bits" ../selftests/abi_layout.h gcc -x c -std=c11 -m$bits -ffreestanding -isystem "$native"
 done
+try "layout of the library" ../selftests/lib_layout.h gcc -x c -std=gnu11
 for f in "${lib[@]}"; do
 	try 'C11' "${f#libuser/include/}" gcc -x c -std=c11
 	try 'C++17' "${f#libuser/include/}" g++ -x c++ -std=c++17

@@ -869,6 +869,7 @@ L3L2Q_COLD void l3l2q_core_maintain_slots(const struct l3l2q_core *core, struct 
  * @oldest: first message not released that may have a body
  * @need_head: a body of @need_bytes or more does not fit before the head is here
  * @need_bytes: the size that was refused; 0 if the ring was full
+ * @kick: the peer sleeps for what was published; the caller's to clear
  * @self_kick: another thread of ours sleeps for room; the caller's to clear
  * @span_count: spans of the active reservation; 0 without one
  * @direct: the span that is committed was written past the cache

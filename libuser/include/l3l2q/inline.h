@@ -7,10 +7,10 @@
  * the address of a function is the library's. Each handles the common case and calls the
  * library for any other.
  *
- * The layout of struct l3l2q_core, l3l2q_producer and l3l2q_consumer is therefore part
- * of the ABI. The data symbol l3l2q_layout_1 stands for it: a library with another
- * layout does not define the symbol, and the dynamic linker refuses to start a program
- * that needs it.
+ * The layout of struct l3l2q_core, l3l2q_producer and l3l2q_consumer, and what their
+ * members mean, are therefore part of the ABI. The data symbol l3l2q_layout_1 stands for
+ * them: a library with another layout does not define the symbol, and the dynamic linker
+ * refuses to start a program that needs it.
  */
 #ifndef L3L2Q_INLINE_H
 #define L3L2Q_INLINE_H
