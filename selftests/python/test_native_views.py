@@ -38,6 +38,17 @@ def test_release_ends_the_view_of_data(pair: Pair) -> None:
         memoryview(message)
 
 
+def test_release_upto_ends_a_view_that_alone_keeps_its_message() -> None:
+    pair = Pair(window=4)
+    views = [received(pair).data for _ in range(2)]
+    received(pair).release_upto()
+    for view in views:
+        with pytest.raises(ValueError):
+            view[0]
+    assert pair.l2.consumer.held == 0 and pair.l2.error is None
+    pair.close()
+
+
 @pytest.mark.parametrize("cut", [lambda m: m.data[2:], memoryview, lambda m: m.data.cast("I")])
 def test_release_refuses_while_other_views_exist(
     pair: Pair, cut: Callable[[l3l2q.Message], memoryview]

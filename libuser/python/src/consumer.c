@@ -248,6 +248,25 @@ static int do_release_upto(struct endpoint *e, void *arg, int64_t timeout_ns)
 	return l3l2q_release_upto(l3l2q_ep_consumer(e->ep), arg);
 }
 
+/* End the views of the messages up to @seq. A view may be all that keeps its message. */
+static int revoke_upto(struct endpoint *e, uint64_t seq)
+{
+	struct message *held = e->held;
+	int ret = 0;
+
+	while (held && !ret) {
+		if (held->m.seq > seq || !held->span.exports) {
+			held = held->next;
+			continue;
+		}
+		Py_INCREF(OBJECT(held));
+		ret = span_revoke(&held->span);
+		Py_DECREF(OBJECT(held));
+		held = e->held;
+	}
+	return ret;
+}
+
 static PyObject *message_release_upto(struct message *m, PyObject *unused)
 {
 	struct endpoint *e = m->span.e;
@@ -257,9 +276,8 @@ static PyObject *message_release_upto(struct message *m, PyObject *unused)
 	(void)unused;
 	if (check_held(m, "message.release_upto"))
 		return NULL;
-	for (held = e->held; held; held = held->next)
-		if (held->m.seq <= m->m.seq && span_revoke(&held->span))
-			return NULL;
+	if (revoke_upto(e, m->m.seq))
+		return NULL;
 	if (consumer_begin(e, "message.release_upto"))
 		return NULL;
 	ret = call_once(e, do_release_upto, &m->m, e->copied);
