@@ -17,6 +17,7 @@ import threading
 from typing import Any, Callable, Dict, List
 
 import l3l2q
+from l3l2q._l3l2q import Cursors
 from native_util import ExternalRegion, create
 
 EXPECTED = (
@@ -117,6 +118,23 @@ class Fuzzer:
             ep = create(window=window)
             self.keep(ep)
             self.keep(l3l2q.attach(ep.open_peer(), window=window))
+            self.keep_cursors(ep)
+
+    def keep_cursors(self, ep: Any) -> None:
+        """Of the input or the output, or of what is neither."""
+        slots, arena = self.random.choice(((0, 512), (256, 4608), (2**64 - 64, 4090)))
+        cursors = Cursors(8, slots, arena, self.random.choice((4096, 1, 2**64 - 1)))
+        ep.bind(cursors, self.random.choice((None, threading.get_ident())))
+        self.keep(cursors)
+
+    def cursors(self) -> None:
+        cursors = self.pick()
+        if isinstance(cursors, Cursors):
+            body = self.random.choice((None, bytes(64), bytearray(40000), self.argument()))
+            self.random.choice((cursors.take, lambda b: cursors.send(b, len(b or b""))))(body)
+            if not self.random.randrange(8):
+                setattr(cursors, self.random.choice(("tail", "head", "cursor", "freed")),
+                        self.random.choice((0, 1, 2**31 - 1, 2**64 - 1)))  # fmt: skip
 
     def sends(self) -> None:
         ep = self.endpoint()
@@ -259,8 +277,8 @@ class Fuzzer:
     def step(self, depth: int = 0) -> None:
         actions: List[Callable[[], None]] = [
             self.endpoints, self.sends, self.sends, self.receives, self.receives, self.views,
-            self.releases, self.releases, self.waits, self.anything, self.anything, self.ends,
-            self.corrupts, self.collects, self.forks,
+            self.cursors, self.releases, self.releases, self.waits, self.anything, self.anything,
+            self.ends, self.corrupts, self.collects, self.forks,
         ]  # fmt: skip
         self.depth += depth
         try:

@@ -1,7 +1,21 @@
 # SPDX-License-Identifier: MIT
-# The extension module. l3l2q exports all of it.
+# The extension module. l3l2q exports all of it but Cursors.
 from types import TracebackType
-from typing import Any, Callable, Final, Iterable, Iterator, List, Optional, Sequence, Tuple, Type, Union, final
+from typing import (
+    Any,
+    Callable,
+    Final,
+    Iterable,
+    Iterator,
+    List,
+    Literal,
+    Optional,
+    Sequence,
+    Tuple,
+    Type,
+    Union,
+    final,
+)
 
 from _typeshed import structseq
 from typing_extensions import Self
@@ -160,6 +174,21 @@ class Consumer:
     def __iter__(self) -> Iterator[Message]: ...
     def __next__(self) -> Message: ...
 
+class Cursors:
+    tail: int
+    head: int
+    cursor: int
+    freed: int
+    seen: int
+    off: bool
+    held: bool
+    checks_abort: bool
+    def __init__(self, depth: int, slots: int, arena: int, arena_bytes: int, /) -> None: ...
+    def send(self, body: _Buffer, nbytes: int, timeout: Optional[float] = ..., /) -> Optional[bool]: ...
+    def take(
+        self, buffer: _Buffer, timeout: Optional[float] = ..., /
+    ) -> Union[Tuple[int, int, int, int], Literal[False], None]: ...
+
 @final
 class Endpoint:
     @property
@@ -209,6 +238,7 @@ class Endpoint:
         nbytes: int,
         body: _Buffer = None,
     ) -> None: ...
+    def bind(self, cursors: Cursors, thread: Optional[int] = None) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(
         self,

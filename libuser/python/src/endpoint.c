@@ -251,7 +251,7 @@ static PyObject *endpoint_region_id(struct endpoint *e, void *unused)
 	return get_info(e, "region_id", &info) ? NULL : PyLong_FromUnsignedLongLong(info.region_id);
 }
 
-static PyObject *u64_tuple(const uint64_t *values, int n)
+PyObject *u64_tuple(const uint64_t *values, int n)
 {
 	PyObject *tuple = PyTuple_New(n), *value;
 	int i;
@@ -434,13 +434,6 @@ static PyObject *endpoint_eventfd(struct endpoint *e, PyObject *const *args, Py_
 
 /* ---- counters and the payload --------------------------------------------- */
 
-struct counter_call {
-	uint64_t offset;
-	uint32_t op;		/* of notify, or a comparison */
-	int32_t value;
-	int32_t observed;
-};
-
 static int do_notify(struct endpoint *e, void *arg, int64_t timeout_ns)
 {
 	struct counter_call *c = arg;
@@ -458,7 +451,7 @@ static int do_test(struct endpoint *e, void *arg, int64_t timeout_ns)
 }
 
 /* 1 once the comparison holds. */
-static int do_wait_counter(struct endpoint *e, void *arg, int64_t timeout_ns)
+int do_wait_counter(struct endpoint *e, void *arg, int64_t timeout_ns)
 {
 	struct counter_call *c = arg;
 	int ret;
@@ -552,12 +545,6 @@ static PyObject *endpoint_wait_counter(struct endpoint *e, PyObject *const *args
 	return PyLong_FromLong(c.observed);
 }
 
-struct payload_call {
-	uint64_t offset;
-	void *data;
-	size_t nbytes;
-};
-
 static int do_payload_write(struct endpoint *e, void *arg, int64_t timeout_ns)
 {
 	struct payload_call *c = arg;
@@ -566,7 +553,7 @@ static int do_payload_write(struct endpoint *e, void *arg, int64_t timeout_ns)
 	return l3l2q_payload_write(e->ep, c->offset, c->data, c->nbytes);
 }
 
-static int do_payload_read(struct endpoint *e, void *arg, int64_t timeout_ns)
+int do_payload_read(struct endpoint *e, void *arg, int64_t timeout_ns)
 {
 	struct payload_call *c = arg;
 
@@ -667,14 +654,8 @@ static PyObject *endpoint_read_slot(struct endpoint *e, PyObject *offset)
 					     desc.payload_nbytes }, 4);
 }
 
-struct write_call {
-	uint64_t slot;
-	struct l3l2q_desc desc;
-	const void *data;
-};
-
 /* The seq comes last: it is what makes a descriptor valid. */
-static int do_write_message(struct endpoint *e, void *arg, int64_t timeout_ns)
+int do_write_message(struct endpoint *e, void *arg, int64_t timeout_ns)
 {
 	const size_t head = offsetof(struct l3l2q_desc, opcode);
 	struct write_call *c = arg;
@@ -729,6 +710,21 @@ static PyObject *endpoint_write_message(struct endpoint *e, PyObject *const *arg
 	}
 	put_body(&body);
 	if (ret)
+		return NULL;
+	Py_RETURN_NONE;
+}
+
+static PyObject *endpoint_bind(struct endpoint *e, PyObject *const *args, Py_ssize_t nargs,
+			       PyObject *kwnames)
+{
+	PARAMETERS(names, "cursors", "thread");
+	static const struct signature sig = { "bind", names, 2, 1 };
+	PyObject *values[2];
+	uint64_t thread = 0;
+
+	if (parse(&sig, args, nargs, kwnames, values) ||
+	    (values[1] != Py_None && get_u64(values[1], "thread", ULONG_MAX, &thread)) ||
+	    cursors_bind(e, values[0], (unsigned long)thread))
 		return NULL;
 	Py_RETURN_NONE;
 }
@@ -798,6 +794,9 @@ static PyMethodDef endpoint_methods[] = {
 "write_message($self, /, slot, seq, opcode, payload_offset, nbytes, body=None)\n--\n\n"
 "Copy the first nbytes of a body to their place and write the descriptor at slot, the seq\n"
 "last. notify() announces it. Nothing is checked but that both are in the payload range.")),
+	METHOD("bind", endpoint_bind, PyDoc_STR(
+"bind($self, /, cursors, thread=None)\n--\n\n"
+"Let Cursors send or take through the endpoint, once; in the thread of this get_ident() alone.")),
 	NOARGS("dump", endpoint_dump, PyDoc_STR(
 "dump($self, /)\n--\n\n"
 "Describe the state of the endpoint in text.")),

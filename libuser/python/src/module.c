@@ -348,7 +348,8 @@ static int types_init(PyObject *module, struct state *state)
 	       add_type(module, "Consumer", &consumer_spec, &state->consumer) ||
 	       add_type(module, "Message", &message_spec, &state->message) ||
 	       add_type(module, "Reservation", &reservation_spec, &state->reservation) ||
-	       add_type(module, "Batch", &batch_spec, &state->batch);
+	       add_type(module, "Batch", &batch_spec, &state->batch) ||
+	       add_type(module, "Cursors", &cursors_spec, &state->cursors);
 }
 
 static int module_exec(PyObject *module)

@@ -73,7 +73,7 @@ enum value_class {
 };
 
 struct state {
-	PyTypeObject *endpoint, *producer, *consumer, *message, *reservation, *batch;
+	PyTypeObject *endpoint, *producer, *consumer, *message, *reservation, *batch, *cursors;
 	PyTypeObject *received, *header;
 	PyObject *errors[ERROR_CLASSES];
 	PyObject *values[VALUE_CLASSES];
@@ -275,6 +275,39 @@ extern PyType_Spec endpoint_spec;
 PyObject *endpoint_new(struct state *state, struct l3l2q_ep *ep, struct external *external,
 		       const struct l3l2q_attr *attr);
 void endpoint_shut(struct endpoint *e);
+PyObject *u64_tuple(const uint64_t *values, int n);
+
+struct counter_call {
+	uint64_t offset;
+	uint32_t op;		/* of notify, or a comparison */
+	int32_t value;
+	int32_t observed;
+};
+
+int do_wait_counter(struct endpoint *e, void *arg, int64_t timeout_ns);
+
+struct payload_call {
+	uint64_t offset;
+	void *data;
+	size_t nbytes;
+};
+
+int do_payload_read(struct endpoint *e, void *arg, int64_t timeout_ns);
+
+/* struct write_call - a body, if it has one, and the descriptor of it */
+struct write_call {
+	uint64_t slot;
+	struct l3l2q_desc desc;
+	const void *data;
+};
+
+int do_write_message(struct endpoint *e, void *arg, int64_t timeout_ns);
+
+/* ---- cursors.c ------------------------------------------------------------- */
+
+extern PyType_Spec cursors_spec;
+/* Cursors whose memory is the endpoint's, and used by @thread alone unless that is 0. */
+int cursors_bind(struct endpoint *e, PyObject *object, unsigned long thread);
 
 /* ---- external.c ---------------------------------------------------------- */
 
