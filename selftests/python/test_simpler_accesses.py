@@ -12,7 +12,7 @@ from typing import Any, Iterator
 import pytest
 
 import simpler_util as util
-from simpler_util import G1, G2, G3, GENERATIONS, Generation, Rig, accesses
+from simpler_util import G1, G2, G3, GENERATIONS, Generation, Rig, Unchanged, accesses
 
 COUNTERS = list(range(0, 384, 64))
 
@@ -245,3 +245,47 @@ def start_at(rig: Rig, count: int) -> None:
     for offset in (util.TAIL_IN, util.HEAD_IN, util.TAIL_OUT, util.HEAD_OUT):
         rig.shared.store(offset, as_int32(count))
     accesses(rig)
+
+
+@pytest.mark.parametrize("kind", ["mapped", util.TRANSPORT])
+def test_ordinary_messages_take_one_call(
+    generation: Generation, kind: str, monkeypatch: Any
+) -> None:
+    """Over mapped memory the rings' Python code sees only what is out of the ordinary."""
+    rig = util.make_rig(generation, kind)
+    core = rig.queue._core
+
+    def refuse(*args: Any) -> None:
+        raise AssertionError("the long way")
+
+    monkeypatch.setattr(core.sending, "find_room", refuse)
+    monkeypatch.setattr(core.receiving, "look", refuse)
+    for turn in range(9):
+        rig.queue.input.enqueue(b"there", 5, 10.0)
+        assert rig.queue.input.try_enqueue(None, 0)
+        assert rig.peer.consume() == (util.DATA, b"there")
+        assert rig.peer.consume() == (util.DATA, b"")
+        rig.peer.send(b"back")
+        rig.peer.send(b"")
+        back = bytearray(4)
+        assert rig.queue.output.dequeue_into(back, 10.0).seq == 2 * turn + 1
+        assert back == b"back"
+        assert rig.queue.output.try_dequeue_into(None).payload_nbytes == 0
+    with pytest.raises(AssertionError, match="the long way"):
+        rig.queue.try_request_stop()
+    util.close_rig(rig)
+
+
+@pytest.mark.parametrize("generation", [G1, G2], ids=str)
+def test_a_queue_in_a_region_that_was_released(generation: Generation) -> None:
+    rig = util.make_rig(generation, util.TRANSPORT)
+    region = rig.queue.region
+    region.free()
+    scratch = [bytearray(size) for size in (24, 8, 32)]
+    queue = type(rig.queue)(rig.orch, region, rig.queue.layout, *scratch)
+    rig.peer.send(b"x")
+    with Unchanged(rig), pytest.raises(RuntimeError, match="has been released"):
+        queue.input.try_enqueue(b"x", 1)
+    with Unchanged(rig), pytest.raises(RuntimeError, match="has been released"):
+        queue.output.try_dequeue_into(bytearray(1))
+    util.close_rig(rig)

@@ -129,7 +129,8 @@ class Core(Generic[M]):
             # Also of an interrupted call nobody knows how far it came.
             status.poison(error)
             raise
-        self.stopped = opcode == _wire.STOP
+        if opcode == _wire.STOP:
+            self.stopped = sending.off = True
         return True
 
     def send_later(self, opcode: int, body: Any, nbytes: int, deadline: float) -> None:
@@ -159,6 +160,7 @@ class Core(Generic[M]):
         if slot is not None:
             self._held_slot = slot
             self.held = self.make_message(slot)
+            self.receiving.held = True
         return self.held
 
     def look_later(self, deadline: float) -> M:
@@ -217,6 +219,7 @@ class Core(Generic[M]):
             self.status.poison(error)
             raise
         self.held = None
+        self.receiving.held = False
 
     def take(self, buffer: Any) -> None:
         """Read and release the message that was just looked at."""
@@ -225,10 +228,10 @@ class Core(Generic[M]):
 
     # -- both
 
-    def deadline(self, timeout: Any) -> float:
+    def deadline(self, timeout: Any, start: Optional[float] = None) -> float:
         if timeout is None or not timeout > 0:
             raise ValueError(f"{PREFIX} timeout must be positive")
-        return monotonic() + float(timeout)
+        return (monotonic() if start is None else start) + float(timeout)
 
     def _wait(self, deadline: float, offset: Optional[int], seen: int) -> None:
         """Wait for a counter to change, or for a while; TimeoutError after the deadline."""
@@ -264,6 +267,7 @@ class QueueInput(Generic[M]):
 
     def __init__(self, core: Core[M]) -> None:
         self._core = core
+        self._send = core.sending.send
 
     def enqueue(self, buffer_or_none: Any, nbytes: int, timeout: float) -> None:
         """Send a message, waiting for room for at most ``timeout`` seconds.
@@ -271,6 +275,8 @@ class QueueInput(Generic[M]):
         A zero-byte message takes None for a buffer. TimeoutError if there was no room, which
         also is the answer to a message larger than the arena; RuntimeError after STOP.
         """
+        if self._send(buffer_or_none, nbytes, timeout):
+            return
         core = self._core
         deadline = core.deadline(timeout)
         count = int(nbytes)
@@ -280,9 +286,13 @@ class QueueInput(Generic[M]):
 
     def try_enqueue(self, buffer_or_none: Any, nbytes: int) -> bool:
         """Send a message if there is room for it, and say whether it was sent."""
+        sent = self._send(buffer_or_none, nbytes)
+        if sent is not None:
+            return sent
+        core = self._core
         count = int(nbytes)
-        body = self._core.accept_source(buffer_or_none, count)
-        return self._core.send(_wire.DATA, body, count)
+        body = core.accept_source(buffer_or_none, count)
+        return core.send(_wire.DATA, body, count)
 
 
 class QueueOutput(Generic[M]):
@@ -290,6 +300,7 @@ class QueueOutput(Generic[M]):
 
     def __init__(self, core: Core[M]) -> None:
         self._core = core
+        self._take = core.receiving.take
 
     def try_peek(self) -> Optional[M]:
         """The active message, or else the next one, or None."""
@@ -313,7 +324,11 @@ class QueueOutput(Generic[M]):
     def dequeue_into(self, buffer: Any, timeout: float) -> M:
         """peek, read_into and release. If the buffer is refused the message stays active."""
         core = self._core
-        deadline = core.deadline(timeout)
+        start = monotonic()
+        slot = self._take(buffer, timeout)
+        if slot:
+            return core.make_message(slot)
+        deadline = core.deadline(timeout, start)
         message = core.look()
         if message is None:
             message = core.look_later(deadline)
@@ -323,6 +338,9 @@ class QueueOutput(Generic[M]):
     def try_dequeue_into(self, buffer: Any) -> Optional[M]:
         """try_peek, read_into and release; None if there is no message."""
         core = self._core
+        slot = self._take(buffer)
+        if slot is not None:
+            return core.make_message(slot) if slot else None
         message = core.look()
         if message is not None:
             core.take(buffer)

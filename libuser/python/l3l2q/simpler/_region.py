@@ -9,9 +9,11 @@ import re
 from threading import get_ident
 from typing import Any, Callable, List, NamedTuple, NoReturn, Optional, Tuple
 
+from l3l2q._l3l2q import Cursors
+
 from . import _hostmem, _wire
 from ._rings import ForeignPort, Scratch
-from .memory import Memory
+from .memory import Memory, NativeMemory
 
 
 class NotifyOp(enum.IntEnum):
@@ -120,6 +122,8 @@ class RegionInstance:
         self._to_bytes = to_bytes
         self._thread = get_ident() if one_thread else None
         self._starts_zeroed = memory.starts_zeroed
+        self._cursors: List[Cursors] = []
+        self._has_ended = False
 
     @property
     def memory(self) -> Memory:
@@ -153,6 +157,17 @@ class RegionInstance:
 
     def _port(self, scratch: Scratch) -> OwnPort:
         return OwnPort(self, ErrorPolicy())
+
+    def bind(self, cursors: Cursors) -> None:
+        """Let cursors of a queue send or take by themselves, until anything ends."""
+        if isinstance(self._memory, NativeMemory) and not self._has_ended:
+            self._memory.endpoint.bind(cursors, self._thread)
+            self._cursors.append(cursors)
+
+    def unbind(self) -> None:
+        self._has_ended = True
+        for cursors in self._cursors:
+            cursors.off = True
 
     def _pause(self, offset: int, seen: int, seconds: float) -> bool:
         return self.memory_now().pause(offset, seen, seconds)
@@ -237,6 +252,8 @@ class OwnPort:
         self.read_slot = memory.read_slot
         self.write_message = memory.write_message
         self.notify = memory.set
+        self.bind = instance.bind
+        self.unbind = instance.unbind
 
     def enter(self) -> None:
         if self._thread is not None and get_ident() != self._thread:
@@ -289,11 +306,27 @@ class OrchRegion(ErrorPolicy):
         self._instance = instance
         self._worker_id: int = instance.worker_id
         self._desc = desc
+        self._copies_here = isinstance(instance, RegionInstance)
         self._expired = False
         self._released = False
         self._error: Optional[BaseException] = None
         self._starts_zeroed: bool = getattr(instance, "_starts_zeroed", False)
-        self._copies_here = isinstance(instance, RegionInstance)
+
+    @property
+    def _expired(self) -> bool:
+        return self._is_expired
+
+    @_expired.setter
+    def _expired(self, expired: bool) -> None:
+        """By whatever orchestrator the run is of."""
+        self._is_expired = expired
+        if expired:
+            self._unbind()
+
+    def _unbind(self) -> None:
+        """Something has ended: have the queue find out what it is."""
+        if self._copies_here:
+            self._instance.unbind()
 
     @property
     def descriptor(self) -> Any:
@@ -326,6 +359,7 @@ class OrchRegion(ErrorPolicy):
     def _poison(self, error: BaseException) -> None:
         if self._error is None:
             self._error = error
+            self._unbind()
 
     def _check_value(self, value: int) -> None:
         check_int32(value)
@@ -388,6 +422,7 @@ class OrchRegion(ErrorPolicy):
     def free(self) -> None:
         """Mark the region released. Its memory goes when the run ends."""
         self._released = True
+        self._unbind()
 
 
 _FATAL = re.compile(r"L3-L2 endpoint error .*?\bregion=(0x[0-9a-fA-F]+|\d+)")

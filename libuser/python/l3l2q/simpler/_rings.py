@@ -22,6 +22,8 @@ from typing import (
     TypeVar,
 )
 
+from l3l2q._l3l2q import Cursors
+
 from . import _wire
 from ._hostmem import HostBytes
 from ._wire import SLOT_BYTES
@@ -57,6 +59,12 @@ class Port(Protocol):
     @property
     def notify(self) -> Callable[[int, int], Any]:
         """Set the counter at an offset."""
+
+    def bind(self, cursors: Cursors) -> None:
+        """Let send() and take() pass what is ordinary, if the memory is mapped here."""
+
+    def unbind(self) -> None:
+        """Nothing is ordinary any more."""
 
     def enter(self) -> None:
         """RuntimeError if this thread must not access the memory now."""
@@ -121,6 +129,12 @@ class ForeignPort:
         """Wait until a counter is no longer as it was seen; TimeoutError."""
         self._counters[offset].wait(seen, NE, seconds)
 
+    def bind(self, cursors: Cursors) -> None:
+        """Every access is the object's."""
+
+    def unbind(self) -> None:
+        """Nothing was bound."""
+
     def enter(self) -> None:
         """The object finds out itself."""
 
@@ -155,8 +169,12 @@ def message_maker(kind: Type[M], opcodes: Sequence[int]) -> Callable[[Slot], M]:
     return make
 
 
-class Ring:
-    """What both directions have in common."""
+class Ring(Cursors):
+    """What both directions have in common.
+
+    Cursors has the cursors, and send() and take(), which return None where there is anything
+    to decide.
+    """
 
     def __init__(
         self,
@@ -167,6 +185,8 @@ class Ring:
         arena: _wire.Arena,
         as_int32: Callable[[int], int],
     ) -> None:
+        super().__init__(depth, desc_offset, arena.offset, arena.size)
+        port.bind(self)
         self._port = port
         self._load = port.load
         self._read_slot = port.read_slot
@@ -177,10 +197,6 @@ class Ring:
         self._slots = desc_offset
         self._arena = arena
         self._as_int32 = as_int32
-        self.tail = 0
-        self.head = 0
-        self.seen = 0
-        """The other side's counter, as it was seen last."""
 
     def fail(self, text: str) -> NoReturn:
         raise RuntimeError(f"{self._prefix} {text}")
@@ -202,8 +218,6 @@ class InputRing(Ring):
         arena = _wire.Arena(layout.input_arena_offset, layout.input_arena_bytes)
         super().__init__(port, prefix, layout.depth, layout.input_desc_offset, arena, as_int32)
         self._write_message = port.write_message
-        self._cursor = 0  # behind the newest body
-        self._freed = 0  # behind the newest body that was released
 
     def find_room(self, nbytes: int) -> Optional[Room]:
         """Where a message of ``nbytes`` goes; None if there is no room. Moves no cursor."""
@@ -219,8 +233,8 @@ class InputRing(Ring):
         if self.tail - head >= self._depth:
             return None
         arena = self._arena
-        offset, cursor = arena.place(self._cursor, nbytes)
-        if nbytes and cursor - self._freed > arena.size:
+        offset, cursor = arena.place(self.cursor, nbytes)
+        if nbytes and cursor - self.freed > arena.size:
             return None
         return offset, cursor
 
@@ -235,10 +249,10 @@ class InputRing(Ring):
             self.fail("input release replay seq mismatch")
         if nbytes > self._arena.size:
             self.fail("input payload out of arena")
-        expected, freed = self._arena.place(self._freed, nbytes)
+        expected, freed = self._arena.place(self.freed, nbytes)
         if offset != expected:
             self.fail("payload replay offset mismatch")
-        self._freed = freed
+        self.freed = freed
         self.head += 1
 
     def publish(self, opcode: int, room: Room, nbytes: int, body: Any) -> None:
@@ -252,7 +266,7 @@ class InputRing(Ring):
             self._port.fail(error)
         self._announce(_wire.INPUT_TAIL, count)
         self.tail = count
-        self._cursor = cursor
+        self.cursor = cursor
 
 
 class OutputRing(Ring):
@@ -271,7 +285,6 @@ class OutputRing(Ring):
         super().__init__(port, prefix, layout.depth, layout.output_desc_offset, arena, as_int32)
         self._opcodes = opcodes
         self._wraps_early = wraps_early
-        self._cursor = 0  # behind the newest body that was released
         self._next_cursor = 0  # behind the message that look() returned
 
     def look(self) -> Optional[Slot]:
@@ -301,7 +314,7 @@ class OutputRing(Ring):
         elif offset:
             self.fail("zero-byte descriptor uses nonzero payload offset")
         else:
-            self._next_cursor = self._cursor
+            self._next_cursor = self.cursor
         return slot
 
     def _check_body(self, offset: int, nbytes: int) -> int:
@@ -309,7 +322,7 @@ class OutputRing(Ring):
         arena = self._arena
         if not arena.offset <= offset <= arena.offset + arena.size - nbytes:
             self.fail("output payload out of arena")
-        cursor = self._cursor
+        cursor = self.cursor
         if self._wraps_early and offset == arena.offset:
             cursor += -cursor % arena.size
         expected, cursor = arena.place(cursor, nbytes)
@@ -322,4 +335,4 @@ class OutputRing(Ring):
         count = self.head + 1
         self._announce(_wire.OUTPUT_HEAD, count)
         self.head = count
-        self._cursor = self._next_cursor
+        self.cursor = self._next_cursor

@@ -62,6 +62,7 @@ class Status:
         if self.error is not None:
             return
         self.error = error
+        self._port.unbind()
         try:
             self._port.set_abort_flag()
         except Exception as failure:
@@ -84,6 +85,7 @@ class Status:
             raise
         if flag >= 1:
             self.remote = True
+            self._port.unbind()
             self.raise_remote()
 
     def note_failure(self, error: BaseException) -> None:

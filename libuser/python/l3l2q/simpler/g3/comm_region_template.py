@@ -170,7 +170,10 @@ class _BoundSpscQueue(_Unique):
             raise RuntimeError(f"{PREFIX} is bound to a queue already")
         self._taken = True
         common = (self.port, PREFIX, self.layout, _wire.signed32)
-        return InputRing(*common), OutputRing(*common, OUTPUT_OPCODES, wraps_early=False)
+        rings = InputRing(*common), OutputRing(*common, OUTPUT_OPCODES, wraps_early=False)
+        for ring in rings:
+            ring.checks_abort = True
+        return rings
 
     def make_message(self, slot: Slot) -> _SpscQueueMessage:
         message = _make_message(slot)

@@ -103,7 +103,8 @@ class _Core:
         except BaseException as error:
             status.note_failure(error)
             raise
-        self.stopped = opcode == _wire.STOP
+        if opcode == _wire.STOP:
+            self.stopped = self.sending.off = True
         return True
 
     def send_within(self, opcode: int, body: Any, nbytes: int, timeout_ns: int) -> None:
@@ -129,10 +130,10 @@ class _Core:
             raise
         if slot is not None:
             self.held, self._held_slot = self.bound.make_message(slot), slot
+            self.receiving.held = True
         return self.held
 
-    def look_within(self, timeout_ns: int) -> _SpscQueueMessage:
-        deadline = monotonic_ns() + timeout_ns
+    def look_until(self, deadline: int) -> _SpscQueueMessage:
         while True:
             message = self.look()
             if message is not None:
@@ -174,6 +175,7 @@ class _Core:
             self.status.note_failure(error)
             raise
         self.held = self._held_slot = None
+        self.receiving.held = False
 
     # -- both
 
@@ -256,6 +258,8 @@ class WorkerChipQueueInput:
         """
         core = self._core
         core.enter()
+        if core.sending.send(buffer_or_none, nbytes, timeout):
+            return
         count = int(nbytes)
         body = core.accept_source(buffer_or_none, count)
         if count > core.layout.input_arena_bytes:
@@ -266,6 +270,9 @@ class WorkerChipQueueInput:
         """Send a message if there is room for it, and say whether it was sent."""
         core = self._core
         core.enter()
+        sent = core.sending.send(buffer_or_none, nbytes)
+        if sent is not None:
+            return sent
         count = int(nbytes)
         body = core.accept_source(buffer_or_none, count)
         return count <= core.layout.input_arena_bytes and core.send(_wire.DATA, body, count)
@@ -286,7 +293,7 @@ class WorkerChipQueueOutput:
         """The active message, or else the next one, waiting for at most ``timeout`` seconds."""
         timeout_ns = self._core.timeout_ns(timeout)
         self._core.enter()
-        return self._core.look_within(timeout_ns)
+        return self._core.look_until(monotonic_ns() + timeout_ns)
 
     def read_into(self, handle: WorkerChipQueueMessage, buffer: Any) -> None:
         """Copy the body of the active message. Any other handle poisons the queue."""
@@ -307,8 +314,16 @@ class WorkerChipQueueOutput:
         core = self._core
         core.enter()
         timeout_ns = core.timeout_ns(timeout)
+        slot = core.receiving.take(buffer)
+        if slot:
+            return core.bound.make_message(slot)
         view = core.buffers.kind(buffer, True)
-        message = core.look_within(timeout_ns)
+        deadline = monotonic_ns() + timeout_ns
+        if slot is False:
+            slot = core.receiving.take(view, timeout_ns / 1_000_000_000)
+            if slot:
+                return core.bound.make_message(slot)
+        message = core.look_until(deadline)
         core.take(view)
         return message
 
@@ -316,6 +331,9 @@ class WorkerChipQueueOutput:
         """try_peek, read_into and release; None if there is no message."""
         core = self._core
         core.enter()
+        slot = core.receiving.take(buffer)
+        if slot:
+            return core.bound.make_message(slot)
         view = core.buffers.kind(buffer, True)
         message = core.look()
         if message is not None:
