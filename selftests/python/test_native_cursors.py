@@ -135,7 +135,7 @@ def test_buffers_that_are_larger(ends: Ends) -> None:
     assert back == b"xyz..."
 
 
-# ---- what is out of the ordinary -----------------------------------------------------------------
+# ---- what is out of the ordinary ----------------------------------------------------------------
 
 
 class Int(int):
@@ -352,7 +352,7 @@ def test_a_signal_handler_that_raises_ends_take(ends: Ends) -> None:
     assert ends.receiving.take(bytearray(1), LONG)
 
 
-# ---- whose memory it is --------------------------------------------------------------------------
+# ---- whose memory it is -------------------------------------------------------------------------
 
 
 def test_cursors_that_are_not_bound() -> None:

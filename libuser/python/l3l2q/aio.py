@@ -247,7 +247,9 @@ class Producer(_Half):
         raw, streak = self.raw, self._streak
         sent = False
         if streak.calls < _FAIR:
-            sent = raw.try_enqueue(body, opcode) or (raw.look() and raw.try_enqueue(body, opcode))
+            sent = raw.try_enqueue(body, opcode)
+            if not sent and raw.look():
+                sent = raw.try_enqueue(body, opcode)
             streak.calls += 1
         if not sent:
             await self._later(raw.try_enqueue, body, opcode)
@@ -299,7 +301,9 @@ class Consumer(_Half):
         raw, streak = self.raw, self._streak
         result = None
         if streak.calls < _FAIR:
-            result = raw.try_peek() or (raw.look() and raw.try_peek()) or None
+            result = raw.try_peek()
+            if not result and raw.look():
+                result = raw.try_peek()
             streak.calls += 1
         return result or await self._later(raw.try_peek)
 
@@ -313,7 +317,9 @@ class Consumer(_Half):
         raw, streak = self.raw, self._streak
         result = None
         if streak.calls < _FAIR:
-            result = raw.try_dequeue() or (raw.look() and raw.try_dequeue()) or None
+            result = raw.try_dequeue()
+            if not result and raw.look():
+                result = raw.try_dequeue()
             streak.calls += 1
         return result or await self._later(raw.try_dequeue)
 
@@ -322,7 +328,9 @@ class Consumer(_Half):
         raw, streak = self.raw, self._streak
         result = None
         if streak.calls < _FAIR:
-            result = raw.try_dequeue_into(buffer) or (raw.look() and raw.try_dequeue_into(buffer)) or None
+            result = raw.try_dequeue_into(buffer)
+            if not result and raw.look():
+                result = raw.try_dequeue_into(buffer)
             streak.calls += 1
         return result or await self._later(raw.try_dequeue_into, buffer)
 
