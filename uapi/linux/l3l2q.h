@@ -8,9 +8,9 @@
  *
  * The ioctl numbers of type 0xE3 from 0x00 to 0x3F belong to this interface.
  * Every argument structure starts with its size in bytes and flags. A structure
- * that is longer than the kernel knows is accepted if the excess is zero (else
- * E2BIG); one that is shorter than in the first release is EINVAL. Results are cut,
- * or extended with zero bytes, to the caller's size. Unknown flags and non-zero
+ * that is longer than the kernel knows, up to a page, is accepted if the excess is
+ * zero (else E2BIG); one that is shorter than in the first release is EINVAL. Results
+ * are cut, or extended with zero bytes, to the caller's size. Unknown flags and non-zero
  * padding are EINVAL. Fields marked "out" are ignored on input. There is no version
  * number: a request that a kernel does not know is refused with ENOTTY, E2BIG, EINVAL
  * or EOPNOTSUPP, or its feature bit is missing. Names ending in _bytes are sizes in
@@ -714,8 +714,8 @@ struct l3l2q_condition {
  * @conditions: user pointer to @nr_conditions structures
  * @nr_conditions: 0 ... L3L2Q_WAIT_MAX_CONDITIONS
  * @condition_size: bytes from one to the next, at least 24, the first size of
- *	struct l3l2q_condition; as for all structures a longer one is accepted if
- *	the excess is zero (else E2BIG). 0 without conditions
+ *	struct l3l2q_condition; as for all structures a longer one, up to a page, is
+ *	accepted if the excess is zero (else E2BIG). 0 without conditions
  * @deadline_ns: a time of the caller's CLOCK_MONOTONIC; a time in the past looks
  *	once; L3L2Q_WAIT_FOREVER and other times from 2^63 - 1 on: no deadline
  * @events: L3L2Q_EVENT_* to wait for, in a raw region only ABORT and HUP, which always
