@@ -1993,6 +1993,30 @@ TEST_F(queue, s5_window_of_one)
 	EXPECT_SOUND(self->rx);
 }
 
+/*
+ * A dequeue has found more messages than it took; then these are held, and the cursor is where
+ * the body of the first one begins, an arena later.
+ */
+TEST_F(queue, s5_no_dequeue_while_a_run_is_held)
+{
+	uint64_t half = self->arena / 2;
+	const struct l3l2q_message *run;
+	unsigned char got[OUT_ARENA];
+
+	if (variant->window != 3)
+		return; /* W = 3 */
+	ASSERT_EQ(0, send_data(self->tx, half, 1));
+	ASSERT_EQ(0, send_data(self->tx, half, 2));
+	ASSERT_EQ(0, l3l2q_core_try_dequeue(&self->rx->c, &self->m, got, sizeof(got)));
+	ASSERT_EQ(1, l3l2q_core_try_peek_run(&self->rx->c, &run, 1));
+	ASSERT_EQ(0, send_data(self->tx, half, 3));
+	ASSERT_EQ(1, l3l2q_core_try_peek_run(&self->rx->c, &run, 1));
+	EXPECT_EQ(-EINVAL, l3l2q_core_try_dequeue(&self->rx->c, &self->n, got, sizeof(got)));
+	EXPECT_SOUND(self->rx);
+	ASSERT_EQ(0, l3l2q_core_release_upto(&self->rx->c, run));
+	EXPECT_EQ(-EAGAIN, l3l2q_core_try_dequeue(&self->rx->c, &self->n, got, sizeof(got)));
+}
+
 /* What was completed is not held; its place in the window is free once it was retired. */
 TEST_F(queue, s5_completed_and_not_retired)
 {
