@@ -1993,6 +1993,51 @@ TEST_F(queue, s5_window_of_one)
 	EXPECT_SOUND(self->rx);
 }
 
+/* After the peer's end each message takes the slow path, but those behind a wrap. */
+TEST_F(queue, s5_a_run_after_the_peers_end_keeps_to_the_window)
+{
+	const struct l3l2q_message *run;
+	int i;
+
+	if (variant->window != 3)
+		return; /* W = 3 */
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(0, send_data(self->tx, 0, 1));
+		ASSERT_EQ(0, take(self->rx, 0, 1));
+	}
+	ASSERT_EQ(0, send_data(self->tx, self->arena - 8, 1));
+	ASSERT_EQ(0, take(self->rx, self->arena - 8, 1));
+	for (i = 0; i < 4; i++)
+		ASSERT_EQ(0, send_data(self->tx, 8, 1));
+	*ctr(&self->w, l3l2q_ctr_abort(self->role)) = 1;
+	ASSERT_EQ(-ECONNABORTED, l3l2q_core_timed_out(&self->rx->core, "wait"));
+	EXPECT_EQ(3, l3l2q_core_try_peek_run(&self->rx->c, &run, 4));
+	EXPECT_EQ(3, self->rx->c.outstanding);
+}
+
+/* The consumer's own handle of a message that did not fit stays behind, and is nobody's. */
+TEST_F(queue, s5_release_of_what_did_not_fit)
+{
+	struct l3l2q_message m = { 1, self->offset, 8, NULL, L3L2Q_OP_DATA };
+	char got[4];
+	int i, ret;
+
+	for (i = 0; i < 3; i++) {
+		struct l3l2q_consumer *c = &self->rx->c;
+
+		m.data = self->rx->core.payload + self->offset;
+		ASSERT_EQ(0, send_data(self->tx, 8, 1));
+		ASSERT_EQ(-EMSGSIZE, l3l2q_core_try_dequeue(c, &self->m, got, sizeof(got)));
+		ret = i == 0 ? l3l2q_core_release(c, &m) :
+		      i == 1 ? l3l2q_core_release_batch(c, &m, 1) : l3l2q_core_release_upto(c, &m);
+		EXPECT_EQ(-ESTALE, ret) {
+			TH_LOG("call %d", i);
+		}
+		EXPECT_POISONED(self->rx, L3L2Q_ERR_OWNERSHIP);
+		ASSERT_TRUE(start_over(self, variant));
+	}
+}
+
 /*
  * A dequeue has found more messages than it took; then these are held, and the cursor is where
  * the body of the first one begins, an arena later.
