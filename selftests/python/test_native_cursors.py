@@ -6,6 +6,7 @@ from __future__ import annotations
 import array
 import os
 import signal
+import sys
 import threading
 from typing import Any, Callable, Iterator, List, NamedTuple, Tuple
 
@@ -135,10 +136,23 @@ def test_buffers_that_are_larger(ends: Ends) -> None:
     assert back == b"xyz..."
 
 
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="the type does not say that it is C code")
+def test_arrays(ends: Ends) -> None:
+    words = array.array("I", [1, 2, 3])
+    assert ends.sending.send(words, 12) is True
+    ends.l2.producer.enqueue(ends.l2.consumer.dequeue(LONG).data, LONG)
+    back = array.array("I", [0] * 3)
+    assert ends.receiving.take(back) and back == words
+
+
 # ---- what is out of the ordinary ----------------------------------------------------------------
 
 
 class Int(int):
+    pass
+
+
+class Bytes(bytearray):
     pass
 
 
@@ -153,7 +167,7 @@ UNSENT = {
     "a size of another type": (b"x", Int(1)),
     "a bool": (b"x", True),
     "text": ("x", 1),
-    "a type that may be Python code": (array.array("B", b"x"), 1),
+    "a type of Python code": (Bytes(b"x"), 1),
     "every second byte": (memoryview(b"xyz")[::2], 1),
     "a format that has no cast": (memoryview(b"x").cast("?"), 1),
 }
@@ -167,7 +181,7 @@ def test_what_send_refuses(ends: Ends, what: str) -> None:
     assert ends.l2.consumer.dequeue(LONG).data == b"x"
 
 
-@pytest.mark.parametrize("buffer", [None, b"xy", bytearray(1), array.array("B", b"xy"), "xy"])
+@pytest.mark.parametrize("buffer", [None, b"xy", bytearray(1), Bytes(b"xy"), "xy"])
 def test_buffers_that_take_refuses(ends: Ends, buffer: Any) -> None:
     ends.l2.producer.enqueue(b"ab", LONG)
     refuses(ends, ends.receiving, lambda: ends.receiving.take(buffer))

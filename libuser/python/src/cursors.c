@@ -66,6 +66,18 @@ static bool is_castable(const char *format)
 	return !format || (format[0] && !format[1] && strchr("BbcHhIiLlQqfd", format[0]));
 }
 
+/* True of types of C code, which are none that an orchestrator has its own rules for. */
+static bool is_plain_type(PyTypeObject *type)
+{
+	unsigned long flags = PyType_GetFlags(type);
+
+#ifdef Py_TPFLAGS_IMMUTABLETYPE
+	if (flags & Py_TPFLAGS_IMMUTABLETYPE)
+		return true;
+#endif
+	return !(flags & Py_TPFLAGS_HEAPTYPE);
+}
+
 /*
  * At least @nbytes of an object whose type no Python code has made. None has no bytes, and a
  * message of no bytes has None. @view has no object if there is nothing to give back.
@@ -78,7 +90,7 @@ static bool get_plain(PyObject *object, uint64_t nbytes, bool writable, Py_buffe
 	view->buf = NULL;
 	if (!nbytes || object == Py_None)
 		return !nbytes && object == Py_None;
-	if (PyType_GetFlags(Py_TYPE(object)) & Py_TPFLAGS_HEAPTYPE || !PyObject_CheckBuffer(object))
+	if (!is_plain_type(Py_TYPE(object)) || !PyObject_CheckBuffer(object))
 		return false;
 	if (PyObject_GetBuffer(object, view, flags)) {
 		PyErr_Clear();
