@@ -715,7 +715,8 @@ struct l3l2q_condition {
  * @nr_conditions: 0 ... L3L2Q_WAIT_MAX_CONDITIONS
  * @condition_size: bytes from one to the next, at least 24, the first size of
  *	struct l3l2q_condition; as for all structures a longer one, up to a page, is
- *	accepted if the excess is zero (else E2BIG). 0 without conditions
+ *	accepted if the excess is zero (else E2BIG). Without conditions neither this
+ *	nor @conditions is looked at
  * @deadline_ns: a time of the caller's CLOCK_MONOTONIC; a time in the past looks
  *	once; L3L2Q_WAIT_FOREVER and other times from 2^63 - 1 on: no deadline
  * @events: L3L2Q_EVENT_* to wait for, in a raw region only ABORT and HUP, which always
