@@ -26,6 +26,7 @@ EXPECTED = (
     TypeError,
     BufferError,
     IndexError,
+    OverflowError,
     StopIteration,
     KeyboardInterrupt,
     AttributeError,
