@@ -67,6 +67,7 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/l3l2q
 npusim=${NPUSIM:-$top/build/bin/l3l2q-npusim}
 vectors=2
 threads=multi
+without=
 qpid='' work='' npu_rc=0
 declare -A npus=()
 
@@ -105,7 +106,7 @@ boot() {
 	case $arch-$accel in
 	x86_64-kvm) set -- -M q35 -cpu host "$@" ;;
 	# With 5-level page tables a KASAN kernel trips over itself in early boot.
-	x86_64-*) set -- -M q35 -cpu max,la57=off "$@" ;;
+	x86_64-*) set -- -M q35 -cpu "max,la57=off$without" "$@" ;;
 	aarch64-kvm) set -- -M virt,gic-version=host -cpu host "$@" ;;
 	aarch64-*) set -- -M virt,gic-version=3 -cpu max,pauth-impdef=on "$@" ;;
 	*) die "no guests for $arch" ;;
@@ -317,6 +318,8 @@ main() {
 	case $(cat "$kdir/version") in
 	*-l3l2q-debug)
 		variant=guest-debug
+		# what AVX and protection keys have is slow to emulate, in each switch
+		without=,-xsave,-pku
 		append="panic_on_warn=1 kmemleak=on $append"
 		;;
 	esac
