@@ -258,7 +258,7 @@ pack_python() {
 # guest SUITE KERNEL LIMIT TOTAL MEMORY 'TRANSPORT...' [VAR=VALUE...]
 guest() {
 	local suite=$1 kernel=$2 limit=$3 total=$4 mem=$5 transports=$6
-	local specs=() args=() p dir b=build kmod which=L3L2Q_TRANSPORT
+	local specs=() args=() p dir b=build kmod which=L3L2Q_TRANSPORT window=64M
 	local orchestration=build/bin-static/orchestration bench=build/bench-static/l3l2q-bench
 	shift 6
 
@@ -267,6 +267,8 @@ guest() {
 	debug)
 		# with the debugging options on it takes minutes, and says nothing about speed
 		bench=
+		# KASAN has a shadow of each window, made by every probe
+		window=32M
 		;;
 	*-arm64)
 		# as little as another kind of machine that is emulated
@@ -325,7 +327,7 @@ guest() {
 			--file libuser/examples/trace/timeline.sh:/trace/timeline.sh)
 	fi
 	guests "$suite" --kernel "$dir" --mem "$mem" --timeout $((limit * slow)) --total $((total * slow)) \
-		--module "$kmod/l3l2q.ko" "${args[@]}" --npu npu0 --npu npu1 --disk 16M \
+		--module "$kmod/l3l2q.ko" "${args[@]}" --npu "npu0:$window" --npu "npu1:$window" --disk 16M \
 		--qemu -device --qemu pci-testdev,membar=16M --file "$b/bin-static/l3l2q-stream:/bin/l3l2q-stream" \
 		--file "$b/bin-static/l3l2qctl:/bin/l3l2qctl" \
 		${bench:+--file "$bench:/bin/l3l2q-bench"} \
@@ -432,7 +434,7 @@ arm64 | stock)
 	finish_guests
 	;;
 debug)
-	# A leak scan takes 10 s for each GiB, and there are four.
+	# A leak scan takes 10 s for each GiB, and each guest makes four.
 	guest guest-debug debug 900 3000 1G "driver pci dmabuf:udmabuf $ascend" L3L2Q_MESSAGES=50000 \
 		${L3L2Q_EXITS:+"L3L2Q_EXITS=$L3L2Q_EXITS"}
 	start_guests
