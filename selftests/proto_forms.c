@@ -566,6 +566,46 @@ TEST(ones_own_end_ends_blocked_calls)
 	}
 }
 
+struct reader {
+	struct l3l2q_ep *ep;
+	int ret;
+	bool started;
+	pthread_t thread;
+};
+
+static void *read_until_the_end(void *arg)
+{
+	struct reader *r = arg;
+	char c;
+
+	do {
+		r->ret = l3l2q_payload_read(r->ep, 0, &c, 1);
+		__atomic_store_n(&r->started, true, __ATOMIC_RELEASE);
+	} while (!r->ret);
+	return NULL;
+}
+
+/* And calls that do not block, at whatever point of them it comes. */
+TEST(ones_own_end_has_one_error)
+{
+	int i, ret, rounds = 100;
+	struct reader r;
+	struct pair p;
+
+	for (i = 0; i < rounds; i++) {
+		ASSERT_EQ(0, make_full(&p, 0));
+		r = (struct reader){ .ep = p.ep[L3] };
+		ASSERT_EQ(0, pthread_create(&r.thread, NULL, read_until_the_end, &r));
+		while (!__atomic_load_n(&r.started, __ATOMIC_ACQUIRE))
+			sched_yield();
+		ret = l3l2q_detach(p.ep[L3]);
+		pthread_join(r.thread, NULL);
+		EXPECT_EQ(0, ret);
+		ASSERT_EQ(-ESHUTDOWN, r.ret);
+		pair_close(&p);
+	}
+}
+
 /* And an event loop that sleeps in a poll of its own. */
 TEST(ones_own_end_makes_the_descriptor_ready)
 {

@@ -203,11 +203,13 @@ int l3l2q_ep_start(struct l3l2q_ep *ep, enum l3l2q_role role, void *payload, voi
 /* 0, the first error, -ESHUTDOWN, or -EPERM in a forked child. */
 int l3l2q_ep_live(const struct l3l2q_ep *ep)
 {
+	uint32_t kind;
+
 	if (!ep->ops)
 		return -EPERM;
-	if (__atomic_load_n(&ep->core.error.kind, __ATOMIC_ACQUIRE) == KIND_DETACHED)
-		return -ESHUTDOWN;
-	return l3l2q_core_status(&ep->core);
+	/* Once: another thread may detach meanwhile. */
+	kind = __atomic_load_n(&ep->core.error.kind, __ATOMIC_ACQUIRE);
+	return kind == KIND_DETACHED ? -ESHUTDOWN : l3l2q_core_errno(kind);
 }
 
 /* A call failed: if it ended the endpoint, let the peer know, once. */
