@@ -177,11 +177,12 @@ fuzzers() {
 	native fuzz --limit $((300 * slow)) 'selftests/fuzz/run.sh short'
 }
 
-# The runs of run.sh that wait for run_guests(): SUITE and run.sh's options, quoted. The short
-# ones are last, so that two of them end at about the same time.
+# What run.sh is to run: SUITE and its options, quoted. The short runs come last, so that two
+# of them end at about the same time.
 runs=()
 short_runs=()
-claims=build/results/claims
+claims=$results.claims
+rm -rf "$claims"
 
 # quoted SUITE [run.sh's options] -- SPEC...: as a run
 quoted() { printf '%q ' "$@"; }
@@ -213,31 +214,31 @@ run_guest() {
 	pid=
 }
 
-# Run what nobody else has claimed. The output of a guest is shown when it has ended.
+# run_guests RUN...: those that nobody else has claimed. The output of a guest is shown when
+# it has ended.
 run_guests() {
-	local i pid=
+	local run pid=
 
 	trap '[ -z "$pid" ] || { kill "$pid"; wait "$pid"; }; exit 143' TERM
-	for i in "${!runs[@]}"; do
-		mkdir "$claims/$i" 2>/dev/null || continue
-		eval "set -- ${runs[i]}"
+	for run; do
+		eval "set -- $run"
+		mkdir "$claims/$1" 2>/dev/null || continue
 		title "guest $1 begins, see build/log/$1"
-		timed "$1" run_guest "$claims/$i/output" --suite "$@"
-		cat "$claims/$i/output"
+		timed "$1" run_guest "$claims/$1/output" --suite "$@" 9>&-
+		cat "$claims/$1/output"
 	done
 }
 
-# A guest keeps little more than one processor busy: another one, or what runs on this
-# machine, goes on beside it.
+# start_guests RUN...: one after the other, after those that were started before. A guest
+# keeps little more than one processor busy: what runs on this machine goes on beside it.
 start_guests() {
-	rm -rf "$claims"
 	mkdir -p "$claims"
-	runs+=("${short_runs[@]}")
-	run_guests &
+	{ flock 9 && run_guests "$@"; } 9>>"$claims/lane" &
 }
 
+# Two guests at a time, for nothing else is left to do.
 finish_guests() {
-	run_guests &
+	run_guests "${runs[@]}" "${short_runs[@]}" &
 	wait
 	runs=() short_runs=()
 }
@@ -399,14 +400,15 @@ eval "$("${make[@]}" print-tests)"
 
 guests_of_check() {
 	guest_arm64
+	start_guests "${runs[@]}"
 	guest_stock
 	guest_wc
+	start_guests "${runs[@]}" "${short_runs[@]}"
 }
 
 case $what in
 check)
 	guests_of_check
-	start_guests
 	style
 	packages
 	models
@@ -425,19 +427,18 @@ python)
 	;;
 guest)
 	guests_of_check
-	start_guests
 	finish_guests
 	;;
 arm64 | stock)
 	"guest_$what"
-	start_guests
+	start_guests "${runs[@]}" "${short_runs[@]}"
 	finish_guests
 	;;
 debug)
 	# A leak scan takes 10 s for each GiB, and each guest makes four.
 	guest guest-debug debug 900 3000 1G "driver pci dmabuf:udmabuf $ascend" L3L2Q_MESSAGES=50000 \
 		${L3L2Q_EXITS:+"L3L2Q_EXITS=$L3L2Q_EXITS"}
-	start_guests
+	start_guests "${runs[@]}" "${short_runs[@]}"
 	finish_guests
 	;;
 style)
