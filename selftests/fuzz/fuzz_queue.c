@@ -290,10 +290,10 @@ static void before_blocking(struct world *w, struct side *s, enum half half, uns
 	if (!fuzz_clock.in_hook && timeout_ns && take(&in) & 1)
 		fuzz_clock.hook_at = 1 + take(&in) % 8;
 	/*
-	 * A call that reports the peer's abort, or an interrupt that came before, has not
+	 * A call that reports the peer's end, or an interrupt that came before, has not
 	 * waited, and a hook may run before the call publishes: see sync_published().
 	 */
-	if (half == TX && timeout_ns && !ended(s) && !(set & RET_ABORTED) &&
+	if (half == TX && timeout_ns && !ended(s) && !(set & (RET_ABORTED | RET_PIPE)) &&
 	    s->interrupted[TX] == CLEAR && !fuzz_clock.hook_at && d->published != d->tail)
 		publish(w, d);
 }
