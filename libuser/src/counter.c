@@ -84,8 +84,9 @@ L3L2Q_API int l3l2q_test(struct l3l2q_ep *ep, uint64_t offset, uint32_t cmp, int
 		return -EINVAL;
 	now = (int32_t)l3l2q_core_load(&ep->core, counter);
 	/* The value may stand for one that could not be read. */
-	if (l3l2q_ep_is_copied(ep) && l3l2q_core_removed(&ep->core))
-		return l3l2q_core_remote_abort(&ep->core, "test");
+	ret = l3l2q_check_copies(ep, 0, "test");
+	if (ret)
+		return ret;
 	if (observed)
 		*observed = now;
 	return l3l2q_cmp_holds(cmp, now, value);
@@ -150,8 +151,8 @@ L3L2Q_API int l3l2q_wait_counter(struct l3l2q_ep *ep, uint64_t offset, uint32_t 
 		return ret;
 	ret = wait_condition(ep, &cond, timeout_ns);
 	/* The value may stand for one that could not be read. */
-	if (!ret && l3l2q_ep_is_copied(ep) && l3l2q_core_removed(&ep->core))
-		ret = l3l2q_core_remote_abort(&ep->core, "wait_counter");
+	if (!ret)
+		ret = l3l2q_check_copies(ep, 0, "wait_counter");
 	if (observed)
 		*observed = cond.observed;
 	return ret;

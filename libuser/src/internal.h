@@ -363,6 +363,15 @@ static inline bool l3l2q_ep_is_copied(const struct l3l2q_ep *ep)
 	return l3l2q_unlikely(ep->memory == L3L2Q_MEMORY_COPIED);
 }
 
+/* A call that would succeed fails if a copy of it did, with copied memory. */
+static inline int l3l2q_check_copies(struct l3l2q_ep *ep, int ret, const char *op)
+{
+	if (l3l2q_ep_is_copied(ep) && (ret >= 0 || ret == -EAGAIN) &&
+	    l3l2q_core_removed(&ep->core))
+		return l3l2q_core_remote_abort(&ep->core, op);
+	return ret;
+}
+
 /* Counts of any_half may have several writers. */
 static inline void l3l2q_half_count(struct l3l2q_ep *ep, struct l3l2q_half *half,
 				    uint64_t *count)

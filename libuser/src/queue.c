@@ -12,15 +12,6 @@ static struct l3l2q_ep *rx_ep(struct l3l2q_consumer *c)
 	return container_of(c, struct l3l2q_ep, rx);
 }
 
-/* A call that would succeed fails if a copy of it did, with copied memory. */
-static int check_copies(struct l3l2q_ep *ep, int ret, const char *op)
-{
-	if (l3l2q_ep_is_copied(ep) && (ret >= 0 || ret == -EAGAIN) &&
-	    l3l2q_core_removed(&ep->core))
-		return l3l2q_core_remote_abort(&ep->core, op);
-	return ret;
-}
-
 /* After a call on the producer: wake the peer, or tell it of our end. */
 L3L2Q_API int l3l2q_producer_finish(struct l3l2q_producer *p, int ret)
 {
@@ -34,7 +25,7 @@ L3L2Q_API int l3l2q_producer_finish(struct l3l2q_producer *p, int ret)
 		p->self_kick = 0;
 		ep->ops->kick(ep, true);
 	}
-	ret = check_copies(ep, ret, "publish");
+	ret = l3l2q_check_copies(ep, ret, "publish");
 	return ret >= 0 || ret == -EAGAIN ? ret : l3l2q_ep_failed(ep, ret);
 }
 
@@ -56,7 +47,7 @@ L3L2Q_API int l3l2q_consumer_finish(struct l3l2q_consumer *c, int ret)
 		c->self_kick = 0;
 		ep->ops->kick(ep, true);
 	}
-	ret = check_copies(ep, ret, "release");
+	ret = l3l2q_check_copies(ep, ret, "release");
 	return ret >= 0 || ret == -EAGAIN ? ret : l3l2q_ep_failed(ep, ret);
 }
 
@@ -470,7 +461,7 @@ static int refresh_room(struct l3l2q_producer *p, const char *op)
 	if (!ret && p->stopped)
 		ret = -ESHUTDOWN;
 	if (!ret)
-		ret = check_copies(tx_ep(p), l3l2q_producer_refresh(p, op), op);
+		ret = l3l2q_check_copies(tx_ep(p), l3l2q_producer_refresh(p, op), op);
 	return tx_done(p, ret);
 }
 
@@ -634,7 +625,7 @@ L3L2Q_API int64_t l3l2q_pending(struct l3l2q_consumer *c)
 	int ret = l3l2q_core_check_receive(c->core);
 
 	if (!ret)
-		ret = check_copies(rx_ep(c), l3l2q_consumer_refresh(c), "pending");
+		ret = l3l2q_check_copies(rx_ep(c), l3l2q_consumer_refresh(c), "pending");
 	if (ret)
 		return rx_done(c, ret);
 	known = c->tail - l3l2q_consumer_acquired(c);
