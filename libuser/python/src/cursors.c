@@ -146,6 +146,22 @@ static bool fits_counter(uint64_t count)
 	return count <= INT32_MAX;
 }
 
+/* Copy a message, unless @copy is NULL, and then set the counter of ours that counts it. */
+static bool pass(struct cursors *c, library_call copy, void *arg, const struct l3l2q_desc *desc,
+		 uint64_t counter)
+{
+	struct endpoint *e = c->e;
+	int ret = 0;
+
+	endpoint_use(e);
+	if (copy)
+		ret = call_once(e, copy, arg, call_is_long(e, desc->payload_nbytes));
+	if (!ret)
+		ret = l3l2q_notify(e->ep, counter, L3L2Q_NOTIFY_SET, (int32_t)desc->seq);
+	endpoint_unuse(e);
+	return !ret;
+}
+
 /* ---- sending -------------------------------------------------------------- */
 
 /* Learn from its descriptor how much space each message gives back. */
@@ -171,16 +187,7 @@ static bool replay(struct cursors *c)
 
 static bool publish(struct cursors *c, struct write_call *w, unsigned long long cursor)
 {
-	struct endpoint *e = c->e;
-	int ret;
-
-	endpoint_use(e);
-	ret = call_once(e, do_write_message, w, call_is_long(e, w->desc.payload_nbytes));
-	if (!ret)
-		ret = l3l2q_notify(e->ep, L3L2Q_CTR_INPUT_TAIL, L3L2Q_NOTIFY_SET,
-				   (int32_t)w->desc.seq);
-	endpoint_unuse(e);
-	if (ret)
+	if (!pass(c, do_write_message, w, &w->desc, L3L2Q_CTR_INPUT_TAIL))
 		return false;
 	c->tail = w->desc.seq;
 	c->cursor = cursor;
@@ -242,17 +249,8 @@ static PyObject *cursors_send(struct cursors *c, PyObject *const *args, Py_ssize
 static bool take_body(struct cursors *c, const struct l3l2q_desc *desc, void *to)
 {
 	struct payload_call p = { desc->payload_offset, to, desc->payload_nbytes };
-	struct endpoint *e = c->e;
-	int ret = 0;
 
-	endpoint_use(e);
-	if (p.nbytes)
-		ret = call_once(e, do_payload_read, &p, call_is_long(e, p.nbytes));
-	if (!ret)
-		ret = l3l2q_notify(e->ep, L3L2Q_CTR_OUTPUT_HEAD, L3L2Q_NOTIFY_SET,
-				   (int32_t)desc->seq);
-	endpoint_unuse(e);
-	return !ret;
+	return pass(c, p.nbytes ? do_payload_read : NULL, &p, desc, L3L2Q_CTR_OUTPUT_HEAD);
 }
 
 /* Learn how many messages there are: 1 if any, 0 if none, or -1. */
