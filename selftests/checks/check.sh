@@ -188,14 +188,15 @@ rm -rf "$claims"
 quoted() { printf '%q ' "$@"; }
 
 # guests SUITE [run.sh's options]: all of specs, later, in a guest, but those that take
-# functions away in one of their own; the longest in two, which can run beside each other
+# functions away or patch the kernel's text (as switching a trace event does) in one of their
+# own; the longest in two, which can run beside each other
 guests() {
 	local suite=$1 spec shared=() alone=() driver=()
 	shift
 
 	for spec in "${specs[@]}"; do
 		case "$suite $spec" in
-		*/drv_remove) alone+=("$spec") ;;
+		*/drv_remove | */drv_trace | */drv_probes | */tracing.sh) alone+=("$spec") ;;
 		guest-debug*/drv_* | guest-stock*/drv_*) driver+=("$spec") ;;
 		*) shared+=("$spec") ;;
 		esac

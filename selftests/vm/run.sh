@@ -35,10 +35,12 @@
 #   --log DIR           where console and output go (default build/log/NAME)
 #   --append ARGS       more kernel command line
 #   --qemu ARG          one more argument for qemu (may be repeated)
-#   --one-thread        emulate all processors in one thread, for tests that take PCI
-#                       functions away: with more threads QEMU 7.2 lets a processor go
-#                       on by the old memory map for a while, and what it writes to its
-#                       interrupt controller then goes elsewhere
+#   --one-thread        emulate all processors in one thread. With more, QEMU 7.2 lets a
+#                       processor go on by what no longer is: where tests take PCI
+#                       functions away, by the old memory map, so that what it writes to
+#                       its interrupt controller goes elsewhere; where they switch trace
+#                       events, by a breakpoint that the kernel's text no longer has, for
+#                       ever
 #
 # In the guest: users l3 and l2 (in group l3l2q), mallory (not in it); L3L2Q_KO
 # names the module, L3L2Q_VARIANT is guest or guest-debug, L3L2Q_NPUS are the IDs.
