@@ -55,7 +55,7 @@ def test_release_refuses_while_other_views_exist(
 ) -> None:
     message = received(pair)
     view = cut(message)
-    with pytest.raises(BufferError):
+    with pytest.raises(BufferError, match="in use: 1; release or delete"):
         message.release()
     with pytest.raises(BufferError):
         message.release_upto()
@@ -98,7 +98,7 @@ def test_a_view_keeps_the_memory_of_a_closed_endpoint(pair: Pair) -> None:
     for call in (message.release, span.commit, span.cancel, message.tobytes):
         with pytest.raises((BufferError, l3l2q.Closed)):
             call()
-    with pytest.raises(BufferError):
+    with pytest.raises(BufferError, match="endpoint is closed"):
         memoryview(span)
     del view, message, span, hole
     gc.collect()
@@ -153,6 +153,8 @@ def test_views_in_a_child_do_no_harm(pair: Pair) -> None:
         hole[0] = 0
         with pytest.raises(l3l2q.WrongProcess):
             message.tobytes()
+        with pytest.raises(BufferError, match="parent process"):
+            memoryview(message)
 
     def child_drops() -> None:
         nonlocal view, message

@@ -204,10 +204,8 @@ static int message_getbuffer(PyObject *self, Py_buffer *view, int flags)
 	struct message *m = (struct message *)self;
 
 	view->obj = NULL;
-	if (!m->held || m->span.e->closed || endpoint_forked(m->span.e)) {
-		PyErr_SetString(PyExc_BufferError, "the message is not held any more");
-		return -1;
-	}
+	if (!m->held || m->span.e->closed || endpoint_forked(m->span.e))
+		return span_refuse(&m->span, "the message is not held any more");
 	if (m->span.e->copied && !m->copy)
 		m->copy = copy_message(m, "message.data");
 	if (m->span.e->copied && !m->copy)

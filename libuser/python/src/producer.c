@@ -527,10 +527,8 @@ static int reservation_getbuffer(PyObject *self, Py_buffer *view, int flags)
 	struct reservation *r = (struct reservation *)self;
 
 	view->obj = NULL;
-	if (!r->active || r->span.e->closed || endpoint_forked(r->span.e)) {
-		PyErr_SetString(PyExc_BufferError, "the span is not reserved any more");
-		return -1;
-	}
+	if (!r->active || r->span.e->closed || endpoint_forked(r->span.e))
+		return span_refuse(&r->span, "the span is not reserved any more");
 	return span_export(&r->span, view, r->r.data, reservation_bytes(r), false, flags);
 }
 

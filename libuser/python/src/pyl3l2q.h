@@ -333,6 +333,7 @@ PyObject *producer_new(struct endpoint *e);
 PyObject *consumer_new(struct endpoint *e);
 PyObject *opcode_object(struct state *state, uint32_t opcode);
 
+int span_refuse(const struct span *span, const char *ended);
 /* Export @nbytes at @data. */
 int span_export(struct span *span, Py_buffer *view, void *data, uint64_t nbytes, bool readonly,
 		int flags);

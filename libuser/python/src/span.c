@@ -19,6 +19,17 @@ void span_free(struct span *span)
 	Py_XDECREF(OBJECT(e));
 }
 
+/* BufferError: the endpoint has ended, or the message or the reservation, as @ended says. */
+int span_refuse(const struct span *span, const char *ended)
+{
+	if (span->e->closed)
+		ended = "the endpoint is closed";
+	else if (endpoint_forked(span->e))
+		ended = "the endpoint belongs to the parent process";
+	PyErr_SetString(PyExc_BufferError, ended);
+	return -1;
+}
+
 int span_export(struct span *span, Py_buffer *view, void *data, uint64_t nbytes, bool readonly,
 		int flags)
 {
@@ -94,6 +105,8 @@ int span_revoke(struct span *span)
 	}
 	if (!span->exports)
 		return 0;
-	PyErr_Format(PyExc_BufferError, "%zd views of the memory exist", span->exports);
+	PyErr_Format(PyExc_BufferError,
+		     "views of the memory are in use: %zd; release or delete them before",
+		     span->exports);
 	return -1;
 }
