@@ -37,10 +37,51 @@ def test_an_exception_says_what_and_where(pair: Pair) -> None:
     with pytest.raises(l3l2q.Timeout) as raised:
         pair.l2.consumer.peek(0)
     error = raised.value
-    assert error.errno == errno.ETIMEDOUT and error.strerror == os.strerror(errno.ETIMEDOUT)
+    assert error.errno == errno.ETIMEDOUT and error.strerror == "the time-out passed"
     assert error.op == "consumer.peek" and error.kind is ErrorKind.NONE and error.failure is None
     assert error.region_id == pair.l2.region_id
     assert str(error).startswith("consumer.peek: ") and f"{error.region_id:#x}" in str(error)
+
+
+@pytest.mark.parametrize(
+    "call, raised, text",
+    [
+        (lambda p: p.l3.open_peer(), l3l2q.BusyError, "handed out before"),
+        (lambda p: p.l2.open_peer(), l3l2q.NotPermitted, "only the endpoint that created"),
+        (lambda p: p.l3.notify(3, 1), l3l2q.InvalidArgument, "multiple of 4"),
+        (lambda p: p.l3.notify(0, 1, 9), l3l2q.InvalidArgument, "NotifyOp"),
+        (lambda p: p.l3.notify(64, 1), l3l2q.NotPermitted, "the other role writes"),
+        (lambda p: p.l3.test(0, 0, 9), l3l2q.InvalidArgument, "Compare"),
+        (lambda p: p.l3.wait_counter(0, 0, 9, 0), l3l2q.InvalidArgument, "Compare"),
+        (lambda p: p.l3.load(3), l3l2q.InvalidArgument, "multiple of 4"),
+        (lambda p: p.l3.arm(4), l3l2q.InvalidArgument, "IN and OUT"),
+        (lambda p: p.l3.wait(4, 0), l3l2q.InvalidArgument, "IN and OUT"),
+        (lambda p: p.l3.eventfd(9, -1), l3l2q.InvalidArgument, "EventFdKind"),
+        (lambda p: p.l3.producer.enqueue(bytes(4097)), l3l2q.TooLarge, "4096 bytes"),
+        (lambda p: p.l3.producer.try_enqueuev([bytes(4097)]), l3l2q.TooLarge, "4096 bytes"),
+        (lambda p: p.l2.producer.reserve(129), l3l2q.TooLarge, "128 bytes"),
+    ],
+)
+def test_a_mistake_is_told_in_words(
+    make: Callable[..., Pair], call: Callable[[Pair], Any], raised: type[Exception], text: str
+) -> None:
+    with pytest.raises(raised, match=text):
+        call(make(output_arena_bytes=128))
+
+
+def test_a_message_larger_than_the_buffer(pair: Pair) -> None:
+    pair.l3.producer.enqueue(b"1234", LONG)
+    message = pair.l2.consumer.peek(LONG)
+    for buffer in (bytearray(3), bytearray()):
+        with pytest.raises(l3l2q.TooLarge, match=f"has 4 bytes, the buffer {len(buffer)}"):
+            message.read_into(buffer)
+    message.release()
+
+
+def test_after_stop_it_is_said_that_it_was_sent(pair: Pair) -> None:
+    pair.l3.producer.stop(LONG)
+    with pytest.raises(l3l2q.Closed, match="STOP"):
+        pair.l3.producer.enqueue(b"x", LONG)
 
 
 def test_the_first_error_sticks_and_is_told(pair: Pair) -> None:

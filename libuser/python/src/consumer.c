@@ -153,6 +153,16 @@ static int do_read_into(struct endpoint *e, void *arg, int64_t timeout_ns)
 	return l3l2q_read_into(l3l2q_ep_consumer(e->ep), c->m, c->data, c->capacity);
 }
 
+static void raise_small_buffer(struct endpoint *e, const char *op, uint64_t nbytes,
+			       size_t capacity)
+{
+	char text[96];
+
+	PyOS_snprintf(text, sizeof(text), "the message has %llu bytes, the buffer %zu",
+		      (unsigned long long)nbytes, capacity);
+	raise_error(e->state, e, op, -EMSGSIZE, text);
+}
+
 /* Copy a held message out, which takes the consumer. */
 static int read_message(struct message *m, const char *op, void *data, size_t capacity)
 {
@@ -163,7 +173,11 @@ static int read_message(struct message *m, const char *op, void *data, size_t ca
 	if (check_held(m, op) || call_begin(e, &e->rx, op))
 		return -1;
 	ret = call_once(e, do_read_into, &c, call_is_long(e, m->m.nbytes));
-	return call_finish(e, &e->rx, op, ret);
+	if (ret != -EMSGSIZE)
+		return call_finish(e, &e->rx, op, ret);
+	call_end(e, &e->rx);
+	raise_small_buffer(e, op, m->m.nbytes, capacity);
+	return -1;
 }
 
 static PyObject *copy_message(struct message *m, const char *op)
@@ -188,13 +202,17 @@ static PyObject *message_read_into(struct message *m, PyObject *const *args, Py_
 {
 	PARAMETERS(names, "buffer");
 	static const struct signature sig = { "read_into", names, 1, 1 };
+	static char nothing[1];
 	PyObject *values[1];
 	struct body body;
+	void *data;
 	int ret;
 
 	if (parse(&sig, args, nargs, kwnames, values) || get_body(values[0], "buffer", true, &body))
 		return NULL;
-	ret = read_message(m, "message.read_into", m->m.nbytes ? body.data : NULL, body.nbytes);
+	/* The library takes NULL for messages without a body alone. */
+	data = body.nbytes ? body.data : nothing;
+	ret = read_message(m, "message.read_into", m->m.nbytes ? data : NULL, body.nbytes);
 	put_body(&body);
 	return ret ? NULL : PyLong_FromUnsignedLongLong(m->m.nbytes);
 }
@@ -810,7 +828,6 @@ static PyObject *dequeue_into(struct endpoint *e, const char *op, PyObject *buff
 {
 	struct dequeue_call c = { .data = NULL };
 	struct body body;
-	char text[96];
 	int ret;
 
 	if (get_body(buffer, "buffer", true, &body))
@@ -823,10 +840,8 @@ static PyObject *dequeue_into(struct endpoint *e, const char *op, PyObject *buff
 	}
 	ret = acquire(e, op, do_dequeue, &c, call_is_long(e, body.nbytes), block, timeout_ns);
 	if (ret == -EMSGSIZE) {
-		PyOS_snprintf(text, sizeof(text), "the message has %llu bytes, the buffer %zu",
-			      (unsigned long long)c.m.nbytes, body.nbytes);
 		call_end(e, &e->rx);
-		raise_error(e->state, e, op, ret, text);
+		raise_small_buffer(e, op, c.m.nbytes, body.nbytes);
 	} else {
 		call_finish(e, &e->rx, op, ret == -EAGAIN ? 0 : ret);
 	}

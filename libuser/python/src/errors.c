@@ -26,12 +26,12 @@ static const struct {
 	enum error_class class;
 	const char *text;	/* NULL: the system's */
 } meanings[] = {
-	{ ETIMEDOUT, TIMEOUT, NULL },
+	{ ETIMEDOUT, TIMEOUT, "the time-out passed" },
 	{ EINTR, INTERRUPTED, "interrupted by Endpoint.interrupt()" },
 	{ EINVAL, INVALID_ARGUMENT, NULL },
 	{ ERANGE, INVALID_ARGUMENT, "outside the range" },
 	{ E2BIG, INVALID_ARGUMENT, NULL },
-	{ EMSGSIZE, TOO_LARGE, "larger than the arena, or than the buffer" },
+	{ EMSGSIZE, TOO_LARGE, NULL },
 	{ EBUSY, BUSY_ERROR, NULL },
 	{ EPERM, NOT_PERMITTED, NULL },
 	{ ENOENT, UNAVAILABLE, NULL },
@@ -39,13 +39,31 @@ static const struct {
 	{ EACCES, UNAVAILABLE, NULL },
 	{ EPROTONOSUPPORT, UNAVAILABLE, NULL },
 	{ EOPNOTSUPP, UNAVAILABLE, "not on this transport or memory" },
-	{ ESHUTDOWN, CLOSED, "this side has ended" },
+	{ ESHUTDOWN, CLOSED, "this side has sent STOP or was detached" },
 	{ EPIPE, PEER_DETACHED, "the other side has detached" },
 	{ ECONNABORTED, PEER_ABORTED, "the other side aborted or died" },
 	{ EIO, ABORTED, "this side was aborted or has failed" },
 	{ EBADMSG, PROTOCOL_ERROR, "the other side broke the protocol" },
 	{ EPROTO, PROTOCOL_ERROR, "the description was refused" },
 	{ ESTALE, OWNERSHIP_ERROR, "a stale handle" },
+};
+
+/* Where the call makes the reason clear. */
+static const struct {
+	const char *op;
+	int err;
+	const char *text;
+} reasons[] = {
+	{ "open_peer", EBUSY, "the other end was handed out before: each region has one" },
+	{ "open_peer", EPERM, "only the endpoint that created the region hands out the other end" },
+	{ "notify", EINVAL, "offset is not a multiple of 4, or op is not a NotifyOp" },
+	{ "notify", EPERM, "the other role writes this counter" },
+	{ "test", EINVAL, "offset is not a multiple of 4, or cmp is not a Compare" },
+	{ "wait_counter", EINVAL, "offset is not a multiple of 4, or cmp is not a Compare" },
+	{ "load", EINVAL, "offset is not a multiple of 4" },
+	{ "arm", EINVAL, "events is made of IN and OUT, and is 0 for a raw region" },
+	{ "wait", EINVAL, "events is made of IN and OUT, and is 0 for a raw region" },
+	{ "eventfd", EINVAL, "kind is not an EventFdKind, or fd is not an eventfd" },
 };
 
 PyObject *value_of(struct state *state, enum value_class class, unsigned long value)
@@ -113,6 +131,31 @@ PyObject *raise_class(struct state *state, enum error_class class, struct endpoi
 	return NULL;
 }
 
+static const char *reason_of(const char *op, int err)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+		if (reasons[i].err == err && !strcmp(reasons[i].op, op))
+			return reasons[i].text;
+	return NULL;
+}
+
+/* Of calls that send. Those that receive compare with the buffer, and say so. */
+static PyObject *raise_too_large(struct endpoint *e, const char *op)
+{
+	struct l3l2q_ep_info info;
+	uint64_t arena_bytes;
+	char text[96];
+
+	l3l2q_ep_info(e->ep, &info);
+	arena_bytes = e->role == L3L2Q_ROLE_L3 ? info.layout.input_arena_bytes
+					       : info.layout.output_arena_bytes;
+	PyOS_snprintf(text, sizeof(text), "larger than the arena, which has %llu bytes",
+		      (unsigned long long)arena_bytes);
+	return raise_class(e->state, TOO_LARGE, e, op, EMSGSIZE, text);
+}
+
 PyObject *raise_error(struct state *state, struct endpoint *e, const char *op, int ret,
 		      const char *text)
 {
@@ -120,6 +163,10 @@ PyObject *raise_error(struct state *state, struct endpoint *e, const char *op, i
 
 	if (ret == -ENOMEM && !text)
 		return PyErr_NoMemory();
+	if (ret == -EMSGSIZE && e && !text)
+		return raise_too_large(e, op);
+	if (!text)
+		text = reason_of(op, -ret);
 	for (i = 0; i < sizeof(meanings) / sizeof(meanings[0]); i++)
 		if (meanings[i].err == -ret)
 			return raise_class(state, meanings[i].class, e, op, -ret,
