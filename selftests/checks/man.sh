@@ -394,6 +394,22 @@ compile_core() {
 		-c -o "$tree/core.o" "$tree/core.c"
 }
 
+# compile_orchestration: prints what is wrong with the commands of l3l2q-simpler(7)
+compile_orchestration() {
+	local commands
+
+	mkdir -p "$tree/include" "$tree/pkgconfig"
+	ln -s "$top"/libuser/include/* "$top"/uapi/linux "$tree/include"
+	sed "s|@PREFIX@|$tree|; s|@INCLUDEDIR@|$tree/include|; s|@VERSION@|0|" \
+		libuser/l3l2q-core.pc.in >"$tree/pkgconfig/l3l2q-core.pc"
+	commands=$(sed -n '/^\.SH SYNOPSIS/,/^\.SH DESCRIPTION/s/^\\fB\(simpler=\|g++ \)/\1/p' libuser/man/l3l2q-simpler.7 |
+		sed 's/\\f[BIP]//g; s/\\-/-/g')
+	[ -n "$commands" ] || echo "no command in the synopsis"
+	(cd "$tree" && cp "$top/libuser/examples/orchestration.cc" . &&
+		export PKG_CONFIG_PATH="$tree/pkgconfig" && eval "$commands")
+	[ -s "$tree/orchestration.o" ] || echo "no object: $commands"
+}
+
 # run_dying: the event loop of epoll.c ends when its worker dies, after whatever it has sent
 run_dying() {
 	local n out st
@@ -418,6 +434,11 @@ tap "header and pages name the same errors" "$(compare errors 2>&1)"
 tap "what is exported is declared, and the reverse" "$(compare exports 2>&1)"
 tap "core.h and l3l2q_core(7) name the same calls and errors" "$(compare core 2>&1)"
 tap "the example of l3l2q_core(7) compiles without a warning" "$(compile_core 2>&1)"
+if command -v pkg-config >/dev/null; then
+	tap "an orchestration compiles by the commands of l3l2q-simpler(7)" "$(compile_orchestration 2>&1)"
+else
+	skip "an orchestration compiles by the commands of l3l2q-simpler(7)" "no pkg-config"
+fi
 tap "each ioctl is in l3l2q-driver(4), and the reverse" "$(compare ioctls 2>&1)"
 tap "each tracepoint is in l3l2q-driver(4), with its fields, and the reverse" "$(compare tracepoints 2>&1)"
 tap "each module parameter is in l3l2q-driver(4), and the reverse" "$(compare parameters 2>&1)"
