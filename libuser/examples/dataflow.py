@@ -27,7 +27,6 @@ TIMEOUT = 5.0
 DEVICE_BASE = 0x120000000000
 
 
-
 class Native:
     """Memory of this library, of which the worker gets a descriptor."""
 
@@ -79,6 +78,8 @@ def npu_memory(path):
         return fds[0]
 
 
+if len(sys.argv) < 2:
+    sys.exit("usage: dataflow.py ORCHESTRATION [TRANSPORT]")
 program = sys.argv[1]
 transport = sys.argv[2] if len(sys.argv) > 2 else "memfd"
 if transport == "external":

@@ -82,6 +82,13 @@ def dataflow(transport: str) -> None:
     assert result.stdout.split("\n") == ["8 10 12", "2 4 6", "14", "16", "18", "46 50 54", ""]
 
 
+def test_dataflow_says_what_it_needs() -> None:
+    result = subprocess.run(
+        [sys.executable, EXAMPLES / "dataflow.py"], stderr=subprocess.PIPE, text=True, timeout=LONG
+    )
+    assert result.returncode == 1 and result.stderr.startswith("usage: dataflow.py ORCHESTRATION")
+
+
 def test_dataflow_with_l2_in_cxx() -> None:
     dataflow(TRANSPORT)
 
