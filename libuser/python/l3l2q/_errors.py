@@ -7,8 +7,8 @@
       InvalidArgument(ValueError)           a bad argument; nothing was changed
         TooLarge                            larger than the arena, or than the buffer
         HandleError                         a message or span that was given back already
-      BusyError                             another thread is in this half, or the window
-                                            is full
+      BusyError                             another thread is in this half, a message or span
+                                            is held, or the other end was handed out before
       Unavailable                           no driver, device or permission
       Closed                                this side ended: closed, detached, or after STOP
       NotPermitted(PermissionError)         not for this role or end
@@ -94,7 +94,10 @@ class HandleError(InvalidArgument):
 
 
 class BusyError(Error):
-    """Another thread is in this half of the endpoint, or a message has to be released first."""
+    """Another thread's call, a held message or a reserved span has to end first.
+
+    Or the other end was handed out before, or is attached.
+    """
 
 
 class Unavailable(Error):

@@ -71,7 +71,10 @@ class Binding(enum.IntEnum):
 
 
 class Event(enum.IntFlag):
-    """What :meth:`Endpoint.wait` and :meth:`Endpoint.arm` ask for and report."""
+    """What :meth:`Endpoint.wait` and :meth:`Endpoint.arm` report.
+
+    They can be asked for IN and OUT; the others are always reported.
+    """
 
     IN = 1
     OUT = 2
