@@ -18,7 +18,6 @@ static int l3l2q_ioctl_query(struct l3l2q_ucmd *ucmd)
 	struct l3l2q_query *cmd = ucmd->cmd;
 
 	*cmd = (struct l3l2q_query) {
-		.size = sizeof(*cmd),
 		.features = l3l2q_backend_features(),
 		.max_region_bytes = l3l2q_max_region_bytes(),
 		.max_counter_bytes = L3L2Q_RAW_COUNTER_MAX,

@@ -186,7 +186,6 @@ static int l3l2q_ioctl_info(struct l3l2q_ucmd *ucmd)
 	struct l3l2q_mapping *map = cmd->map;
 
 	*cmd = (struct l3l2q_info) {
-		.size = sizeof(*cmd),
 		.role = ep->role,
 		.backend = region->ops->id,
 		.memory = region->memory,
@@ -263,7 +262,6 @@ static int l3l2q_ioctl_stats(struct l3l2q_ucmd *ucmd)
 	const atomic64_t *stats = ep->stats;
 
 	*cmd = (struct l3l2q_stats) {
-		.size = sizeof(*cmd),
 		.notifies = atomic64_read(&stats[L3L2Q_STAT_NOTIFIES]),
 		.kicks = atomic64_read(&stats[L3L2Q_STAT_KICKS]),
 		.waits = atomic64_read(&stats[L3L2Q_STAT_WAITS]),

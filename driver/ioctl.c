@@ -98,6 +98,10 @@ static int l3l2q_ucmd_copy(struct l3l2q_ucmd *ucmd,
  */
 int l3l2q_ucmd_respond(const struct l3l2q_ucmd *ucmd)
 {
+	struct l3l2q_ucmd_head *head = ucmd->cmd;
+
+	/* Whoever calls again with the same structure has no more room then. */
+	head->size = ucmd->user_size;
 	if (copy_to_user(ucmd->user, ucmd->cmd,
 			 min(ucmd->user_size, ucmd->size)))
 		return -EFAULT;

@@ -197,7 +197,6 @@ static void l3l2q_show_region(struct l3l2q_region *region,
 	enum l3l2q_role role;
 
 	*cmd = (struct l3l2q_query_region) {
-		.size = sizeof(*cmd),
 		.id = region->id,
 		.backend = region->ops->id,
 		.memory = region->memory,

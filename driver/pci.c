@@ -234,7 +234,6 @@ static int npu_describe(struct npu *npu, struct l3l2q_query_device *cmd)
 	down_read(&npu->access);
 	if (!npu->gone) {
 		*cmd = (struct l3l2q_query_device) {
-			.size = sizeof(*cmd),
 			.id = npu->id,
 			.backend = L3L2Q_BACKEND_PCI,
 			.window_bytes = npu->window.bytes,

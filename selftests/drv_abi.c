@@ -199,6 +199,24 @@ TEST_F(abi, long_struct_with_zero_tail_is_accepted)
 	}
 }
 
+/* Or a second call with it would be told of more room than there is. */
+TEST_F(abi, size_stays_the_callers)
+{
+	const size_t sizes[] = { variant->first ? variant->first : variant->size, variant->size,
+				 variant->size + 8 };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		char *buf = abi_end(self, variant->size + 8);
+
+		memset(buf, 0, variant->size + 8);
+		abi_fill(_metadata, self, variant, buf);
+		*(__u32 *)buf = (__u32)sizes[i];
+		EXPECT_EQ(self->expect, abi_call(self, variant, buf));
+		EXPECT_EQ(sizes[i], *(__u32 *)buf);
+	}
+}
+
 TEST_F(abi, long_struct_with_nonzero_tail_is_e2big)
 {
 	const size_t tails[] = { 1, 4, 8, 64, 512 };

@@ -10,11 +10,11 @@
  * Every argument structure starts with its size in bytes and flags. A structure
  * that is longer than the kernel knows, up to a page, is accepted if the excess is
  * zero (else E2BIG); one that is shorter than in the first release is EINVAL. Results
- * are cut, or extended with zero bytes, to the caller's size. Unknown flags and non-zero
- * padding are EINVAL. Fields marked "out" are ignored on input. There is no version
- * number: a request that a kernel does not know is refused with ENOTTY, E2BIG, EINVAL
- * or EOPNOTSUPP, or its feature bit is missing. Names ending in _bytes are sizes in
- * bytes, those ending in _ns times in nanoseconds.
+ * are cut, or extended with zero bytes, to the caller's size, which stays as it was.
+ * Unknown flags and non-zero padding are EINVAL. Fields marked "out" are ignored on
+ * input. There is no version number: a request that a kernel does not know is refused
+ * with ENOTTY, E2BIG, EINVAL or EOPNOTSUPP, or its feature bit is missing. Names ending
+ * in _bytes are sizes in bytes, those ending in _ns times in nanoseconds.
  *
  * Any ioctl can fail with EFAULT (bad pointer) and ENOTTY (not an ioctl of this kind of
  * descriptor). On an endpoint all but INFO, TEST and STATS fail with ESHUTDOWN once this
