@@ -256,7 +256,7 @@ static int l3l2q_wait_call(struct l3l2q_ucmd *ucmd,
 		return -ESHUTDOWN;
 	/* The deadline is absolute: to start over is to go on. */
 	if (err == -ERESTARTSYS && ucmd->flags & L3L2Q_WAIT_NO_RESTART)
-		return -EINTR;
+		return -ERESTARTNOHAND;
 	if (err == -ERESTARTSYS || err == -EINTR || err == -ENOSPC)
 		return err;
 	fault = l3l2q_wait_respond(ucmd, &watch);

@@ -1087,6 +1087,28 @@ TEST_F(wait, no_restart_makes_any_handled_signal_eintr)
 	EXPECT_EQ(1, handled);
 }
 
+/* No handler runs for a stop, a freeze or a debugger. */
+TEST_F(wait, no_restart_goes_on_after_a_stop)
+{
+	struct drv_child child;
+	int status;
+
+	if (!drv_fork(_metadata, &child)) {
+		drv_say(child.sock, 'r');
+		_exit(-drv_wait_flags(L2->fd, L3L2Q_WAIT_NO_RESTART, L3L2Q_EVENT_IN, NULL, 0,
+				      L3L2Q_WAIT_FOREVER, NULL));
+	}
+	ASSERT_EQ('r', drv_hear(child.sock));
+	ASSERT_TRUE(drv_asleep(child.pid, child.pid, __NR_ioctl));
+	kill(child.pid, SIGSTOP);
+	ASSERT_EQ(child.pid, waitpid(child.pid, &status, WUNTRACED));
+	ASSERT_TRUE(WIFSTOPPED(status));
+	kill(child.pid, SIGCONT);
+	ASSERT_EQ(child.pid, waitpid(child.pid, &status, WCONTINUED));
+	EXPECT_EQ(0, drv_publish_tail(L3, 1));
+	EXPECT_EQ(0, drv_reap(&child));
+}
+
 /* ---- time namespaces --------------------------------------------------- */
 
 #ifndef CLONE_NEWTIME
