@@ -511,9 +511,10 @@ int l3l2q_ioctl_set_polling(struct l3l2q_ucmd *ucmd)
 	if (min_ns < l3l2q_scan_lowest_ns() ||
 	    max_ns > l3l2q_scan_highest_ns() || min_ns > max_ns)
 		return -EINVAL;
-	/* The default is for all. */
+	/* The defaults are for all. */
 	if (((cmd->min_ns && min_ns < l3l2q_scan_user_min_ns()) ||
-	     max_ns < l3l2q_scan_user_min_ns()) && !capable(CAP_SYS_RESOURCE))
+	     (cmd->max_ns && max_ns < l3l2q_scan_user_min_ns())) &&
+	    !capable(CAP_SYS_RESOURCE))
 		return -EPERM;
 
 	spin_lock_bh(&scanner->lock);

@@ -478,6 +478,33 @@ TEST_F(timer, short_periods_take_a_privilege)
 	EXPECT_EQ(0, status);
 }
 
+/* Also where the administrator has put the bound above them. */
+TEST_F(timer, default_periods_take_no_privilege)
+{
+	struct l3l2q_create create;
+	struct drv_child child;
+	struct drv_pair p;
+	int status;
+
+	if (drv_write_file(POLL_USER_MIN, "2000"))
+		SKIP(return, "cannot write %s", POLL_USER_MIN);
+	drv_create_init(&create);
+	drv_pair_create(_metadata, &p, &create);
+	if (!drv_fork(_metadata, &child)) {
+		if (setresuid(1234, 1234, 1234))
+			_exit(2);
+		if (drv_set_polling(p.l3.fd, L3L2Q_PEER_SILENT, 0, 0))
+			_exit(3);
+		if (drv_set_polling(p.l3.fd, L3L2Q_PEER_SILENT, 0, 1000000) != -EPERM)
+			_exit(4);
+		_exit(0);
+	}
+	status = drv_reap(&child);
+	ASSERT_EQ(0, drv_write_file(POLL_USER_MIN, "0"));
+	drv_pair_close(&p);
+	EXPECT_EQ(0, status);
+}
+
 struct crowd {
 	size_t nr;
 	int *fd;
