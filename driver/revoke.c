@@ -8,10 +8,16 @@
 #include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/rcupdate.h>
+#include <linux/sched.h>
+#include <linux/sizes.h>
+#include <linux/string.h>
 #include <linux/vmalloc.h>
 
 #include "internal.h"
 #include "trace.h"
+
+/* Bytes of counters that are read before looking whether to go on. */
+#define TOMB_STEP	SZ_4K
 
 /**
  * l3l2q_tomb_free() - undo l3l2q_tomb_alloc(), all of it or a part
@@ -71,22 +77,49 @@ unsigned long l3l2q_tomb_pfn(const struct l3l2q_endpoint *ep,
 	return PHYS_PFN(virt_to_phys(region->tomb_payload));
 }
 
-/* The counters as last seen; zeroes from where the device stopped to answer. */
-static void l3l2q_tomb_fill_counters(struct l3l2q_region *region)
+static bool l3l2q_tomb_lost(struct l3l2q_region *region)
+{
+	return region->ops->lost && region->ops->lost(region, -1);
+}
+
+/* Return false if the device has stopped to answer, and zeroes are from there on. */
+static bool l3l2q_tomb_copy_counters(struct l3l2q_region *region, u64 offset,
+				     u64 end)
 {
 	enum l3l2q_role role;
-	u64 offset;
+	u64 ones = end;
 	s32 value;
 
-	if (region->ops->lost && region->ops->lost(region, -1))
-		return;
-	for (offset = 0; offset < region->counter_bytes; offset += sizeof(s32)) {
+	for (; offset < end; offset += sizeof(s32)) {
 		value = l3l2q_counter_read(region, offset);
-		if (value == -1 && region->ops->lost &&
-		    region->ops->lost(region, value))
-			return;
+		if (value == -1)
+			ones = min(ones, offset);
 		for (role = 0; role < L3L2Q_ROLES; role++)
 			region->tomb_counters[role][offset / sizeof(s32)] = value;
+	}
+	if (ones == end || !l3l2q_tomb_lost(region))
+		return true;
+	for (role = 0; role < L3L2Q_ROLES; role++)
+		memset((void *)region->tomb_counters[role] + ones, 0,
+		       end - ones);
+	return false;
+}
+
+/*
+ * The counters as last seen; zeroes from where the device stopped to answer. It takes
+ * long to ask whether it does, and any counter may have all ones.
+ */
+static void l3l2q_tomb_fill_counters(struct l3l2q_region *region)
+{
+	u64 offset, end;
+
+	if (l3l2q_tomb_lost(region))
+		return;
+	for (offset = 0; offset < region->counter_bytes; offset = end) {
+		end = min_t(u64, offset + TOMB_STEP, region->counter_bytes);
+		if (!l3l2q_tomb_copy_counters(region, offset, end))
+			return;
+		cond_resched();
 	}
 }
 
@@ -114,8 +147,8 @@ static void l3l2q_tomb_fill(struct l3l2q_region *region)
  *
  * No mapping shows the memory afterwards, and everybody who slept has been told.
  * Kernel readers may still be at it: once synchronize_rcu() returns, nobody
- * touches it any more. A second call does nothing. May sleep, for neither user
- * space nor anything that allocates memory.
+ * touches it any more. A second call does nothing. May sleep, for page faults that
+ * allocate page tables too, but never for user space.
  */
 void l3l2q_region_revoke(struct l3l2q_region *region, enum l3l2q_removal why)
 {

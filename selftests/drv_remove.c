@@ -376,6 +376,48 @@ TEST_F(removal, raw_regions_keep_all_their_counters)
 	removal_back(_metadata, self);
 }
 
+#define TRACEFS	"/sys/kernel/tracing/"
+#define ASKED	"l3l2q_asked"
+
+/* How often the event's function was called. */
+static long removal_asked(void)
+{
+	char buf[4096], *line;
+
+	drv_read_file(TRACEFS "kprobe_profile", buf, sizeof(buf));
+	line = strstr(buf, ASKED);
+	return line ? strtol(line + strlen(ASKED), NULL, 10) : -1;
+}
+
+/* Whether the device answers is asked now and then, not for each counter that looks so. */
+TEST_F(removal, counters_of_all_ones_take_no_longer)
+{
+	const __u32 bytes = 16 * 4096;
+	struct l3l2q_create create;
+	struct drv_pair p;
+	long asked;
+	__u32 at;
+
+	if (drv_write_file(TRACEFS "kprobe_events", "p:" ASKED " pci_device_is_present"))
+		SKIP(return, "no " TRACEFS "kprobe_events");
+	ASSERT_EQ(0, drv_write_file(TRACEFS "events/kprobes/" ASKED "/enable", "1"));
+	npu_create_init_raw(&create, npu_id(self->ctx, self->name), 4096, bytes);
+	drv_pair_create(_metadata, &p, &create);
+	drv_pair_map(_metadata, &p);
+	for (at = 0; at < bytes; at += 4)
+		drv_store(&p.l2, at, UINT_MAX);
+	removal_now(_metadata, self, 1);
+	asked = removal_asked();
+	EXPECT_EQ(0, drv_write_file(TRACEFS "events/kprobes/" ASKED "/enable", "0"));
+	EXPECT_EQ(0, drv_write_file(TRACEFS "kprobe_events", "-:" ASKED));
+	EXPECT_LT(0, asked);
+	EXPECT_GT(bytes / 4096 * 4, asked);
+	for (at = 0; at < bytes; at += 4)
+		ASSERT_EQ(UINT_MAX, drv_load(&p.l3, at));
+	drv_pair_close(&p);
+	removal_back(_metadata, self);
+}
+
 /* ---- in the middle of it ----------------------------------------------- */
 
 /* One side of a ping-pong, on its own, until the region is removed under it. */
