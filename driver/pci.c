@@ -726,6 +726,8 @@ static int npu_revive(struct npu *npu)
 {
 	int err = 0;
 
+	/* It is about what was before. Nobody finds a region live who could queue it. */
+	cancel_work_sync(&npu->lost_work);
 	mutex_lock(&npu->teardown);
 	WRITE_ONCE(npu->dead, false);
 	if (npu_answers(npu)) {
