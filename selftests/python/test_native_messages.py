@@ -380,7 +380,7 @@ def test_batches(pair: Pair) -> None:
     with pytest.raises(KeyError):
         with pair.l3.producer.batch():
             pair.l3.producer.enqueue(b"2", LONG)
-            with pytest.raises(l3l2q.InvalidArgument):
+            with pytest.raises(l3l2q.InvalidArgument, match="a batch is open already"):
                 with pair.l3.producer.batch():
                     pass
             assert pair.l2.consumer.try_dequeue() is None

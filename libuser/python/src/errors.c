@@ -63,6 +63,7 @@ static const struct {
 	{ "load", EINVAL, "offset is not a multiple of 4" },
 	{ "arm", EINVAL, "events is made of IN and OUT, and is 0 for a raw region" },
 	{ "wait", EINVAL, "events is made of IN and OUT, and is 0 for a raw region" },
+	{ "batch.__enter__", EINVAL, "a batch is open already" },
 	{ "eventfd", EINVAL, "kind is not an EventFdKind, or fd is not an eventfd" },
 };
 
