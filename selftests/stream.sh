@@ -247,6 +247,26 @@ esac
 
 # ---- a worker of one's own
 
+# named: the process that L3 has started has the program's name
+named() {
+	for status in /proc/[0-9]*/status; do
+		grep -qs "^PPid:.$l3\$" "$status" && grep -s '^Name:' "$status"
+	done | grep -q 'l3l2q-stream$'
+}
+mkfifo slow
+"$STREAM" --transport "$T" -i slow -o answer --message 1 >out 2>err &
+l3=$!
+pids="$pids $l3"
+exec 3>slow
+echo >&3
+# Once there is an answer the worker has started.
+while [ ! -s answer ] && kill -0 $l3 2>/dev/null; do
+	sleep 0.1
+done
+ok 'the worker: its name' named
+exec 3>&-
+wait $l3
+
 listens
 streams 'a worker that listened' big --connect sock --op xor-u8:9
 wait $worker

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -247,6 +248,8 @@ int worker_serve(int sock)
 	struct hello hello;
 	int fd, ret;
 
+	/* One that was started through /proc/self/exe would be listed as "exe". */
+	prctl(PR_SET_NAME, PROGRAM);
 	if (!socket_read(sock, &hello, sizeof(hello), START_NS)) {
 		report(sock, REPORT_FAILED, NULL, "L3 sent no job");
 		return EXIT_ERROR;
