@@ -4,7 +4,10 @@
  * and the driver, and that its looking changes nothing. L3L2QCTL is the program.
  */
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -652,8 +655,8 @@ static bool is_tame(FIXTURE_DATA(ctl) *self, const char *words)
 	return false;
 }
 
-/* The library lets no such tag through, but any process that has the memory can store one. */
-static void store_wild_tag(struct __test_metadata *_metadata, FIXTURE_DATA(ctl) *self)
+/* The queue's memory. */
+static int memory_fd(FIXTURE_DATA(ctl) *self)
 {
 	ino_t id = strtoull(self->id, NULL, 10);
 	struct stat st;
@@ -661,6 +664,14 @@ static void store_wild_tag(struct __test_metadata *_metadata, FIXTURE_DATA(ctl) 
 
 	while (fd < 64 && (fstat(fd, &st) || st.st_ino != id || fcntl(fd, F_GET_SEALS) < 0))
 		fd++;
+	return fd;
+}
+
+/* The library lets no such tag through, but any process that has the memory can store one. */
+static void store_wild_tag(struct __test_metadata *_metadata, FIXTURE_DATA(ctl) *self)
+{
+	int fd = memory_fd(self);
+
 	ASSERT_EQ(sizeof(wild), pwrite(fd, wild, sizeof(wild), L3L2Q_TRACE_OFFSET +
 				       offsetof(struct l3l2q_trace, tag)));
 }
@@ -723,6 +734,102 @@ TEST_F(ctl, names_are_escaped)
 	ASSERT_EQ(0, kill(self->child, SIGKILL));
 	ASSERT_EQ(0, waitid(P_PID, (id_t)self->child, NULL, WEXITED | WNOWAIT));
 	all_is_tame(_metadata, self, " ended");
+}
+
+/* ---- files that others choose ----------------------------------------------- */
+
+static bool lists(FIXTURE_DATA(ctl) *self, int fd)
+{
+	char id[32];
+	struct stat st;
+
+	run(self, "list");
+	snprintf(id, sizeof(id), "\n%llu ", fstat(fd, &st) ? 0ull : (unsigned long long)st.st_ino);
+	return strstr(self->text, id);
+}
+
+/* One that can shrink, or has holes, could end who looks by a signal. */
+TEST_F(ctl, memory_that_may_go_is_not_looked_at)
+{
+	static char bytes[65536];
+	int fd, real;
+	ssize_t n;
+
+	if (!is_memfd())
+		SKIP(return, "the driver's memory stays");
+	real = memory_fd(self);
+	fd = memfd_create(L3L2Q_TRACE_NAME "copy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	ASSERT_LE(0, fd);
+	n = pread(real, bytes, sizeof(bytes), 0);
+	ASSERT_LT(0, n);
+	ASSERT_GT(sizeof(bytes), n);
+	ASSERT_EQ(n, pwrite(fd, bytes, (size_t)n, 0));
+	EXPECT_FALSE(lists(self, fd));
+	ASSERT_EQ(0, fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK));
+	EXPECT_TRUE(lists(self, fd));
+	ASSERT_EQ(0, fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			       n - getpagesize(), getpagesize()));
+	EXPECT_FALSE(lists(self, fd));
+	EXPECT_TRUE(lists(self, real));
+	close(fd);
+}
+
+/* Be able to mount, as any user is in namespaces of its own. */
+static bool own_mounts(void)
+{
+	unsigned int uid = getuid(), gid = getgid();
+	char users[32], groups[32];
+
+	snprintf(users, sizeof(users), "0 %u 1", uid);
+	snprintf(groups, sizeof(groups), "0 %u 1", gid);
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNS))
+		return false;
+	store("/proc/self/setgroups", "deny", 4);
+	store("/proc/self/uid_map", users, strlen(users));
+	store("/proc/self/gid_map", groups, strlen(groups));
+	return !getuid();
+}
+
+/* A FIFO that looks like a memfd: of a mount that is nowhere any more, with nobody to write. */
+static int open_false_memfd(const char *dir)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/memfd:" L3L2Q_TRACE_NAME "x", dir);
+	if (!own_mounts() || mount("none", dir, "tmpfs", 0, NULL) || mkfifo(path, 0666))
+		return -1;
+	fd = open(path, O_RDONLY | O_NONBLOCK);
+	return umount2(dir, MNT_DETACH) ? -1 : fd;
+}
+
+TEST_F(ctl, a_false_memfd_is_not_waited_for)
+{
+	char dir[] = "/tmp/proto_ctl.XXXXXX", c = 0;
+	int fds[2];
+
+	if (!is_memfd())
+		SKIP(return, "the driver's memory is no file");
+	ASSERT_NE(NULL, mkdtemp(dir));
+	ASSERT_EQ(0, pipe(fds));
+	fflush(NULL);
+	self->child = fork();
+	ASSERT_LE(0, self->child);
+	if (!self->child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		c = open_false_memfd(dir) < 0 ? 'n' : 'y';
+		if (write(fds[1], &c, 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	EXPECT_EQ(1, read(fds[0], &c, 1));
+	close(fds[0]);
+	close(fds[1]);
+	rmdir(dir);
+	if (c != 'y')
+		SKIP(return, "no mount of one's own");
+	EXPECT_TRUE(lists(self, memory_fd(self)));
 }
 
 /* Messages go on, and are the same, while it looks again and again. */

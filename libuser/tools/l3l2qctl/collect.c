@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "../../src/trace.h"
@@ -147,7 +148,8 @@ static bool read_memory(struct queue *q, int fd, uint64_t total)
 			pages(trace.payload_bytes, page) &&
 	       (!trace.depth || (!l3l2q_layout_make(trace.depth, trace.input_arena_bytes,
 						    trace.output_arena_bytes, &layout) &&
-				 layout.payload_bytes == trace.payload_bytes));
+				 layout.payload_bytes == trace.payload_bytes &&
+				 layout.counter_bytes == trace.counter_bytes));
 	if (good) {
 		const struct l3l2q_status *status = (const void *)map;
 
@@ -197,24 +199,68 @@ static struct queue *find_memfd(const struct queues *queues, uint64_t inode)
 	return NULL;
 }
 
+/* True if it is on the device that memfds are on, which no file system of others is. */
+static bool is_memory(int fd)
+{
+	int own = memfd_create(PROGRAM, MFD_CLOEXEC);
+	struct statx other;
+	struct stat st;
+	bool same;
+
+	if (own < 0)
+		return false;
+	same = !fstat(own, &st) &&
+	       !statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &other) &&
+	       st.st_dev == makedev(other.stx_dev_major, other.stx_dev_minor);
+	close(own);
+	return same;
+}
+
+/* True if nobody can have an access to it end in a signal. */
+static bool stays(int fd, struct stat *st)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	return seals >= 0 && seals & F_SEAL_SHRINK && !fstat(fd, st) &&
+	       (uint64_t)st->st_blocks >= (uint64_t)st->st_size / 512;
+}
+
+/*
+ * Open a memfd of another process by a descriptor of it in /proc. Names are that process's
+ * choice, so it may be a FIFO or a file of its own file system: it is not opened, nor are
+ * its attributes asked for, in a way that could wait before that is known.
+ */
+int memfd_open(const char *path, struct stat *st)
+{
+	int fd, any = open(path, O_PATH | O_CLOEXEC);
+	char again[64];
+
+	if (any < 0)
+		return -errno;
+	snprintf(again, sizeof(again), "/proc/self/fd/%d", any);
+	fd = is_memory(any) ? open(again, O_RDONLY | O_CLOEXEC) : -1;
+	close(any);
+	if (fd < 0)
+		return -ENOENT;
+	if (stays(fd, st))
+		return fd;
+	close(fd);
+	return -ENOENT;
+}
+
 static int look_at(struct queues *queues, uint32_t pid, const char *path)
 {
 	struct queue *q, found = { .memfd = true };
 	struct stat st;
-	int fd;
+	int fd = memfd_open(path, &st);
 
-	if (stat(path, &st) || st.st_size < 0)
-		return 0;
-	q = find_memfd(queues, st.st_ino);
-	if (q) {
-		add_holder(q, pid);
-		return 0;
-	}
-	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return 0;
+	q = find_memfd(queues, st.st_ino);
 	found.region.id = st.st_ino;
-	if (read_memory(&found, fd, (uint64_t)st.st_size)) {
+	if (q) {
+		add_holder(q, pid);
+	} else if (read_memory(&found, fd, (uint64_t)st.st_size)) {
 		q = add(queues);
 		if (q) {
 			*q = found;

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include <linux/l3l2q.h>
@@ -68,6 +69,7 @@ void queues_free(struct queues *queues);
 struct queue *queues_find(const struct queues *queues, uint64_t id);
 bool read_text(const char *path, char *text, size_t size);
 char process_state(uint32_t pid);
+int memfd_open(const char *path, struct stat *st);
 uint64_t memfd_parts(const struct l3l2q_query_region *r, uint64_t *counters, uint64_t *payload);
 
 /* words.c */

@@ -41,13 +41,13 @@ static int open_memfd(struct reader *r, const struct queue *q)
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	struct stat st;
 
-	r->fd = open(q->path, O_RDONLY | O_CLOEXEC);
+	r->fd = memfd_open(q->path, &st);
 	if (r->fd < 0)
-		return -errno;
+		return r->fd;
 	r->at[L3L2Q_MAP_STATUS] = 0;
 	r->at[L3L2Q_MAP_CONTROL] = page;
 	r->at[L3L2Q_MAP_PEER_CONTROL] = 2 * page;
-	if (!fstat(r->fd, &st) && st.st_ino == q->region.id &&
+	if (st.st_ino == q->region.id &&
 	    (uint64_t)st.st_size == memfd_parts(&q->region, &r->at[L3L2Q_MAP_COUNTERS],
 						&r->at[L3L2Q_MAP_PAYLOAD]))
 		return 0;
