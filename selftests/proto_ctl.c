@@ -394,6 +394,30 @@ TEST_F(ctl, raw_regions)
 	EXPECT_TRUE(shows(self, "counter     at 64: -7\n"));
 }
 
+/* There is a limit to what is looked at, and a dump of that much can be read. */
+TEST_F(ctl, many_counters)
+{
+	struct l3l2q_attr attr = { .transport = transport(), .payload_bytes = 64,
+		.counter_bytes = 2 << 20, .tag = "raw" };
+	struct l3l2q_ep *ep;
+
+	if (!is_memfd())
+		SKIP(return, "the driver has a limit of its own");
+	pair_close(&self->p);
+	self->p.attr = attr;
+	ASSERT_EQ(0, pair_create(&self->p));
+	ep = self->p.ep[L3L2Q_ROLE_L3];
+	know_id(self, ep);
+	ASSERT_EQ(0, l3l2q_notify(ep, (1 << 20) - 4, L3L2Q_NOTIFY_SET, 5));
+	ASSERT_EQ(0, l3l2q_notify(ep, 1 << 20, L3L2Q_NOTIFY_SET, 6));
+	EXPECT_TRUE(shows(self, "counter     at 1048572: 5\n"));
+	EXPECT_EQ(NULL, strstr(self->text, ": 6\n"));
+	run_on(self, "dump", dump_path(self));
+	ASSERT_EQ(0, self->status);
+	snprintf(self->id, sizeof(self->id), "%.31s", self->file);
+	EXPECT_TRUE(shows(self, "counter     at 1048572: 5\n"));
+}
+
 /* ---- dumps ---------------------------------------------------------------- */
 
 static const char secret[] = "this is the body of a message";

@@ -23,6 +23,7 @@ enum {
 
 #define MAX_HOLDERS 16
 #define MAX_SLOTS 4096		/* descriptors of a ring that are looked at */
+#define MAX_COUNTERS (1u << 18)	/* of a raw region, likewise */
 
 /**
  * struct ring - descriptors between head and tail, the oldest first
@@ -48,7 +49,7 @@ struct queue {
 	struct ring rings[L3L2Q_ROLES];		/* by producer; without slots: not known */
 	uint32_t need_bytes[L3L2Q_ROLES];	/* what was refused, 0: not known */
 	uint64_t unmoved_ns[L3L2Q_ROLES];	/* how long the head was seen to stay, by producer */
-	int32_t *counters;			/* all, of a raw region */
+	int32_t *counters;			/* of a raw region, the first ones */
 	size_t nr_counters;
 
 	/* a dump: */
@@ -130,6 +131,7 @@ int reader_open(struct reader *r, const struct queue *q, const char *node, bool 
 void reader_close(struct reader *r);
 int detail_read(struct queue *q, const char *node);
 void detail_free(struct queue *q);
+size_t counters_of(const struct l3l2q_query_region *r);
 bool slot_is_current(const struct ring *ring, uint32_t i);
 struct room room_of(const struct queue *q, unsigned int from);
 

@@ -98,13 +98,23 @@ static int read_ring(struct queue *q, const struct reader *r, unsigned int from)
 	return 0;
 }
 
+/* How many counters of a raw region are looked at. */
+size_t counters_of(const struct l3l2q_query_region *r)
+{
+	uint64_t n = r->counter_bytes / sizeof(int32_t);
+
+	return n < MAX_COUNTERS ? n : MAX_COUNTERS;
+}
+
 static int read_counters(struct queue *q, const struct reader *r)
 {
-	q->counters = malloc(q->region.counter_bytes);
+	size_t n = counters_of(&q->region);
+
+	q->counters = malloc(n * sizeof(*q->counters));
 	if (!q->counters)
 		return -ENOMEM;
-	if (read_part(r, q->counters, q->region.counter_bytes, L3L2Q_MAP_COUNTERS, 0))
-		q->nr_counters = q->region.counter_bytes / sizeof(*q->counters);
+	if (read_part(r, q->counters, n * sizeof(*q->counters), L3L2Q_MAP_COUNTERS, 0))
+		q->nr_counters = n;
 	return 0;
 }
 

@@ -53,7 +53,6 @@ struct dump_seen {
 #define MAX_HEAD		4096
 #define MAX_REGION_SECTION	4096
 #define MIN_REGION_SECTION	328	/* struct l3l2q_query_region as first released */
-#define MAX_COUNTERS_SECTION	(1u << 20)
 
 /* ---- writing ------------------------------------------------------------- */
 
@@ -276,13 +275,14 @@ static int take_ring(struct dump *d, struct queue *q, unsigned int from, uint64_
 
 static int take_counters(struct dump *d, struct queue *q, uint64_t bytes)
 {
-	if (q->region.depth || !bytes || bytes > MAX_COUNTERS_SECTION ||
-	    bytes != q->region.counter_bytes)
+	size_t n = counters_of(&q->region);
+
+	if (q->region.depth || !n || bytes != n * sizeof(*q->counters))
 		return reject(d, "it has counters of another length");
 	q->counters = malloc(bytes);
 	if (!q->counters)
 		return -ENOMEM;
-	q->nr_counters = bytes / sizeof(*q->counters);
+	q->nr_counters = n;
 	return take(d, q->counters, bytes);
 }
 
