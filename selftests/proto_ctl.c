@@ -568,6 +568,12 @@ TEST_F(ctl, a_dump_is_not_trusted)
 	strcpy(self->id, "/tmp");
 	run_on(self, "show", "");
 	EXPECT_EQ(3, self->status);
+	/* One that nobody writes is not waited for. */
+	ASSERT_EQ(0, mkfifo(dump_path(self), 0600));
+	strcpy(self->id, self->file);
+	run_on(self, "show", "");
+	EXPECT_EQ(3, self->status);
+	EXPECT_NE(NULL, strstr(self->text, "it is no file"));
 }
 
 TEST_F(ctl, json_and_metrics)

@@ -4,6 +4,7 @@
  * them believed. l3l2qctl(1) describes the format.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -350,12 +351,16 @@ static int take_all(struct dump *d, struct queue *q)
 /* @q: zero; detail_free() undoes it. */
 int dump_read(struct queue *q, const char *path)
 {
-	struct dump d = { .file = fopen(path, "re") };
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), ret;
+	struct dump d = { .file = fd < 0 ? NULL : fdopen(fd, "r") };
 	struct stat st;
-	int ret;
 
-	if (!d.file)
-		return -errno;
+	if (!d.file) {
+		ret = -errno;
+		if (fd >= 0)
+			close(fd);
+		return ret;
+	}
 	if (fstat(fileno(d.file), &st)) {
 		ret = -errno;
 	} else if (!S_ISREG(st.st_mode)) {
