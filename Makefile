@@ -186,7 +186,7 @@ TOOL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra $(WERROR) -pthread -Ilibus
 
 PUBLIC_HEADERS := $(wildcard libuser/include/*.h libuser/include/l3l2q/*.h uapi/linux/*.h)
 
-TOOL_HEADERS := $(wildcard libuser/tools/*/*.h) $(PUBLIC_HEADERS)
+TOOL_HEADERS := $(wildcard libuser/tools/*.h libuser/tools/*/*.h) $(PUBLIC_HEADERS)
 tool_objects = $(patsubst libuser/tools/%.c,$(BUILD)/tools/%.o,$(wildcard libuser/tools/$(1)/*.c))
 
 $(BUILD)/tools/%.o: libuser/tools/%.c $(TOOL_HEADERS) $(BUILD)/flags

@@ -918,6 +918,8 @@ TEST_F(ctl, wrong_use_is_said)
 	EXPECT_EQ(2, self->status);
 	run(self, "--help");
 	EXPECT_EQ(0, self->status);
+	run(self, "--help >/dev/full");
+	EXPECT_EQ(3, self->status);
 	run(self, "list >/dev/full");
 	EXPECT_EQ(3, self->status);
 }

@@ -405,7 +405,16 @@ refuses 'output is the input' 1 'is the input' -i same -o same
 ok 'output is the input: untouched' cmp big same
 if [ -c /dev/full ]; then
 	refuses 'device full' 1 'cannot write /dev/full: No space' -i big -o /dev/full
+	timeout $LIMIT "$STREAM" --help >/dev/full 2>err
+	ok '--help: device full' [ $? = 1 ]
 fi
+# A descriptor of the queue is no stream in their place.
+run <&-
+[ $st = 1 ] && says 'cannot read -: Bad file descriptor'
+verdict $? 'standard input is closed'
+timeout $LIMIT "$STREAM" --transport "$T" -i big >&- 2>err
+[ $? = 1 ] && says 'cannot write -: Bad file descriptor'
+verdict $? 'standard output is closed'
 refuses 'unknown option' 2 'help' --frobnicate
 refuses 'argument that is no option' 2 'not expected' big
 refuses 'unknown operation' 2 'not echo, xor-u8' -i big --op sqrt

@@ -19,6 +19,7 @@
 
 #include <l3l2q.h>
 
+#include "../streams.h"
 #include "npusim.h"
 
 #define DEFAULT_VECTORS 2
@@ -278,13 +279,14 @@ int main(int argc, char **argv)
 	struct npu *npu = calloc(1, sizeof(*npu));
 	int status;
 
+	streams_open();
 	if (!npu)
 		return 1;
 	npu->vectors = DEFAULT_VECTORS;
 	status = parse_options(npu, argc, argv);
 	if (status) {
 		free(npu);
-		return status < 0 ? 0 : status;
+		return status < 0 ? streams_end(PROGRAM, 0, 1) : status;
 	}
 	if (set_up(npu)) {
 		status = 1;

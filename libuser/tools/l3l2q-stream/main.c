@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "../streams.h"
 #include "stream.h"
 
 #define DEFAULT_MESSAGE		(128 * 128 * sizeof(float))
@@ -440,14 +441,15 @@ int main(int argc, char **argv)
 	bool other_op = false;
 	int c;
 
+	streams_open();
 	while ((c = getopt_long(argc, argv, "i:o:", long_options, NULL)) != -1) {
 		switch (c) {
 		case OPT_HELP:
 			fputs(help_text, stdout);
-			return EXIT_OK;
+			return streams_end(PROGRAM, EXIT_OK, EXIT_ERROR);
 		case OPT_VERSION:
 			printf(PROGRAM " %s\n", l3l2q_version());
-			return EXIT_OK;
+			return streams_end(PROGRAM, EXIT_OK, EXIT_ERROR);
 		case OPT_WORKER:
 			return worker_serve((int)parse_count("--worker", optarg, INT16_MAX));
 		case OPT_LISTEN:

@@ -9,6 +9,7 @@
 
 #include <l3l2q.h>
 
+#include "../streams.h"
 #include "ctl.h"
 
 static const char help_text[] =
@@ -231,6 +232,7 @@ int main(int argc, char **argv)
 	bool json = false, payload = false;
 	int c, ret;
 
+	streams_open();
 	while ((c = getopt_long(argc, argv, "jpd:n:h", options, NULL)) >= 0) {
 		switch (c) {
 		case 'j': json = true; break;
@@ -248,8 +250,12 @@ int main(int argc, char **argv)
 				return usage("not a number of seconds", optarg);
 			break;
 		case 'N': node = optarg; break;
-		case 'h': fputs(help_text, stdout); return 0;
-		case 'V': printf(PROGRAM " %s\n", l3l2q_version()); return 0;
+		case 'h':
+			fputs(help_text, stdout);
+			return streams_end(PROGRAM, 0, EXIT_FAILED);
+		case 'V':
+			printf(PROGRAM " %s\n", l3l2q_version());
+			return streams_end(PROGRAM, 0, EXIT_FAILED);
 		default: return EXIT_USAGE;
 		}
 	}
@@ -281,9 +287,5 @@ int main(int argc, char **argv)
 	else
 		list_text(&queues);
 	queues_free(&queues);
-	if (fflush(stdout) || ferror(stdout)) {
-		fprintf(stderr, PROGRAM ": cannot write: %s\n", strerror(errno));
-		return EXIT_FAILED;
-	}
-	return ret;
+	return streams_end(PROGRAM, ret, EXIT_FAILED);
 }
