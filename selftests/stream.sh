@@ -207,6 +207,8 @@ streams 'L3Q2 binding' big --binding l3q2
 ok 'L3Q2 binding: reported' [ "$(field binding)" = l3q2 ]
 refuses 'a binding that is none' 2 'not l3q2 or spsq' -i big --binding spsk
 refuses 'a session without a transaction' 2 'two numbers' -i big --binding spsq:7
+refuses 'a session below 0' 2 'two numbers' -i big --binding spsq:-7:1
+refuses 'a transaction of more than 64 bits' 2 'a number' -i big --binding spsq:7:99999999999999999999
 refuses 'a transaction of 0' 2 'not 0' -i big --binding spsq:7:0
 ok 'no tag: none reported' sh -c '! grep -q " tag=" err'
 refuses 'region version 4.0' 2 'region-version 4.0: not 2.0 or 3.0' -i big --region-version 4.0

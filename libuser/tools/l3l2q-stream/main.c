@@ -210,9 +210,20 @@ static const char *parse_tag(const char *text)
 	return text;
 }
 
+/* A number in C's notation, up to @end. */
+static bool parse_identity(const char *text, char end, uint64_t *value, const char **rest)
+{
+	char *after;
+
+	errno = 0;
+	*value = strtoull(text, &after, 0);
+	*rest = after + 1;
+	return *text >= '0' && *text <= '9' && *after == end && !errno;
+}
+
 static void parse_binding(const char *text, struct l3l2q_attr *attr)
 {
-	char *end;
+	const char *rest;
 
 	if (!strcmp(text, "l3q2")) {
 		attr->binding = L3L2Q_BINDING_L3Q2;
@@ -226,11 +237,9 @@ static void parse_binding(const char *text, struct l3l2q_attr *attr)
 		return;
 	if (strncmp(text, "spsq:", 5))
 		usage("--binding", text, "not l3q2 or spsq[:SESSION:TRANSACTION]");
-	attr->identity[0] = strtoull(text + 5, &end, 0);
-	if (end == text + 5 || *end != ':')
+	if (!parse_identity(text + 5, ':', &attr->identity[0], &rest))
 		usage("--binding", text, "not spsq:SESSION:TRANSACTION, two numbers");
-	attr->identity[1] = strtoull(end + 1, &end, 0);
-	if (*end || !attr->identity[1])
+	if (!parse_identity(rest, '\0', &attr->identity[1], &rest) || !attr->identity[1])
 		usage("--binding", text, "a transaction is a number that is not 0");
 }
 
