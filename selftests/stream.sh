@@ -89,16 +89,21 @@ at_least() {
 	done
 }
 
-# listens: a worker in the background, at sock
-listens() {
-	timeout $LIMIT "$STREAM" --listen sock 2>err.worker &
-	worker=$!
-	pids="$pids $worker"
+# listened: wait until somebody listens at sock
+listened() {
 	tries=0
 	while [ ! -S sock ] && [ $tries -lt 300 ]; do
 		tries=$((tries + 1))
 		sleep 0.1
 	done
+}
+
+# listens: a worker in the background, at sock
+listens() {
+	timeout $LIMIT "$STREAM" --listen sock 2>err.worker &
+	worker=$!
+	pids="$pids $worker"
+	listened
 }
 
 # feeds: big, and then nothing for a minute, at fifo
@@ -273,6 +278,19 @@ listens
 streams 'a worker that listened' big --connect sock --op xor-u8:9
 wait $worker
 ok 'a worker that listened: its status' [ $? = 0 ]
+if command -v perl >/dev/null; then
+	# One whose words move a terminal's cursor.
+	perl -MSocket -e 'socket(S, PF_UNIX, SOCK_STREAM, 0) or die;
+		bind(S, sockaddr_un("sock.tmp")) or die; listen(S, 1) or die;
+		rename("sock.tmp", "sock") or die; accept(C, S) or die;
+		syswrite(C, pack("LL", 3, 0) . "\e[31mred\n" x 100); sysread(C, $_, 1 << 16) while 1' &
+	pids="$pids $!"
+	listened
+	run -i big -o result --connect sock
+	[ $st = 3 ] && says 'says: .*?.31mred?' && ! grep -q "$(printf '\033')" err
+	verdict $? 'words of a worker are printable'
+	rm -f sock
+fi
 refuses 'nobody listens' 3 'no worker at sock' -i big --connect sock
 
 # a killed one leaves its socket, which the next one takes over; not so that of a live one

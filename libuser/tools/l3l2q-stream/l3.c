@@ -305,6 +305,17 @@ static int fetch(struct stream *s, int i)
 	return ret ? queue_failed(s, ret) : 0;
 }
 
+static int worker_error(struct stream *s, const struct l3l2q_message *m, uint64_t index)
+{
+	char words[256] = "";
+
+	if (m->nbytes)
+		memcpy(words, m->data, m->nbytes < sizeof(words) ? m->nbytes : sizeof(words) - 1);
+	tame(words);
+	return fail(s, EXIT_WORKER, "error", "the worker reports an error for message %" PRIu64
+		    ": %s", index, words);
+}
+
 /* Is it the result of the message that is due? */
 static int check_result(struct stream *s, int i, uint64_t index, uint64_t offset)
 {
@@ -315,8 +326,7 @@ static int check_result(struct stream *s, int i, uint64_t index, uint64_t offset
 	size_t at;
 
 	if (m->opcode == L3L2Q_OP_ERROR)
-		return fail(s, EXIT_WORKER, "error", "the worker reports an error for message %"
-			    PRIu64 ": %.*s", index, (int)m->nbytes, (const char *)m->data);
+		return worker_error(s, m, index);
 	if (due > s->opt->message)
 		due = s->opt->message;
 	if (index >= s->sent || m->nbytes != due)

@@ -146,6 +146,7 @@ int npu_start(struct npu_peer *peer, const struct options *opt, char *why, size_
 	memcpy(job.scalars, peer->scalars, sizeof(job.scalars));
 	job.region_id = peer->region_id;
 	ret = npu_launch(&peer->box, NULL, &job, &reply, ANSWER_NS);
+	tame(reply.text);
 	if (ret == -ETIMEDOUT)
 		snprintf(why, size, "the NPU does not answer: is l3l2q-npusim behind this memory?");
 	else if (ret)
@@ -162,6 +163,7 @@ int npu_finish(struct npu_peer *peer, struct npu_result *result, int64_t timeout
 	int ret = npu_wait(&peer->box, peer->task, &reply, timeout_ns);
 
 	memset(result, 0, sizeof(*result));
+	tame(reply.text);
 	result->rings = reply.rings;
 	result->sleeps = reply.sleeps;
 	if (!ret)
@@ -184,6 +186,7 @@ void npu_words(struct npu_peer *peer, char *text, size_t size)
 	struct npu_reply reply;
 	int ret = npu_query(&peer->box, peer->task, &reply, (int64_t)(NSEC_PER_SEC / 2));
 
+	tame(reply.text);
 	if (ret)
 		snprintf(text, size, "the NPU does not answer any more");
 	else

@@ -63,6 +63,13 @@ uint64_t histogram_percentile(const struct histogram *h, unsigned int percent)
 	return h->max;
 }
 
+void tame(char *text)
+{
+	for (; *text; text++)
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+}
+
 static double micro(uint64_t ns)
 {
 	return (double)ns / 1e3;

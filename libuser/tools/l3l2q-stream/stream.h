@@ -221,6 +221,9 @@ struct summary {
 	const struct histogram *rtt;
 };
 
+/* Words of another process, which go to a terminal: only what is printable stays. */
+void tame(char *text);
+
 /* One line, for machines or for people, on stderr. */
 void summary_print(const struct summary *s, bool people);
 

@@ -431,6 +431,7 @@ bool worker_report(struct worker *w, struct worker_report *r, uint64_t timeout_n
 	if (!socket_read(w->sock, r, sizeof(*r), timeout_ns))
 		return false;
 	r->text[sizeof(r->text) - 1] = '\0';
+	tame(r->text);
 	return true;
 }
 
