@@ -278,6 +278,15 @@ listens
 streams 'a worker that listened' big --connect sock --op xor-u8:9
 wait $worker
 ok 'a worker that listened: its status' [ $? = 0 ]
+if [ "$T" = memfd ] && setsid unshare -Urpf true 2>/dev/null; then
+	# One of another PID namespace has no pid.
+	listens
+	timeout $LIMIT setsid unshare -Urpf "$STREAM" --transport "$T" -i big -o result \
+		--connect sock --kill-worker-after 1 >out 2>err
+	[ $? = 1 ] && says 'it has no pid here'
+	verdict $? 'a worker without a pid is not killed'
+	wait $worker
+fi
 if command -v perl >/dev/null; then
 	# One whose words move a terminal's cursor.
 	perl -MSocket -e 'socket(S, PF_UNIX, SOCK_STREAM, 0) or die;

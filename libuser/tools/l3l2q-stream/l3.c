@@ -404,6 +404,9 @@ static int kill_worker(struct stream *s)
 	if (!s->opt->kill_after || s->received < s->opt->kill_after || s->killed)
 		return 0;
 	s->killed = true;
+	/* One of another PID namespace has none here; 0 would be our own group. */
+	if (s->worker.pid <= 0)
+		return fail(s, EXIT_ERROR, "error", "cannot kill the worker: it has no pid here");
 	if (kill(s->worker.pid, SIGKILL))
 		return fail(s, EXIT_ERROR, "error", "cannot kill the worker (pid %d): %s",
 			    (int)s->worker.pid, strerror(errno));
