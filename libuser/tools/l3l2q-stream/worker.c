@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -43,9 +44,12 @@ static bool socket_ready(int sock, uint64_t timeout_ns)
 	struct pollfd pfd = { .fd = sock, .events = POLLIN };
 	uint64_t deadline = clock_ns() + timeout_ns, now;
 
-	while ((now = clock_ns()) < deadline)
-		if (poll(&pfd, 1, (int)((deadline - now) / 1000000 + 1)) > 0)
+	while ((now = clock_ns()) < deadline) {
+		uint64_t ms = (deadline - now) / 1000000 + 1;
+
+		if (poll(&pfd, 1, ms < INT_MAX ? (int)ms : INT_MAX) > 0)
 			return true;
+	}
 	return false;
 }
 
