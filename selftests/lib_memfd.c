@@ -533,6 +533,37 @@ TEST(own_end_is_not_the_peers)
 		close_pair(ep);
 	}
 }
+static void *sends_until_an_error(void *arg)
+{
+	uint64_t start = l3l2q_now();
+	struct l3l2q_ep *ep = arg;
+	intptr_t ret;
+
+	do {
+		ret = l3l2q_try_enqueue(l3l2q_ep_producer(ep), L3L2Q_OP_DATA, NULL, 0);
+	} while ((!ret || ret == -EAGAIN) && l3l2q_now() - start < (uint64_t)LONG_NS / 3);
+	return (void *)ret;
+}
+
+/* Each thread asks, and tells the other. */
+TEST_F(helper, ends_loops_of_two_threads)
+{
+	struct l3l2q_message m;
+	void *sent;
+	pthread_t t;
+	int ret;
+
+	ASSERT_EQ(0, pthread_create(&t, NULL, sends_until_an_error, self->ep));
+	if (!variant->exec)
+		kill(self->child, SIGKILL);
+	do {
+		ret = l3l2q_try_dequeue(l3l2q_ep_consumer(self->ep), &m, NULL, 0);
+	} while (ret == -EAGAIN);
+	pthread_join(t, &sent);
+	EXPECT_EQ(-ECONNABORTED, ret);
+	EXPECT_EQ(-ECONNABORTED, (intptr_t)sent);
+}
+
 
 /* ---- spinning --------------------------------------------------------------- */
 

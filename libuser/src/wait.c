@@ -209,7 +209,7 @@ bool l3l2q_ask(struct l3l2q_ep *ep, struct l3l2q_half *half, __u64 *ask_at)
 	struct l3l2q_asker *a = &half->asker;
 	uint64_t now, ticks, passed;
 
-	if (!ep->ops->ask_peer || ep->gone)
+	if (!ep->ops->ask_peer || __atomic_load_n(&ep->gone, __ATOMIC_RELAXED))
 		return false;
 	now = l3l2q_now();
 	ticks = l3l2q_ticks();
