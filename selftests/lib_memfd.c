@@ -199,14 +199,15 @@ static int attach_with(struct l3l2q_ep *ep, int memory, int sock)
 
 TEST(descriptors_of_another_kind)
 {
-	int fds = open_fds(), pipes[2], stream[2], file, sparse, i;
+	int fds = open_fds(), pipes[2], stream[2], file, sparse, sealed, i;
 	struct stat st;
 
 	ASSERT_EQ(0, pipe(pipes));
 	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, stream));
 	file = memfd_create("x", MFD_ALLOW_SEALING);
 	sparse = memfd_create("y", MFD_ALLOW_SEALING);
-	for (i = 0; i < 8; i++) {
+	sealed = memfd_create("z", MFD_ALLOW_SEALING);
+	for (i = 0; i < 9; i++) {
 		int event = eventfd(0, 0), ret;
 		struct l3l2q_ep *ep;
 
@@ -226,6 +227,12 @@ TEST(descriptors_of_another_kind)
 					   F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL));
 			ret = attach_with(ep, sparse, -1);
 			break;
+		case 7:
+			ASSERT_EQ(0, fallocate(sealed, 0, 0, st.st_size));
+			ASSERT_EQ(0, fcntl(sealed, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW |
+					   F_SEAL_WRITE | F_SEAL_SEAL));
+			ret = attach_with(ep, sealed, -1);
+			break;
 		default:
 			ret = attach_with(ep, -1, -1);
 			EXPECT_EQ(0, ret);
@@ -239,6 +246,7 @@ TEST(descriptors_of_another_kind)
 	}
 	close(file);
 	close(sparse);
+	close(sealed);
 	for (i = 0; i < 2; i++) {
 		close(pipes[i]);
 		close(stream[i]);

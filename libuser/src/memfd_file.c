@@ -19,6 +19,8 @@
 #define HUGE_BYTES ((size_t)2 << 20)	/* of a huge page, where there are any */
 #define FILL_BYTES ((uint64_t)4 << 20)	/* taken at a time */
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+/* and those against writing, of which none may be there */
+#define ALL_SEALS (SEALS | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)
 #define TMPFS_SUPER 0x01021994
 #define POLICY_PREFERRED 1		/* MPOL_PREFERRED, without libnuma's header */
 #define NODES 1024
@@ -228,7 +230,7 @@ int l3l2q_memory_check(int fd, uint64_t total)
 	struct statfs fs;
 	struct stat st;
 
-	if (seals < 0 || (seals & SEALS) != SEALS)
+	if (seals < 0 || (seals & ALL_SEALS) != SEALS)
 		return -EPROTO;
 	if (fstatfs(fd, &fs) || (unsigned long)fs.f_type != TMPFS_SUPER || fstat(fd, &st))
 		return -EPROTO;
