@@ -257,7 +257,7 @@ static int map_to_attach(struct l3l2q_ep *ep, const struct l3l2q_info *info,
 		return 0;
 	}
 	ret = -errno;
-	/* The kernel has unmapped what was there. */
+	/* The kernel may have unmapped what was there, and another thread be there by now. */
 	map->addr = NULL;
 	return map_failed(ret, i, why);
 }
