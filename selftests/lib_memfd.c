@@ -254,6 +254,20 @@ TEST(descriptors_of_another_kind)
 	EXPECT_EQ(fds, open_fds());
 }
 
+/* Its own descriptor is for polling. */
+TEST(an_endpoint_is_not_attached_by_itself)
+{
+	struct l3l2q_failure why;
+	struct l3l2q_ep *ep, *peer;
+
+	ASSERT_EQ(0, l3l2q_create(&ep, &small, NULL));
+	EXPECT_EQ(-EINVAL, l3l2q_attach(&peer, l3l2q_fd(ep), NULL, &why));
+	EXPECT_NE(NULL, strstr(why.text, "has to be one of l3l2q_open_peer()")) {
+		TH_LOG("%s", why.text);
+	}
+	l3l2q_close(ep);
+}
+
 /* The peer never reads, makes the socket a blocking one, and at last closes it. */
 TEST(wake_ups_neither_wait_nor_kill)
 {
@@ -519,28 +533,6 @@ TEST_F(helper, ends_loops)
 	EXPECT_LT(0, turns);
 }
 
-
-/* One thread sleeps, another ends this side: the peer lives. */
-TEST(own_end_is_not_the_peers)
-{
-	unsigned int calls[] = { 2, 7 }, i;
-	struct l3l2q_ep *ep[2];
-	struct waiter w;
-	pthread_t t;
-
-	for (i = 0; i < 2; i++) {
-		ASSERT_EQ(0, make_pair(ep));
-		ASSERT_TRUE(start_wait(&w, ep[0], &t, calls[i]));
-		ASSERT_EQ(0, l3l2q_detach(ep[0]));
-		pthread_join(t, NULL);
-		EXPECT_EQ(-ESHUTDOWN, w.ret);
-		EXPECT_EQ(0, abort_flag(ep[0], L3L2Q_ROLE_L2));
-		EXPECT_EQ(0, abort_flag(ep[0], L3L2Q_ROLE_L3));
-		EXPECT_EQ(0, ep[0]->gone);
-		EXPECT_EQ(L3L2Q_EVENT_HUP, l3l2q_wait(ep[1], L3L2Q_EVENT_IN, LONG_NS));
-		close_pair(ep);
-	}
-}
 static void *sends_until_an_error(void *arg)
 {
 	uint64_t start = l3l2q_now();
@@ -572,6 +564,28 @@ TEST_F(helper, ends_loops_of_two_threads)
 	EXPECT_EQ(-ECONNABORTED, (intptr_t)sent);
 }
 
+
+/* One thread sleeps, another ends this side: the peer lives. */
+TEST(own_end_is_not_the_peers)
+{
+	unsigned int calls[] = { 2, 7 }, i;
+	struct l3l2q_ep *ep[2];
+	struct waiter w;
+	pthread_t t;
+
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, make_pair(ep));
+		ASSERT_TRUE(start_wait(&w, ep[0], &t, calls[i]));
+		ASSERT_EQ(0, l3l2q_detach(ep[0]));
+		pthread_join(t, NULL);
+		EXPECT_EQ(-ESHUTDOWN, w.ret);
+		EXPECT_EQ(0, abort_flag(ep[0], L3L2Q_ROLE_L2));
+		EXPECT_EQ(0, abort_flag(ep[0], L3L2Q_ROLE_L3));
+		EXPECT_EQ(0, ep[0]->gone);
+		EXPECT_EQ(L3L2Q_EVENT_HUP, l3l2q_wait(ep[1], L3L2Q_EVENT_IN, LONG_NS));
+		close_pair(ep);
+	}
+}
 
 /* ---- spinning --------------------------------------------------------------- */
 

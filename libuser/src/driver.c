@@ -304,8 +304,10 @@ static int get_info(int fd, struct l3l2q_info *info, struct l3l2q_failure *why)
 
 	*info = (struct l3l2q_info){ .size = sizeof(*info) };
 	ret = l3l2q_ioctl(fd, L3L2Q_IOC_INFO, info);
-	if (ret == -ENOTTY)
-		return l3l2q_why(why, -EINVAL, "descriptor %d is not an endpoint", fd);
+	/* An epoll descriptor, as l3l2q_fd() of a memfd queue, says EINVAL to all. */
+	if (ret == -ENOTTY || ret == -EINVAL)
+		return l3l2q_why(why, -EINVAL,
+				 "descriptor %d is not an endpoint: it has to be one of l3l2q_open_peer()", fd);
 	if (ret == -ENODEV)
 		return l3l2q_why(why, ret, "the region's memory was removed");
 	if (ret)
