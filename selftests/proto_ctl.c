@@ -900,6 +900,74 @@ TEST_F(ctl, a_stream_goes_on_while_it_looks)
 	EXPECT_TRUE(shows(self, "Nothing is waited for."));
 }
 
+/* Each kind of queue has ids of its own. */
+TEST_F(ctl, an_id_says_which_kind_it_is_of)
+{
+	const char *kind = is_memfd() ? "memfd" : "driver", *other = is_memfd() ? "driver" : "memfd";
+	char words[64];
+
+	snprintf(words, sizeof(words), "show %s:%s", kind, self->id);
+	run(self, words);
+	EXPECT_EQ(0, self->status);
+	EXPECT_NE(NULL, strstr(self->text, self->id));
+	snprintf(words, sizeof(words), "show %s:%s", other, self->id);
+	run(self, words);
+	EXPECT_EQ(1, self->status);
+	EXPECT_NE(NULL, strstr(self->text, "no queue"));
+	run(self, "dump memfd:x");
+	EXPECT_EQ(2, self->status);
+}
+
+static uint64_t create_another(struct l3l2q_ep **ep, const char *transport)
+{
+	const struct l3l2q_attr attr = { .transport = transport, .payload_bytes = 64,
+		.counter_bytes = 64 };
+	struct l3l2q_ep_info info = { 0 };
+
+	l3l2q_close(*ep);
+	if (l3l2q_create(ep, &attr, NULL))
+		return 0;
+	l3l2q_ep_info(*ep, &info);
+	return info.region_id;
+}
+
+/* Both kinds of ids count up, so that the one which is behind catches up. */
+TEST_F(ctl, two_queues_of_one_id_are_told_apart)
+{
+	struct l3l2q_ep *region = NULL, *memfd = NULL;
+	uint64_t id, inode, tries = 0;
+	char words[64];
+
+	if (is_memfd())
+		SKIP(return, "there is no driver");
+	id = create_another(&region, "driver");
+	inode = create_another(&memfd, "memfd");
+	while (id != inode && tries++ < 100000) {
+		if (id < inode)
+			id = create_another(&region, "driver");
+		else
+			inode = create_another(&memfd, "memfd");
+		ASSERT_TRUE(id && inode);
+	}
+	ASSERT_EQ(id, inode);
+	snprintf(words, sizeof(words), "show %llu", (unsigned long long)id);
+	run(self, words);
+	EXPECT_EQ(2, self->status);
+	snprintf(words, sizeof(words), "driver:%llu and memfd:%llu", (unsigned long long)id,
+		 (unsigned long long)id);
+	EXPECT_NE(NULL, strstr(self->text, words)) {
+		TH_LOG("%s", self->text);
+	}
+	snprintf(words, sizeof(words), "--json show driver:%llu", (unsigned long long)id);
+	run(self, words);
+	EXPECT_NE(NULL, strstr(self->text, "\"backend\":\"ram\""));
+	snprintf(words, sizeof(words), "--json show memfd:%llu", (unsigned long long)id);
+	run(self, words);
+	EXPECT_NE(NULL, strstr(self->text, "\"backend\":\"memfd\""));
+	l3l2q_close(memfd);
+	l3l2q_close(region);
+}
+
 TEST_F(ctl, wrong_use_is_said)
 {
 	run(self, "show 18446744073709551614");

@@ -37,12 +37,12 @@ void queues_free(struct queues *queues)
 	*queues = (struct queues){ 0 };
 }
 
-struct queue *queues_find(const struct queues *queues, uint64_t id)
+struct queue *queues_find(const struct queues *queues, bool memfd, uint64_t id)
 {
 	size_t i;
 
 	for (i = 0; i < queues->n; i++)
-		if (queues->list[i].region.id == id)
+		if (queues->list[i].memfd == memfd && queues->list[i].region.id == id)
 			return &queues->list[i];
 	return NULL;
 }
@@ -188,16 +188,6 @@ static void add_holder(struct queue *q, uint32_t pid)
 		q->holders[q->nr_holders++] = pid;
 }
 
-static struct queue *find_memfd(const struct queues *queues, uint64_t inode)
-{
-	size_t i;
-
-	for (i = 0; i < queues->n; i++)
-		if (queues->list[i].memfd && queues->list[i].region.id == inode)
-			return &queues->list[i];
-	return NULL;
-}
-
 /* The mount that an open file is on: nothing is asked of its file system. */
 static long mount_of(int fd)
 {
@@ -263,7 +253,7 @@ static int look_at(struct queues *queues, uint32_t pid, const char *path)
 
 	if (fd < 0)
 		return 0;
-	q = find_memfd(queues, st.st_ino);
+	q = queues_find(queues, true, st.st_ino);
 	found.region.id = st.st_ino;
 	if (q) {
 		add_holder(q, pid);

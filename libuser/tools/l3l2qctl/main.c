@@ -18,7 +18,7 @@ static const char help_text[] =
 "  list              the queues and raw regions that you may see: the driver's,\n"
 "                    and those in memfds of your processes\n"
 "  show ID           one of them: its ends, its counters and messages, and why it\n"
-"                    does not go on\n"
+"                    does not go on; where two have that id, driver:ID or memfd:ID\n"
 "  show FILE         the same of a file that dump has written\n"
 "  dump ID [FILE]    write what show knows to a file, or standard output\n"
 "  top               all of them again and again, with messages a second\n"
@@ -91,21 +91,48 @@ static bool parse_id(const char *text, uint64_t *id)
 	return *text >= '0' && *text <= '9' && !*end && !errno;
 }
 
-/* Look twice if there are messages: how long the oldest has been there at least. */
-static void watch(struct queues *queues, const char *node, uint64_t id, double delay)
+/* What a queue is called: ids of the driver's regions and of memfds may be the same. */
+struct name {
+	uint64_t id;
+	const char *digits;
+	bool driver;		/* it may be one of the driver's */
+	bool memfd;
+};
+
+static bool parse_name(const char *text, struct name *name)
 {
-	const struct queue *before = queues_find(queues, id);
+	static const char driver[] = "driver:", memfd[] = "memfd:";
+
+	*name = (struct name){ .digits = text, .driver = true, .memfd = true };
+	if (!strncmp(text, driver, strlen(driver))) {
+		name->digits += strlen(driver);
+		name->memfd = false;
+	} else if (!strncmp(text, memfd, strlen(memfd))) {
+		name->digits += strlen(memfd);
+		name->driver = false;
+	}
+	return parse_id(name->digits, &name->id);
+}
+
+/*
+ * Look twice if there are messages: how long the oldest has been there at least. Returns
+ * the queue as it was seen last.
+ */
+static struct queue *watch(struct queues *queues, const char *node, struct queue *before,
+			   double delay)
+{
 	struct queues again = { 0 };
 	double then = now_seconds();
 	struct queue *q;
 	unsigned int role;
 
-	if (!before || (!direction_of(before, 0).used && !direction_of(before, 1).used))
-		return;
+	if (!direction_of(before, 0).used && !direction_of(before, 1).used)
+		return before;
 	sleep_seconds(delay);
-	if (collect(&again, node) == -ENOMEM || !(q = queues_find(&again, id))) {
+	if (collect(&again, node) == -ENOMEM ||
+	    !(q = queues_find(&again, before->memfd, before->region.id))) {
 		queues_free(&again);
-		return;
+		return before;
 	}
 	for (role = 0; role < L3L2Q_ROLES; role++) {
 		struct direction d = direction_of(q, role), old = direction_of(before, role);
@@ -115,24 +142,35 @@ static void watch(struct queues *queues, const char *node, uint64_t id, double d
 	}
 	queues_free(queues);
 	*queues = again;
+	return q;
 }
 
-/* The one with this id, with its detail, or NULL and an exit status. */
+/* The one of this name, with its detail, or NULL and an exit status. */
 static const struct queue *find(struct queues *queues, const char *node, const char *text,
 				double delay, int *status)
 {
-	struct queue *q;
-	uint64_t id;
+	struct queue *driver, *memfd, *q;
+	struct name name;
 
-	*status = parse_id(text, &id) ? gather(queues, node) : usage("not an id", text);
+	*status = parse_name(text, &name) ? gather(queues, node) : usage("not an id", text);
 	if (*status)
 		return NULL;
-	watch(queues, node, id, delay);
-	q = queues_find(queues, id);
+	driver = name.driver ? queues_find(queues, false, name.id) : NULL;
+	memfd = name.memfd ? queues_find(queues, true, name.id) : NULL;
+	q = driver ? driver : memfd;
 	if (!q) {
 		fprintf(stderr, PROGRAM ": no queue %s that you may see\n", text);
 		*status = EXIT_TROUBLE;
-	} else if (detail_read(q, node)) {
+		return NULL;
+	}
+	if (driver && memfd) {
+		fprintf(stderr, PROGRAM ": two queues have this id: driver:%s and memfd:%s\n",
+			name.digits, name.digits);
+		*status = EXIT_USAGE;
+		return NULL;
+	}
+	q = watch(queues, node, q, delay);
+	if (detail_read(q, node)) {
 		fprintf(stderr, PROGRAM ": %s\n", strerror(ENOMEM));
 		*status = EXIT_FAILED;
 	}
@@ -165,10 +203,10 @@ static int show_file(const char *path, bool json)
 static int show(struct queues *queues, const char *node, const char *what, double delay, bool json)
 {
 	const struct queue *q;
-	uint64_t id;
+	struct name name;
 	int status;
 
-	if (!parse_id(what, &id))
+	if (!parse_name(what, &name))
 		return show_file(what, json);
 	q = find(queues, node, what, delay, &status);
 	if (q)

@@ -389,9 +389,9 @@ double now_seconds(void)
 static double rate(const struct queues *before, const struct queue *q, unsigned int counter,
 		   double seconds)
 {
-	const struct queue *old = queues_find(before, q->region.id);
+	const struct queue *old = queues_find(before, q->memfd, q->region.id);
 
-	if (!old || old->memfd != q->memfd || seconds <= 0)
+	if (!old || seconds <= 0)
 		return 0;
 	return (uint32_t)(q->region.counters[counter] - old->region.counters[counter]) / seconds;
 }

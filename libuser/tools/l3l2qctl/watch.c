@@ -93,13 +93,7 @@ static void event(const struct watch *w, const struct queue *q, const char *name
 
 static const struct queue *find(const struct queues *queues, const struct queue *like)
 {
-	size_t i;
-
-	for (i = 0; i < queues->n; i++)
-		if (queues->list[i].region.id == like->region.id &&
-		    queues->list[i].memfd == like->memfd)
-			return &queues->list[i];
-	return NULL;
+	return queues_find(queues, like->memfd, like->region.id);
 }
 
 static void compare_state(const struct watch *w, const struct queue *old, const struct queue *q,
