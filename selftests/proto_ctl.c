@@ -968,6 +968,18 @@ TEST_F(ctl, two_queues_of_one_id_are_told_apart)
 	l3l2q_close(region);
 }
 
+TEST_F(ctl, top_says_once_what_it_leaves_out)
+{
+	const char said[] = "only memfd queues: /nowhere: ";
+	char *first;
+
+	run(self, "--node /nowhere -d 0.01 -n 3 top");
+	EXPECT_EQ(0, self->status);
+	first = strstr(self->text, said);
+	ASSERT_NE(NULL, first);
+	EXPECT_EQ(NULL, strstr(first + 1, said));
+}
+
 TEST_F(ctl, wrong_use_is_said)
 {
 	run(self, "show 18446744073709551614");

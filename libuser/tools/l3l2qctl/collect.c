@@ -356,3 +356,9 @@ int collect(struct queues *queues, const char *node)
 	err = collect_memfd(queues);
 	return err ? err : ret;
 }
+
+/* Why the driver's are left out. */
+void only_memfds(const char *node, int err)
+{
+	fprintf(stderr, PROGRAM ": only memfd queues: %s: %s\n", node, strerror(-err));
+}

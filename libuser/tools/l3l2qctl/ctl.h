@@ -66,6 +66,7 @@ struct queues {
 
 /* collect.c: 0 or -errno; what cannot be asked is left out */
 int collect(struct queues *queues, const char *node);
+void only_memfds(const char *node, int err);
 void queues_free(struct queues *queues);
 struct queue *queues_find(const struct queues *queues, bool memfd, uint64_t id);
 bool read_text(const char *path, char *text, size_t size);

@@ -77,7 +77,7 @@ static int gather(struct queues *queues, const char *node)
 		return EXIT_FAILED;
 	}
 	if (ret)
-		fprintf(stderr, PROGRAM ": only memfd queues: %s: %s\n", node, strerror(-ret));
+		only_memfds(node, ret);
 	return 0;
 }
 

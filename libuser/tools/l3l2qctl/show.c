@@ -443,6 +443,9 @@ int top(const char *node, double seconds, long rounds)
 			return ret;
 		if (round)
 			print_top(&before, &queues, now_seconds() - then);
+		/* A terminal has been cleared. */
+		if (ret && (round == 1 || (round && isatty(STDOUT_FILENO))))
+			only_memfds(node, ret);
 		then = now_seconds();
 		queues_free(&before);
 		before = queues;

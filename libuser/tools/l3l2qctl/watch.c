@@ -280,8 +280,7 @@ int watch_events(const char *node, double seconds, long rounds, double after, bo
 		ret = collect(&queues, node);
 		if (ret && ret != -ENOMEM) {
 			if (!told)
-				fprintf(stderr, PROGRAM ": only memfd queues: %s: %s\n", node,
-					strerror(-ret));
+				only_memfds(node, ret);
 			told = true;
 			ret = 0;
 		}
