@@ -292,7 +292,7 @@ if command -v perl >/dev/null; then
 	perl -MSocket -e 'socket(S, PF_UNIX, SOCK_STREAM, 0) or die;
 		bind(S, sockaddr_un("sock.tmp")) or die; listen(S, 1) or die;
 		rename("sock.tmp", "sock") or die; accept(C, S) or die;
-		syswrite(C, pack("LL", 3, 0) . "\e[31mred\n" x 100); sysread(C, $_, 1 << 16) while 1' &
+		syswrite(C, pack("LL", 3, 0) . "\e[31mred\n" x 100); 1 while sysread(C, $_, 1 << 16)' &
 	pids="$pids $!"
 	listened
 	run -i big -o result --connect sock
