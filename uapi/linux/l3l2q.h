@@ -496,8 +496,8 @@ struct l3l2q_process {
  * @need_head: l3l2q_control.need_head
  * @waits: WAITs that sleep
  * @eventfds: registered eventfds
- * @woken_ns: how long ago the kernel last woke somebody of this role, to within a few
- *	milliseconds; L3L2Q_NEVER
+ * @woken_ns: how long ago the kernel last woke this role (l3l2q_stats.wakeups), to within
+ *	a few milliseconds; L3L2Q_NEVER
  * @process: that attached it
  */
 struct l3l2q_region_end {
@@ -852,11 +852,12 @@ struct l3l2q_set_polling {
  * struct l3l2q_stats - counts since this endpoint was made; all out
  * @notifies: NOTIFY calls
  * @kicks: KICK calls
- * @waits: WAIT calls
+ * @waits: WAIT calls, and their restarts after signals
  * @sleeps: times a WAIT slept
  * @polls: times poll, select or epoll looked
  * @arms: ARM calls
- * @wakeups: times the kernel woke this role's sleepers
+ * @wakeups: times the kernel woke this role: something was armed, or an abort or an end
+ *	came, whoever slept
  * @signals: eventfds signalled for this role
  * @timer_ticks: times the kernel looked at the counters for this role
  * @timer_wakeups: wake-ups that resulted from these looks
