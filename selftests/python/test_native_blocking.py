@@ -140,6 +140,71 @@ def test_a_handler_may_close_the_endpoint_of_the_call(pair: Pair) -> None:
         signal.signal(signal.SIGALRM, old)
 
 
+def held_by_a_handler(call: Callable[[], Any], handler: Callable[[], Any]) -> Any:
+    """Make a call that has to wait, with a handler that keeps what it got; return that."""
+    kept: List[Any] = []
+    old = signal.signal(signal.SIGALRM, lambda *_: kept.append(handler()))
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
+    try:
+        with pytest.raises(l3l2q.BusyError):
+            call()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+    return kept[0]
+
+
+SENDING: List[Callable[[l3l2q.Producer], Any]] = [
+    lambda producer: producer.enqueue(b"x", LONG),
+    lambda producer: producer.enqueuev([b"x"], LONG),
+    lambda producer: producer.enqueue_run([b"x"], LONG),
+    lambda producer: producer.reserve(8, LONG),
+    lambda producer: producer.stop(LONG),
+]
+
+
+@pytest.mark.parametrize("send", SENDING)
+def test_a_handler_may_reserve_while_a_call_sends(
+    pair: Pair, send: Callable[[l3l2q.Producer], Any]
+) -> None:
+    """The call ends as one that comes later does; the endpoint lives on."""
+
+    def reserve() -> Any:
+        pair.l2.consumer.dequeue(LONG)
+        return pair.l3.producer.try_reserve(8)
+
+    pair.fill_input()
+    span = held_by_a_handler(lambda: send(pair.l3.producer), reserve)
+    span.commit()
+    assert pair.l3.error is None
+
+
+RECEIVING: List[Callable[[l3l2q.Consumer], Any]] = [
+    lambda consumer: consumer.peek(LONG),
+    lambda consumer: consumer.peek_run(2, LONG),
+    lambda consumer: consumer.dequeue(LONG),
+    lambda consumer: consumer.dequeue_into(bytearray(64), LONG),
+]
+
+
+@pytest.mark.parametrize("window", [1, 2])
+@pytest.mark.parametrize("receive", RECEIVING)
+def test_a_handler_may_hold_messages_while_a_call_receives(
+    make: Callable[..., Pair], receive: Callable[[l3l2q.Consumer], Any], window: int
+) -> None:
+    pair = make(window=window)
+
+    def peek() -> List[l3l2q.Message]:
+        for _ in range(window + 1):
+            pair.l3.producer.enqueue(b"x", LONG)
+        return pair.l2.consumer.peek_run(window)
+
+    messages = held_by_a_handler(lambda: receive(pair.l2.consumer), peek)
+    assert len(messages) == window and pair.l2.error is None
+    pair.l2.consumer.release(messages)
+    assert pair.l2.consumer.dequeue(LONG).seq == window + 1
+
+
 def test_what_a_handler_raises_is_not_lost(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor if it runs while the call asks whether it is in the main thread."""
 

@@ -163,6 +163,11 @@ int call_begin(struct endpoint *e, struct half *half, const char *op)
 	return -1;
 }
 
+int any_begin(struct endpoint *e, const char *op)
+{
+	return call_begin(e, &e->any, op);
+}
+
 void call_end(struct endpoint *e, struct half *half)
 {
 	half->busy = false;
@@ -236,7 +241,8 @@ static int is_main_thread(struct state *state)
  * Leave the call, run the handlers of signals, enter it again. @period becomes how long the
  * thread may sleep from now on.
  */
-static int run_handlers(struct endpoint *e, struct half *half, const char *op, int64_t *period)
+static int run_handlers(struct endpoint *e, struct half *half, const char *op,
+			call_beginner begin, int64_t *period)
 {
 	int is_main = 1;
 
@@ -249,11 +255,11 @@ static int run_handlers(struct endpoint *e, struct half *half, const char *op, i
 		return RAISED;
 	if (!is_main)
 		*period = FOREVER;
-	return call_begin(e, half, op) ? RAISED : 0;
+	return begin(e, op) ? RAISED : 0;
 }
 
-int call_block(struct endpoint *e, struct half *half, const char *op, library_call call,
-	       void *arg, bool is_long, int64_t timeout_ns)
+int call_block(struct endpoint *e, struct half *half, const char *op, call_beginner begin,
+	       library_call call, void *arg, bool is_long, int64_t timeout_ns)
 {
 	int64_t start, left = timeout_ns, period = SIGNAL_PERIOD_NS;
 	int ret = -EAGAIN;
@@ -280,7 +286,7 @@ int call_block(struct endpoint *e, struct half *half, const char *op, library_ca
 				return ret;
 			left = left > 0 ? left : 1;
 		}
-		if (run_handlers(e, half, op, &period))
+		if (run_handlers(e, half, op, begin, &period))
 			return RAISED;
 	}
 }

@@ -455,16 +455,20 @@ static bool is_full(const struct endpoint *e)
 	return c->outstanding >= c->window;
 }
 
+/* End a call for which there is no room in the window. */
+static int raise_full(struct endpoint *e, const char *op)
+{
+	call_end(e, &e->rx);
+	raise_class(e->state, BUSY_ERROR, e, op, EBUSY, window_full);
+	return -1;
+}
+
 /* Begin a call that acquires messages; where it would end the endpoint, refuse. */
 static int acquire_begin(struct endpoint *e, const char *op)
 {
 	if (consumer_begin(e, op))
 		return -1;
-	if (!e->held || !consumer_of(e)->one_handle)
-		return 0;
-	call_end(e, &e->rx);
-	raise_class(e->state, BUSY_ERROR, e, op, EBUSY, window_full);
-	return -1;
+	return e->held && consumer_of(e)->one_handle ? raise_full(e, op) : 0;
 }
 
 /* With a window of 1, L3 gets the message that it holds again: that one, or NULL. */
@@ -479,9 +483,17 @@ static PyObject *held_again(struct endpoint *e)
 	return held;
 }
 
+/* Begin again a call that was not to find the window full. */
+static int acquire_again(struct endpoint *e, const char *op)
+{
+	if (acquire_begin(e, op))
+		return -1;
+	return is_full(e) ? raise_full(e, op) : 0;
+}
+
 /* As call_block(), but raise where a full window would have it wait for ever. */
-static int acquire(struct endpoint *e, const char *op, library_call call, void *arg,
-		   bool is_long, bool block, int64_t timeout_ns)
+static int acquire(struct endpoint *e, const char *op, call_beginner again, library_call call,
+		   void *arg, bool is_long, bool block, int64_t timeout_ns)
 {
 	int ret;
 
@@ -491,11 +503,10 @@ static int acquire(struct endpoint *e, const char *op, library_call call, void *
 		ret = call_once(e, call, arg, is_long);
 		if (ret != -EAGAIN)
 			return ret;
-		call_end(e, &e->rx);
-		raise_class(e->state, BUSY_ERROR, e, op, EBUSY, window_full);
+		raise_full(e, op);
 		return RAISED;
 	}
-	return call_block(e, &e->rx, op, call, arg, is_long, timeout_ns);
+	return call_block(e, &e->rx, op, again, call, arg, is_long, timeout_ns);
 }
 
 static int do_peek(struct endpoint *e, void *arg, int64_t timeout_ns)
@@ -519,7 +530,7 @@ static PyObject *peek(struct endpoint *e, const char *op, bool block, int64_t ti
 		Py_XDECREF(OBJECT(m));
 		return NULL;
 	}
-	ret = acquire(e, op, do_peek, &m->m, e->copied, block, timeout_ns);
+	ret = acquire(e, op, acquire_again, do_peek, &m->m, e->copied, block, timeout_ns);
 	if (!ret)
 		hold(m);
 	if (call_finish(e, &e->rx, op, ret == -EAGAIN ? 0 : ret)) {
@@ -609,7 +620,8 @@ static PyObject *peek_run(struct endpoint *e, const char *op, PyObject *limit, b
 	if (!acquire_begin(e, op)) {
 		ret = dropped_room(e, (size_t)c.max);
 		if (!ret)
-			ret = acquire(e, op, do_peek_batch, &c, e->copied, block, timeout_ns);
+			ret = acquire(e, op, acquire_again, do_peek_batch, &c, e->copied, block,
+				      timeout_ns);
 		if (!call_finish(e, &e->rx, op, ret == -EAGAIN ? 0 : ret))
 			list = messages_list(e, c.m, ret > 0 ? ret : 0);
 	}
@@ -776,7 +788,7 @@ static PyObject *dequeue(struct endpoint *e, const char *op, bool block, int64_t
 
 	if (dequeue_begin(e, op))
 		return NULL;
-	ret = acquire(e, op, do_peek, &m, e->copied, block, timeout_ns);
+	ret = acquire(e, op, dequeue_begin, do_peek, &m, e->copied, block, timeout_ns);
 	if (!ret)
 		bytes = take_bytes(e, &m, &ret);
 	if (call_finish(e, &e->rx, op, ret == -EAGAIN ? 0 : ret)) {
@@ -838,7 +850,8 @@ static PyObject *dequeue_into(struct endpoint *e, const char *op, PyObject *buff
 		put_body(&body);
 		return NULL;
 	}
-	ret = acquire(e, op, do_dequeue, &c, call_is_long(e, body.nbytes), block, timeout_ns);
+	ret = acquire(e, op, dequeue_begin, do_dequeue, &c, call_is_long(e, body.nbytes), block,
+		      timeout_ns);
 	if (ret == -EMSGSIZE) {
 		call_end(e, &e->rx);
 		raise_small_buffer(e, op, c.m.nbytes, body.nbytes);

@@ -277,7 +277,7 @@ static int wait_for_tail(struct cursors *c, int64_t timeout_ns)
 
 	if (call_begin(e, &e->any, "take"))
 		return RAISED;
-	ret = call_block(e, &e->any, "take", do_wait_counter, &w, false, timeout_ns);
+	ret = call_block(e, &e->any, "take", any_begin, do_wait_counter, &w, false, timeout_ns);
 	if (ret == RAISED || ret == -EINTR) {
 		call_finish(e, &e->any, "take", ret);
 		return RAISED;

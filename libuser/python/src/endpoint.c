@@ -405,7 +405,7 @@ static PyObject *endpoint_wait(struct endpoint *e, PyObject *const *args, Py_ssi
 	if (parse(&sig, args, nargs, kwnames, values) || get_events(values[0], &events) ||
 	    get_timeout(values[1], &timeout_ns) || call_begin(e, &e->any, "wait"))
 		return NULL;
-	ret = call_block(e, &e->any, "wait", do_wait, &events, e->copied, timeout_ns);
+	ret = call_block(e, &e->any, "wait", any_begin, do_wait, &events, e->copied, timeout_ns);
 	if (ret == -ETIMEDOUT)
 		ret = 0;
 	if (call_finish(e, &e->any, "wait", ret))
@@ -539,7 +539,8 @@ static PyObject *endpoint_wait_counter(struct endpoint *e, PyObject *const *args
 	if (parse(&sig, args, nargs, kwnames, values) || get_counter(values, "cmp", &c) ||
 	    get_timeout(values[3], &timeout_ns) || call_begin(e, &e->any, "wait_counter"))
 		return NULL;
-	ret = call_block(e, &e->any, "wait_counter", do_wait_counter, &c, e->copied, timeout_ns);
+	ret = call_block(e, &e->any, "wait_counter", any_begin, do_wait_counter, &c, e->copied,
+			 timeout_ns);
 	if (call_finish(e, &e->any, "wait_counter", ret))
 		return NULL;
 	return PyLong_FromLong(c.observed);

@@ -72,7 +72,7 @@ static PyObject *producer_enqueue(struct half_object *p, PyObject *const *args, 
 		return NULL;
 	ret = send_begin(e, "producer.enqueue");
 	if (!ret) {
-		ret = call_block(e, &e->tx, "producer.enqueue", do_enqueue, &c,
+		ret = call_block(e, &e->tx, "producer.enqueue", send_begin, do_enqueue, &c,
 				 call_is_long(e, c.body.nbytes), timeout_ns);
 		ret = call_finish(e, &e->tx, "producer.enqueue", ret);
 	}
@@ -140,7 +140,8 @@ static PyObject *producer_stop(struct half_object *p, PyObject *const *args, Py_
 	if (parse(&sig, args, nargs, kwnames, values) || get_timeout(values[0], &timeout_ns) ||
 	    stop_begin(e, "producer.stop"))
 		return NULL;
-	ret = call_block(e, &e->tx, "producer.stop", do_stop, NULL, e->copied, timeout_ns);
+	ret = call_block(e, &e->tx, "producer.stop", send_begin, do_stop, NULL, e->copied,
+			 timeout_ns);
 	if (call_finish(e, &e->tx, "producer.stop", ret))
 		return NULL;
 	Py_RETURN_NONE;
@@ -240,7 +241,7 @@ static int send_many(struct endpoint *e, const char *op, bool gathered, bool blo
 		ret = 0;
 	} else if (!send_begin(e, op)) {
 		is_long = call_is_long(e, c.nbytes);
-		ret = block ? call_block(e, &e->tx, op, call, &c, is_long, timeout_ns)
+		ret = block ? call_block(e, &e->tx, op, send_begin, call, &c, is_long, timeout_ns)
 			    : call_once(e, call, &c, is_long);
 		if (call_finish(e, &e->tx, op, ret == -EAGAIN ? 0 : ret))
 			ret = RAISED;
@@ -359,7 +360,7 @@ static PyObject *reserve(struct endpoint *e, const char *op, bool block, int64_t
 		Py_DECREF(OBJECT(r));
 		return NULL;
 	}
-	ret = block ? call_block(e, &e->tx, op, do_reserve, c, e->copied, timeout_ns)
+	ret = block ? call_block(e, &e->tx, op, send_begin, do_reserve, c, e->copied, timeout_ns)
 		    : call_once(e, do_reserve, c, e->copied);
 	if (ret > 0) {
 		r->count = ret;

@@ -240,6 +240,7 @@ void endpoint_unuse(struct endpoint *e);
 bool endpoint_forked(const struct endpoint *e);
 /* Begin a call, or raise. @half may be &e->any, which many threads may use. */
 int call_begin(struct endpoint *e, struct half *half, const char *op);
+int any_begin(struct endpoint *e, const char *op);
 void call_end(struct endpoint *e, struct half *half);
 /* End a call that returned @ret: 0, or raise and return -1 if that is -errno. */
 int call_finish(struct endpoint *e, struct half *half, const char *op, int ret);
@@ -254,14 +255,16 @@ bool call_is_long(const struct endpoint *e, size_t nbytes);
 typedef int (*library_call)(struct endpoint *e, void *arg, int64_t timeout_ns);
 
 #define RAISED INT32_MIN
+/* Begins a call, or raises; again after the handlers of signals, which may change anything. */
+typedef int (*call_beginner)(struct endpoint *e, const char *op);
 /* Make a call in one attempt, with the GIL released if @is_long. */
 int call_once(struct endpoint *e, library_call call, void *arg, bool is_long);
 /*
  * Make one attempt, then block, for @timeout_ns at most. Return what the library does, or
  * RAISED, in which case the call has ended; call_finish() knows.
  */
-int call_block(struct endpoint *e, struct half *half, const char *op, library_call call,
-	       void *arg, bool is_long, int64_t timeout_ns);
+int call_block(struct endpoint *e, struct half *half, const char *op, call_beginner begin,
+	       library_call call, void *arg, bool is_long, int64_t timeout_ns);
 /* The longest look by an attribute. */
 int64_t look_ns(const struct l3l2q_attr *attr);
 /* Whether one of the events is found to hold within a look. */
