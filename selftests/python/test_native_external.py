@@ -178,6 +178,30 @@ def test_a_function_must_not_use_its_endpoint(region: ExternalRegion) -> None:
     ep.close()
 
 
+def test_close_waits_for_a_batch_that_is_dropped(region: ExternalRegion) -> None:
+    closers: List[Caller] = []
+    waited: List[bool] = []
+
+    def write(range: int, offset: int, data: bytes) -> None:
+        region.write(range, offset, data)
+        if dropped and not closers:
+            closers.append(Caller(ep.close))
+            until(lambda: ep.closed)
+            # It would be done soon.
+            closers[0].thread.join(0.1)
+            waited.append(closers[0].thread.is_alive())
+
+    dropped = False
+    ep = l3l2q.attach_external(scalars(), role=Role.L3, read=region.read, write=write)
+    batch = ep.producer.batch()
+    batch.__enter__()
+    ep.producer.enqueue(b"x", LONG)
+    dropped = True
+    del batch
+    closers[0].join()
+    assert waited == [True]
+
+
 @pytest.mark.parametrize(
     "options, error",
     [

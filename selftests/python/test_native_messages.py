@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any, Callable
 
 import pytest
-from native_util import LONG, Pair, bodies, create, in_child
+from native_util import LONG, Pair, bodies, create, in_child, sleeping
 
 import l3l2q
 from l3l2q import Opcode
@@ -386,6 +386,25 @@ def test_batches(pair: Pair) -> None:
             assert pair.l2.consumer.try_dequeue() is None
             raise KeyError
     assert pair.l2.consumer.try_dequeue() == (Opcode.DATA, b"2", 2)
+
+
+def test_a_batch_that_is_dropped_is_published(pair: Pair) -> None:
+    """After the call of another thread that is in this half, if there is one."""
+    batch = pair.l3.producer.batch()
+    batch.__enter__()
+    pair.l3.producer.enqueue(b"1", LONG)
+    del batch
+    assert pair.l2.consumer.try_dequeue() == (Opcode.DATA, b"1", 1)
+    pair.fill_input()
+    batch = pair.l3.producer.batch()
+    batch.__enter__()
+    sender = sleeping(pair.l3, lambda: pair.l3.producer.enqueue(b"last", LONG))
+    del batch
+    pair.l2.consumer.dequeue(LONG)
+    sender.join()
+    assert [pair.l2.consumer.dequeue(LONG).data for _ in range(8)] == [b"full"] * 7 + [b"last"]
+    with pair.l3.producer.batch():
+        pass
 
 
 def test_room_and_pending(pair: Pair) -> None:

@@ -158,6 +158,8 @@ int call_begin(struct endpoint *e, struct half *half, const char *op)
 	else {
 		half->busy = half != &e->any;
 		endpoint_use(e);
+		if (half == &e->tx)
+			finish_dropped(e);
 		return 0;
 	}
 	return -1;
@@ -168,9 +170,17 @@ int any_begin(struct endpoint *e, const char *op)
 	return call_begin(e, &e->any, op);
 }
 
+/* What was dropped during the call does not wait for the next one. */
+static void leave_half(struct endpoint *e, struct half *half)
+{
+	if (half == &e->tx)
+		finish_dropped(e);
+	half->busy = false;
+}
+
 void call_end(struct endpoint *e, struct half *half)
 {
-	half->busy = false;
+	leave_half(e, half);
 	endpoint_unuse(e);
 }
 
@@ -178,7 +188,7 @@ int call_finish(struct endpoint *e, struct half *half, const char *op, int ret)
 {
 	if (ret == RAISED)
 		return -1;
-	half->busy = false;
+	leave_half(e, half);
 	if (ret < 0)
 		raise_error(e->state, e, op, ret, NULL);
 	endpoint_unuse(e);

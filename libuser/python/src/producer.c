@@ -4,12 +4,32 @@
 
 /* ---- beginning ------------------------------------------------------------ */
 
-/* Cancel a reservation that was dropped while another thread was in this half. */
-static void finish_cancel(struct endpoint *e)
+static int do_publish(struct endpoint *e, void *arg, int64_t timeout_ns)
+{
+	(void)arg;
+	(void)timeout_ns;
+	return l3l2q_batch_publish(l3l2q_ep_producer(e->ep));
+}
+
+void finish_dropped(struct endpoint *e)
 {
 	if (e->cancel)
 		l3l2q_cancel(l3l2q_ep_producer(e->ep), &e->cancelled);
 	e->cancel = false;
+	if (!e->publish)
+		return;
+	e->publish = false;
+	call_once(e, do_publish, NULL, e->copied);
+}
+
+/* The same now, if this thread may be in this half. */
+static void try_finish_dropped(struct endpoint *e)
+{
+	if (e->tx.busy || (copying && copying == e->external))
+		return;
+	e->tx.busy = true;
+	endpoint_use(e);
+	call_end(e, &e->tx);
 }
 
 /* Begin a call that sends, which while a span is reserved would end the endpoint. */
@@ -17,7 +37,6 @@ static int send_begin(struct endpoint *e, const char *op)
 {
 	if (call_begin(e, &e->tx, op))
 		return -1;
-	finish_cancel(e);
 	if (!e->reservation)
 		return 0;
 	call_end(e, &e->tx);
@@ -419,8 +438,7 @@ static void reservation_dealloc(struct reservation *r)
 		if (!e->closed && !endpoint_forked(e)) {
 			e->cancelled = r->r;
 			e->cancel = true;
-			if (!e->tx.busy)
-				finish_cancel(e);
+			try_finish_dropped(e);
 		}
 	}
 	span_free(&r->span);
@@ -655,8 +673,10 @@ static void batch_dealloc(struct batch *b)
 	PyTypeObject *type = Py_TYPE(OBJECT(b));
 	struct endpoint *e = b->e;
 
-	if (b->open && !e->closed && !endpoint_forked(e) && !e->tx.busy)
-		l3l2q_batch_publish(l3l2q_ep_producer(e->ep));
+	if (b->open && !e->closed && !endpoint_forked(e)) {
+		e->publish = true;
+		try_finish_dropped(e);
+	}
 	PyObject_Free(b);
 	Py_DECREF(OBJECT(type));
 	Py_XDECREF(OBJECT(e));
@@ -690,8 +710,8 @@ static PyObject *batch_publish(struct batch *b, PyObject *unused)
 				   "the batch is not open");
 	if (call_begin(e, &e->tx, "batch.publish"))
 		return NULL;
-	ret = l3l2q_batch_publish(l3l2q_ep_producer(e->ep));
 	b->open = false;
+	ret = call_once(e, do_publish, NULL, e->copied);
 	if (call_finish(e, &e->tx, "batch.publish", ret))
 		return NULL;
 	Py_RETURN_NONE;
@@ -775,7 +795,6 @@ static PyObject *ask_room(struct endpoint *e, const char *op,
 
 	if (call_begin(e, &e->tx, op))
 		return NULL;
-	finish_cancel(e);
 	room = ask(l3l2q_ep_producer(e->ep));
 	if (call_finish(e, &e->tx, op, room < 0 ? (int)room : 0))
 		return NULL;

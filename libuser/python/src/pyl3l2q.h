@@ -123,6 +123,7 @@ struct endpoint {
 	struct reservation *reservation; /* the active one, borrowed, or NULL */
 	struct l3l2q_reservation cancelled;
 	bool cancel;			/* cancelled is still to be cancelled */
+	bool publish;			/* a batch that was dropped is to be published */
 };
 
 /* Producer and Consumer. */
@@ -333,6 +334,8 @@ PyObject *no_new(PyTypeObject *type, PyObject *args, PyObject *kwargs);
 extern PyType_Spec producer_spec, consumer_spec, message_spec, reservation_spec, batch_spec;
 
 PyObject *producer_new(struct endpoint *e);
+/* End a reservation and a batch that were dropped while another thread was in this half. */
+void finish_dropped(struct endpoint *e);
 PyObject *consumer_new(struct endpoint *e);
 PyObject *opcode_object(struct state *state, uint32_t opcode);
 
