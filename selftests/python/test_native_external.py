@@ -202,6 +202,29 @@ def test_close_waits_for_a_batch_that_is_dropped(region: ExternalRegion) -> None
     assert waited == [True]
 
 
+def test_messages_dropped_during_release_upto_are_released_once(region: ExternalRegion) -> None:
+    held: List[l3l2q.Message] = []
+
+    def write(range: int, offset: int, data: bytes) -> None:
+        region.write(range, offset, data)
+        if releasing:
+            held.clear()
+
+    releasing = False
+    l3 = region.attach("buffers", Role.L3)
+    ep = l3l2q.attach_external(scalars(), role=Role.L2, read=region.read, write=write, window=4)
+    for _ in range(3):
+        l3.producer.enqueue(b"x", LONG)
+    held.extend(ep.consumer.peek_run(2))
+    releasing = True
+    held[1].release_upto()
+    releasing = False
+    assert not held
+    assert ep.consumer.dequeue(LONG).seq == 3 and ep.error is None
+    ep.close()
+    l3.close()
+
+
 @pytest.mark.parametrize(
     "options, error",
     [

@@ -296,12 +296,13 @@ static PyObject *message_release_upto(struct message *m, PyObject *unused)
 		return NULL;
 	if (consumer_begin(e, "message.release_upto"))
 		return NULL;
-	ret = call_once(e, do_release_upto, &m->m, e->copied);
+	/* Before the call: what other threads drop meanwhile is not released again. */
 	for (held = e->held; held; held = next) {
 		next = held->next;
 		if (held->m.seq <= m->m.seq)
 			forget(held);
 	}
+	ret = call_once(e, do_release_upto, &m->m, e->copied);
 	if (call_finish(e, &e->rx, "message.release_upto", ret))
 		return NULL;
 	Py_RETURN_NONE;
