@@ -237,6 +237,24 @@ def test_a_loop_keeps_what_has_views_and_drops_the_rest() -> None:
     run(body)
 
 
+def test_a_loop_yields_no_message_twice() -> None:
+    async def body() -> None:
+        async with Ends(window=1) as ends:
+            for producer in (ends.l2.producer, ends.l3.producer):
+                await producer.enqueue_run([b"1", b"2"])
+            for consumer in (ends.l3.consumer, ends.l2.consumer):
+                message = await consumer.__anext__()
+                view = memoryview(message)
+                for _ in range(2):
+                    with pytest.raises(l3l2q.BusyError, match="window|held"):
+                        await consumer.__anext__()
+                view.release()
+                message.release()
+                assert (await consumer.__anext__()).seq == 2
+
+    run(body)
+
+
 def test_busy_queues_let_other_tasks_run() -> None:
     async def body() -> None:
         async with Ends(window=4) as ends:

@@ -288,6 +288,22 @@ def test_iteration_leaves_messages_whose_views_are_in_use(pair: Pair) -> None:
     assert pair.l2.consumer.held == 0 and pair.l2.stats.received == 3
 
 
+@pytest.mark.parametrize("role", ["l3", "l2"])
+def test_iteration_yields_no_message_twice(make: Callable[..., Pair], role: str) -> None:
+    """Where there is room for one, and views of it are in use."""
+    pair = make(window=1)
+    pair.l3.producer.enqueue_run([b"1", b"2"], LONG)
+    pair.l2.producer.enqueue_run([b"1", b"2"], LONG)
+    consumer = getattr(pair, role).consumer
+    message = next(consumer)
+    view = memoryview(message)
+    for _ in range(2):
+        with pytest.raises(l3l2q.BusyError, match="window"):
+            next(consumer)
+    view.release()
+    assert next(consumer).seq == 2 and message.released
+
+
 def test_gathered_messages(pair: Pair) -> None:
     pair.l3.producer.enqueuev([b"head", bytearray(b"body"), b"", memoryview(b"tail")], LONG)
     pair.l3.producer.enqueuev([], LONG)

@@ -23,6 +23,7 @@ Messages, reservations and what was received are those of l3l2q. The endpoint in
 from __future__ import annotations
 
 import asyncio
+import errno
 import functools
 import threading
 import weakref
@@ -42,6 +43,9 @@ _T = TypeVar("_T")
 _FAIR = 64
 # How long a thread waits at a time for an endpoint without a descriptor.
 _SLICE = 0.1
+
+# A window of 1 would have peek() get the message that the loop has views of again.
+_FULL = "the window is full: a message has to be released first"
 
 # As ints: an operation on Event takes longer than all else that a wait does here.
 _IN = int(Event.IN)
@@ -343,8 +347,8 @@ class Consumer(_Half):
         return self
 
     async def __anext__(self) -> Message:
-        last = self._last() if self._last is not None else None
-        self._last = None
+        kept, self._last = self._last, None
+        last = kept() if kept is not None else None
         if last is not None and not last.released:
             try:
                 last.release()
@@ -362,6 +366,8 @@ class Consumer(_Half):
             message.release()
             raise StopAsyncIteration
         self._last = weakref.ref(message)
+        if self._last == kept:
+            raise l3l2q.BusyError(errno.EBUSY, _FULL, "consumer.__anext__")
         return message
 
 

@@ -924,14 +924,16 @@ static PyObject *consumer_iter(PyObject *self)
 	return self;
 }
 
-/* Give back what the loop got last, unless views of it are in use. */
+/* Give back what the loop got last: 1 if not, since views of it are in use. */
 static int finish_last(struct endpoint *e)
 {
 	struct message *last = e->last;
 	int ret = 0;
 
+	if (last && last->held && last->span.exports)
+		return 1;
 	e->last = NULL;
-	if (!last || !last->held || last->span.exports)
+	if (!last || !last->held)
 		return 0;
 	Py_INCREF(OBJECT(last));
 	ret = message_do_release(last, "consumer.__next__");
@@ -943,11 +945,16 @@ static PyObject *consumer_next(struct half_object *c)
 {
 	struct endpoint *e = c->e;
 	struct message *m;
-	int drained;
+	int kept = finish_last(e), drained;
 
-	if (finish_last(e) || call_begin(e, &e->rx, "consumer.__next__"))
+	if (kept < 0 || call_begin(e, &e->rx, "consumer.__next__"))
 		return NULL;
-	drained = l3l2q_drained(l3l2q_ep_consumer(e->ep));
+	drained = l3l2q_drained(consumer_of(e));
+	/* peek() would get that one again. */
+	if (kept && consumer_of(e)->one_handle) {
+		raise_full(e, "consumer.__next__");
+		return NULL;
+	}
 	call_end(e, &e->rx);
 	if (drained == 1)
 		return NULL;
