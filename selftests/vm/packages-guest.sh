@@ -108,7 +108,7 @@ containers() {
 		mkdir /tmp/devices/box
 		echo a >/tmp/devices/box/devices.deny
 		! (read -r pid _ </proc/self/stat; echo "$pid" >/tmp/devices/box/cgroup.procs
-			in_root $hello) >/tmp/out 2>&1 && grep -q 'no permission\|not permitted' /tmp/out
+			in_root $hello) >/tmp/out 2>&1 && grep -q 'does this container have the device' /tmp/out
 		verdict $? 'a device cgroup that denies'
 		echo "c $(in_root stat -c '%Hr:%Lr' /dev/l3l2q) rw" >/tmp/devices/box/devices.allow
 		(read -r pid _ </proc/self/stat; echo "$pid" >/tmp/devices/box/cgroup.procs
