@@ -13,7 +13,9 @@
  *
  * Owners (Endpoint, Descriptor, Message, Messages, Run, Span, SpanRun, Batch) can be moved and not
  * copied. A destructor drops the result of what it does; call release(), commit() and so on
- * where it matters. All but Descriptor must be gone before the Endpoint is.
+ * where it matters. All but Descriptor must be gone before the Endpoint is. One that is empty,
+ * because it was moved from or has given back what it held, gives back nothing: release() and
+ * cancel() are 0 then, and commit(), publish() and read_into() are -EINVAL.
  *
  * Producer and Consumer are pointers to an endpoint's halves: small, and valid as long as
  * the Endpoint. The rules for threads are those of l3l2q.h.
@@ -297,12 +299,16 @@ public:
 
 	[[nodiscard]] int read_into(Bytes to) const noexcept
 	{
+		if (!consumer_)
+			return -EINVAL;
 		return l3l2q_read_into(consumer_, &message_, size() ? to.data() : nullptr, to.size());
 	}
 	/* Afterwards nothing is held, whatever the result. */
 	[[gnu::always_inline]] int release() noexcept
 	{
-		return l3l2q_release(std::exchange(consumer_, nullptr), &message_);
+		l3l2q_consumer *consumer = std::exchange(consumer_, nullptr);
+
+		return consumer ? l3l2q_release(consumer, &message_) : 0;
 	}
 
 private:
@@ -345,7 +351,9 @@ public:
 
 	int release() noexcept
 	{
-		return l3l2q_release_batch(consumer_, messages_.data(), std::exchange(n_, 0));
+		int n = std::exchange(n_, 0);
+
+		return n ? l3l2q_release_batch(consumer_, messages_.data(), n) : 0;
 	}
 
 private:
@@ -391,7 +399,12 @@ public:
 	const l3l2q_message &operator[](std::size_t i) const noexcept { return first_[i]; }
 
 	/* Release these messages and no others. */
-	int release() noexcept { return l3l2q_release_batch(consumer_, first_, std::exchange(n_, 0)); }
+	int release() noexcept
+	{
+		int n = std::exchange(n_, 0);
+
+		return n ? l3l2q_release_batch(consumer_, first_, n) : 0;
+	}
 	/*
 	 * Release these messages and all that were acquired before them: the cheapest way where
 	 * nothing else is held, and wrong where an owner of an earlier message is left.
@@ -527,13 +540,18 @@ public:
 	/* After -EINVAL the span is still reserved. */
 	[[nodiscard, gnu::always_inline]] int commit(Opcode opcode = Opcode::data) noexcept
 	{
-		int ret = l3l2q_commit(producer_, &span_, static_cast<std::uint32_t>(opcode));
+		int ret = producer_ ? l3l2q_commit(producer_, &span_, static_cast<std::uint32_t>(opcode)) : -EINVAL;
 
 		if (ret != -EINVAL)
 			producer_ = nullptr;
 		return ret;
 	}
-	int cancel() noexcept { return l3l2q_cancel(std::exchange(producer_, nullptr), &span_); }
+	int cancel() noexcept
+	{
+		l3l2q_producer *producer = std::exchange(producer_, nullptr);
+
+		return producer ? l3l2q_cancel(producer, &span_) : 0;
+	}
 
 private:
 	l3l2q_producer *producer_ = nullptr;
@@ -581,14 +599,21 @@ public:
 	/* Send the first @n. After -EINVAL all are still reserved. */
 	[[nodiscard]] int commit(int n, Opcode opcode = Opcode::data) noexcept
 	{
-		int ret = l3l2q_commit_run(producer_, &first_, static_cast<std::uint32_t>(opcode), n);
+		int ret = -EINVAL;
 
+		if (producer_)
+			ret = l3l2q_commit_run(producer_, &first_, static_cast<std::uint32_t>(opcode), n);
 		if (ret != -EINVAL)
 			producer_ = nullptr;
 		return ret;
 	}
 	[[nodiscard]] int commit() noexcept { return commit(n_); }
-	int cancel() noexcept { return l3l2q_cancel(std::exchange(producer_, nullptr), &first_); }
+	int cancel() noexcept
+	{
+		l3l2q_producer *producer = std::exchange(producer_, nullptr);
+
+		return producer ? l3l2q_cancel(producer, &first_) : 0;
+	}
 
 private:
 	l3l2q_producer *producer_ = nullptr;
@@ -617,7 +642,12 @@ public:
 			l3l2q_batch_publish(producer_);
 	}
 
-	[[nodiscard]] int publish() noexcept { return l3l2q_batch_publish(std::exchange(producer_, nullptr)); }
+	[[nodiscard]] int publish() noexcept
+	{
+		l3l2q_producer *producer = std::exchange(producer_, nullptr);
+
+		return producer ? l3l2q_batch_publish(producer) : -EINVAL;
+	}
 
 private:
 	l3l2q_producer *producer_ = nullptr;

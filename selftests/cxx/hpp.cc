@@ -390,6 +390,36 @@ TEST(raw_regions)
 	EXPECT_EQ(-ERANGE, q.l2.test(64, L3L2Q_CMP_EQ, 0).error());
 }
 
+TEST(an_empty_owner_gives_back_nothing)
+{
+	std::uint32_t to[1] = {0};
+	Pair q;
+
+	ASSERT_EQ(0, send(q.l3, 1));
+	Message m = *q.l2.consumer().try_peek();
+	EXPECT_EQ(0, m.release());
+	EXPECT_EQ(0, m.release());
+	EXPECT_EQ(-EINVAL, m.read_into(writable_bytes_of(to)));
+	EXPECT_EQ(0, Messages<2>().release());
+	EXPECT_EQ(0, Run().release());
+	EXPECT_EQ(0, Run().release_upto());
+
+	Span span = *q.l3.producer().try_reserve(4);
+	EXPECT_EQ(0, span.commit());
+	EXPECT_EQ(-EINVAL, span.commit());
+	EXPECT_EQ(0, span.cancel());
+	SpanRun run = *q.l3.producer().try_reserve_run(4, 2);
+	EXPECT_EQ(0, run.commit());
+	EXPECT_EQ(-EINVAL, run.commit());
+	EXPECT_EQ(0, run.cancel());
+	Batch batch = *q.l3.producer().batch();
+	EXPECT_EQ(0, batch.publish());
+	EXPECT_EQ(-EINVAL, batch.publish());
+	EXPECT_EQ(4u, q.l3.stats()->sent);
+	EXPECT_EQ(L3L2Q_ERR_NONE, q.l3.error().kind);
+	EXPECT_EQ(L3L2Q_ERR_NONE, q.l2.error().kind);
+}
+
 TEST(views)
 {
 	std::vector<std::uint16_t> words = {1, 2, 3};
