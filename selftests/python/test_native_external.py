@@ -150,7 +150,9 @@ def test_a_function_that_returns_something_else(region: ExternalRegion, result: 
     assert isinstance(raised.value.__cause__, (ValueError, TypeError))
 
 
-def test_a_function_must_not_use_its_endpoint(region: ExternalRegion) -> None:
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_function_must_not_use_its_endpoint(region: ExternalRegion, nested: bool) -> None:
+    """Nor may one of another endpoint, which the first one uses."""
     uses: List[Callable[[], Any]] = [
         lambda: ep.consumer.try_peek(),
         lambda: ep.producer.try_enqueue(b"x"),
@@ -160,20 +162,32 @@ def test_a_function_must_not_use_its_endpoint(region: ExternalRegion) -> None:
     ]
     raised: List[BaseException] = []
 
+    def use_all() -> None:
+        for use in uses:
+            try:
+                use()
+            except BaseException as error:
+                raised.append(error)
+
     def read(range: int, offset: int, nbytes: int) -> bytes:
+        if attached and nested:
+            other.load(0)
+        elif attached:
+            use_all()
+        return region.read(range, offset, nbytes)
+
+    def read_other(range: int, offset: int, nbytes: int) -> bytes:
         if attached:
-            for use in uses:
-                try:
-                    use()
-                except BaseException as error:
-                    raised.append(error)
+            use_all()
         return region.read(range, offset, nbytes)
 
     attached = False
     ep = l3l2q.attach_external(scalars(), role=Role.L3, read=read, write=region.write)
+    other = l3l2q.attach_external(scalars(), role=Role.L3, read=read_other, write=region.write)
     attached = True
-    assert ep.consumer.try_peek() is None
+    assert Caller(ep.consumer.try_peek).join().result is None
     attached = False
+    other.close()
     assert len(raised) >= len(uses) and all(isinstance(e, l3l2q.BusyError) for e in raised)
     ep.close()
 

@@ -23,7 +23,7 @@
 #define LOOK_PERIOD 64		/* misses between two looks that ignore the budget */
 
 unsigned int fork_generation;
-_Thread_local struct external *copying;
+_Thread_local const struct copying *copying;
 
 static struct endpoint *endpoints;
 static pthread_mutex_t inside_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -142,6 +142,16 @@ void calls_wait(struct endpoint *e)
 
 /* ---- calls --------------------------------------------------------------- */
 
+bool is_copying(const struct endpoint *e)
+{
+	const struct copying *c;
+
+	for (c = copying; c; c = c->outer)
+		if (c->x == e->external)
+			return true;
+	return false;
+}
+
 int call_begin(struct endpoint *e, struct half *half, const char *op)
 {
 	if (e->closed)
@@ -149,7 +159,7 @@ int call_begin(struct endpoint *e, struct half *half, const char *op)
 	else if (endpoint_forked(e))
 		raise_class(e->state, WRONG_PROCESS, NULL, op, EPERM,
 			    "the endpoint belongs to the parent process");
-	else if (copying && copying == e->external)
+	else if (is_copying(e))
 		raise_class(e->state, BUSY_ERROR, e, op, EBUSY,
 			    "a copy function must not use its endpoint");
 	else if (half->busy)

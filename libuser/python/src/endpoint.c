@@ -61,7 +61,7 @@ static void endpoint_dealloc(struct endpoint *e)
 static PyObject *endpoint_close(struct endpoint *e, PyObject *unused)
 {
 	(void)unused;
-	if (copying && copying == e->external)
+	if (is_copying(e))
 		return raise_class(e->state, BUSY_ERROR, e, "close", EBUSY,
 				   "a copy function must not use its endpoint");
 	endpoint_shut(e);

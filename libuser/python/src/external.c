@@ -59,7 +59,7 @@ static int keep_raised(struct external *x)
 /* What @copy needs around it, from a thread that may hold the GIL or not. */
 static int in_python(struct external *x, int (*copy)(struct external *x, void *arg), void *arg)
 {
-	struct external *outer = copying;
+	const struct copying within = { x, copying };
 	PyObject *type, *value, *traceback;
 	PyGILState_STATE gil;
 	int ret = 0;
@@ -68,10 +68,10 @@ static int in_python(struct external *x, int (*copy)(struct external *x, void *a
 		return -EIO;
 	gil = PyGILState_Ensure();
 	PyErr_Fetch(&type, &value, &traceback);
-	copying = x;
+	copying = &within;
 	if (copy(x, arg))
 		ret = keep_raised(x);
-	copying = outer;
+	copying = within.outer;
 	PyErr_Restore(type, value, traceback);
 	PyGILState_Release(gil);
 	return ret;

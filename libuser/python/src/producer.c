@@ -25,7 +25,7 @@ void finish_dropped(struct endpoint *e)
 /* The same now, if this thread may be in this half. */
 static void try_finish_dropped(struct endpoint *e)
 {
-	if (e->tx.busy || (copying && copying == e->external))
+	if (e->tx.busy || is_copying(e))
 		return;
 	e->tx.busy = true;
 	endpoint_use(e);

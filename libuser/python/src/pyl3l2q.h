@@ -229,8 +229,15 @@ void put_bodies(struct bodies *bodies);
 /* ---- call.c -------------------------------------------------------------- */
 
 extern unsigned int fork_generation;
-/* What belongs to the endpoint whose copy function this thread is in, or NULL. */
-extern _Thread_local struct external *copying;
+/* struct copying - a copy function that this thread is in, and the one that it was called in */
+struct copying {
+	const struct external *x;
+	const struct copying *outer;
+};
+
+extern _Thread_local const struct copying *copying;
+/* True within a copy function of the endpoint. */
+bool is_copying(const struct endpoint *e);
 
 int calls_init(void);
 void endpoint_link(struct endpoint *e);
