@@ -255,6 +255,44 @@ def test_a_loop_yields_no_message_twice() -> None:
     run(body)
 
 
+def test_what_waits_is_sent_as_it_was() -> None:
+    """Iterators too, and lists that change meanwhile."""
+
+    async def body() -> None:
+        async with Ends() as ends:
+            ends.pair.fill_input()
+            parts, bodies = [b"1", b"2"], [b"3"]
+            producer = ends.l3.producer
+            tasks = [
+                asyncio.ensure_future(call)
+                for call in (
+                    producer.enqueuev(parts),
+                    producer.enqueuev(iter([b"1", b"2"])),  # type: ignore[arg-type]
+                    producer.enqueue_run(bodies),
+                    producer.enqueue_run(iter([b"3"])),  # type: ignore[arg-type]
+                )
+            ]
+            await asyncio.sleep(0)
+            parts.clear()
+            bodies.clear()
+            received = [(await ends.l2.consumer.dequeue()).data for _ in range(12)]
+            assert sorted(received[8:]) == [b"12", b"12", b"3", b"3"]
+            assert await asyncio.gather(*tasks) == [None, None, 1, 1]
+            assert await producer.enqueue_run(iter([])) == 0  # type: ignore[arg-type]
+
+    run(body)
+
+
+@pytest.mark.parametrize("event", [0, 4, 8])
+def test_events_that_are_not_waited_for(event: int) -> None:
+    async def body() -> None:
+        async with Ends() as ends:
+            with pytest.raises(l3l2q.InvalidArgument, match="IN and OUT"):
+                await ends.l3.wait(Event(event))
+
+    run(body)
+
+
 def test_busy_queues_let_other_tasks_run() -> None:
     async def body() -> None:
         async with Ends(window=4) as ends:

@@ -102,6 +102,8 @@ class Endpoint:
 
     async def wait(self, event: Event) -> None:
         """Sleep until there may be something to receive (IN) or room to send (OUT)."""
+        if event not in (_IN, _OUT, _IN | _OUT):
+            raise l3l2q.InvalidArgument(errno.EINVAL, "event is made of IN and OUT", "wait")
         await self._wait(int(event))
 
     async def _wait(self, event: int) -> None:
@@ -188,6 +190,11 @@ class Endpoint:
         self._arm()
 
 
+def _fixed(values: Sequence[Any]) -> Sequence[Any]:
+    """What each attempt finds as it is now: a list may change, and an iterator be at its end."""
+    return tuple(values) if type(values) is list or hasattr(values, "__next__") else values
+
+
 class _Half:
     """What the halves share: try, look, and wait if that did nothing.
 
@@ -260,14 +267,14 @@ class Producer(_Half):
 
     async def enqueuev(self, parts: Sequence[Any], *, opcode: int = Opcode.DATA) -> None:
         """Send one message whose body is gathered from several buffers."""
-        attempt = self.raw.try_enqueuev
+        attempt, parts = self.raw.try_enqueuev, _fixed(parts)
         self._now(attempt, parts, opcode) or await self._later(attempt, parts, opcode)
 
     async def enqueue_run(self, bodies: Sequence[Any], *, opcode: int = Opcode.DATA) -> int:
         """Send messages that are published at once; return how many, at least one."""
+        attempt, bodies = self.raw.try_enqueue_run, _fixed(bodies)
         if not bodies:
             return 0
-        attempt = self.raw.try_enqueue_run
         return self._now(attempt, bodies, opcode) or await self._later(attempt, bodies, opcode)
 
     async def reserve(self, nbytes: int, count: int = 1) -> Reservation:
