@@ -106,6 +106,29 @@ def test_functions_are_kept_no_longer_than_the_endpoint() -> None:
     assert gone() is None
 
 
+class Device(ExternalRegion):
+    """Memory that has the endpoint over it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.endpoint: Any = None
+
+
+@pytest.mark.parametrize("hold", ["endpoint", "producer", "consumer", "raised"])
+def test_a_cycle_through_an_endpoint_is_collected(hold: str) -> None:
+    device = Device()
+    ep = device.attach("functions", Role.L3)
+    device.endpoint = getattr(ep, hold, ep)
+    if hold == "raised":
+        device.raising = OSError(19, "no device")
+        with pytest.raises(l3l2q.Error):
+            ep.producer.enqueue(b"x", LONG)
+    gone = weakref.ref(device)
+    del device, ep
+    gc.collect()
+    assert gone() is None
+
+
 class Special(Exception):
     errno = 5
 

@@ -104,13 +104,15 @@ void endpoint_use(struct endpoint *e)
 void endpoint_unuse(struct endpoint *e)
 {
 	struct l3l2q_ep *ep = e->ep;
+	struct external *x;
 
 	if (--e->users)
 		return;
 	e->ep = NULL;
 	l3l2q_close(ep);
-	external_free(e->external);
+	x = e->external;
 	e->external = NULL;
+	external_free(x);
 }
 
 static void enter(struct endpoint *e)

@@ -912,8 +912,9 @@ static void consumer_dealloc(struct half_object *c)
 	PyTypeObject *type = Py_TYPE(OBJECT(c));
 	struct endpoint *e = c->e;
 
+	PyObject_GC_UnTrack(c);
 	e->rx.object = NULL;
-	PyObject_Free(c);
+	PyObject_GC_Del(c);
 	Py_DECREF(OBJECT(type));
 	Py_DECREF(OBJECT(e));
 }
@@ -1085,6 +1086,7 @@ static PyType_Slot consumer_slots[] = {
 "the last of them.") },
 	{ Py_tp_new, no_new },
 	{ Py_tp_dealloc, consumer_dealloc },
+	{ Py_tp_traverse, half_traverse },
 	{ Py_tp_iter, consumer_iter },
 	{ Py_tp_iternext, consumer_next },
 	{ Py_tp_methods, consumer_methods },
@@ -1095,6 +1097,6 @@ static PyType_Slot consumer_slots[] = {
 PyType_Spec consumer_spec = {
 	.name = "l3l2q.Consumer",
 	.basicsize = sizeof(struct half_object),
-	.flags = Py_TPFLAGS_DEFAULT,
+	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
 	.slots = consumer_slots,
 };

@@ -50,12 +50,30 @@ static void endpoint_dealloc(struct endpoint *e)
 {
 	PyTypeObject *type = Py_TYPE(OBJECT(e));
 
+	PyObject_GC_UnTrack(e);
 	if (e->users)
 		endpoint_shut(e);
 	endpoint_unlink(e);
 	PyMem_Free(e->dropped);
-	PyObject_Free(e);
+	PyObject_GC_Del(e);
 	Py_DECREF(OBJECT(type));
+}
+
+static int endpoint_traverse(PyObject *self, visitproc visit, void *arg)
+{
+	struct endpoint *e = (struct endpoint *)self;
+
+	Py_VISIT(Py_TYPE(self));
+	return e->external ? external_traverse(e->external, visit, arg) : 0;
+}
+
+/* End a cycle: only what an external endpoint has of its caller can be part of one. */
+static void endpoint_finalize(PyObject *self)
+{
+	struct endpoint *e = (struct endpoint *)self;
+
+	if (e->external)
+		endpoint_shut(e);
 }
 
 static PyObject *endpoint_close(struct endpoint *e, PyObject *unused)
@@ -826,6 +844,8 @@ static PyType_Slot endpoint_slots[] = {
 "As a context manager it is closed at the end of the block.") },
 	{ Py_tp_new, no_new },
 	{ Py_tp_dealloc, endpoint_dealloc },
+	{ Py_tp_traverse, endpoint_traverse },
+	{ Py_tp_finalize, endpoint_finalize },
 	{ Py_tp_repr, endpoint_repr },
 	{ Py_tp_methods, endpoint_methods },
 	{ Py_tp_getset, endpoint_getset },
@@ -835,6 +855,6 @@ static PyType_Slot endpoint_slots[] = {
 PyType_Spec endpoint_spec = {
 	.name = "l3l2q.Endpoint",
 	.basicsize = sizeof(struct endpoint),
-	.flags = Py_TPFLAGS_DEFAULT,
+	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
 	.slots = endpoint_slots,
 };

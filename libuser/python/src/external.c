@@ -30,6 +30,21 @@ void external_free(struct external *x)
 	PyMem_Free(x);
 }
 
+static int visit_body(const struct body *body, visitproc visit, void *arg)
+{
+	Py_VISIT(body->view.obj);
+	Py_VISIT(body->owner);
+	return 0;
+}
+
+int external_traverse(const struct external *x, visitproc visit, void *arg)
+{
+	Py_VISIT(x->read);
+	Py_VISIT(x->write);
+	Py_VISIT(x->raised);
+	return visit_body(&x->payload, visit, arg) || visit_body(&x->counters, visit, arg);
+}
+
 /* ---- copy functions in Python --------------------------------------------- */
 
 /* Keep what a copy function raised: -errno of it. */

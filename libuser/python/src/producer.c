@@ -759,6 +759,13 @@ PyType_Spec batch_spec = {
 
 /* ---- the type ------------------------------------------------------------- */
 
+int half_traverse(PyObject *self, visitproc visit, void *arg)
+{
+	Py_VISIT(Py_TYPE(self));
+	Py_VISIT(OBJECT(((struct half_object *)self)->e));
+	return 0;
+}
+
 PyObject *producer_new(struct endpoint *e)
 {
 	struct half_object *p = (struct half_object *)PyType_GenericAlloc(e->state->producer, 0);
@@ -775,8 +782,9 @@ static void producer_dealloc(struct half_object *p)
 	PyTypeObject *type = Py_TYPE(OBJECT(p));
 	struct endpoint *e = p->e;
 
+	PyObject_GC_UnTrack(p);
 	e->tx.object = NULL;
-	PyObject_Free(p);
+	PyObject_GC_Del(p);
 	Py_DECREF(OBJECT(type));
 	Py_DECREF(OBJECT(e));
 }
@@ -871,6 +879,7 @@ static PyType_Slot producer_slots[] = {
 	{ Py_tp_doc, PyDoc_STR("The sending half of an endpoint. For one thread at a time.") },
 	{ Py_tp_new, no_new },
 	{ Py_tp_dealloc, producer_dealloc },
+	{ Py_tp_traverse, half_traverse },
 	{ Py_tp_methods, producer_methods },
 	{ Py_tp_getset, producer_getset },
 	{ 0, NULL },
@@ -879,6 +888,6 @@ static PyType_Slot producer_slots[] = {
 PyType_Spec producer_spec = {
 	.name = "l3l2q.Producer",
 	.basicsize = sizeof(struct half_object),
-	.flags = Py_TPFLAGS_DEFAULT,
+	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
 	.slots = producer_slots,
 };

@@ -325,6 +325,7 @@ int cursors_bind(struct endpoint *e, PyObject *object, unsigned long thread);
 PyObject *module_attach_external(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
 				 PyObject *kwnames);
 void external_free(struct external *x);
+int external_traverse(const struct external *x, visitproc visit, void *arg);
 /* Make what a copy function raised the cause of the exception that is set. */
 void external_chain(struct endpoint *e);
 
@@ -340,6 +341,7 @@ PyObject *no_new(PyTypeObject *type, PyObject *args, PyObject *kwargs);
 
 extern PyType_Spec producer_spec, consumer_spec, message_spec, reservation_spec, batch_spec;
 
+int half_traverse(PyObject *self, visitproc visit, void *arg);
 PyObject *producer_new(struct endpoint *e);
 /* End a reservation and a batch that were dropped while another thread was in this half. */
 void finish_dropped(struct endpoint *e);
