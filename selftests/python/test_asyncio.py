@@ -223,14 +223,17 @@ def test_a_window_that_is_full_raises() -> None:
 def test_a_loop_keeps_what_has_views_and_drops_the_rest() -> None:
     async def body() -> None:
         async with Ends(window=4) as ends:
-            await ends.l3.producer.enqueue_run([b"1", b"2", b"3"])
+            await ends.l3.producer.enqueue_run([b"1", b"2", b"3", b"4"])
             views: List[memoryview] = []
             async for message in ends.l2.consumer:
                 if message.seq == 1:
-                    views.append(memoryview(message))
-                if message.seq == 3:
+                    views += [memoryview(message), message.data]
+                if message.seq == 2:
+                    views.append(message.data)
+                if message.seq == 4:
                     break
-            assert ends.pair.l2.consumer.held == 2
+            assert message.viewed is False and ends.pair.l2.consumer.held == 3
+            assert [bytes(v) for v in views] == [b"1", b"1", b"2"]
             del message, views[:]
             assert ends.pair.l2.consumer.held == 0
 

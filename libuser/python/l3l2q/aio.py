@@ -356,12 +356,8 @@ class Consumer(_Half):
     async def __anext__(self) -> Message:
         kept, self._last = self._last, None
         last = kept() if kept is not None else None
-        if last is not None and not last.released:
-            try:
-                last.release()
-            except BufferError:
-                # Views of it are in use: it goes with the last of them.
-                pass
+        if last is not None and not last.released and not last.viewed:
+            last.release()
         del last
         if self.raw.drained:
             raise StopAsyncIteration

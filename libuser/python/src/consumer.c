@@ -360,6 +360,12 @@ static PyObject *message_released(struct message *m, void *unused)
 	return PyBool_FromLong(!m->held);
 }
 
+static PyObject *message_viewed(struct message *m, void *unused)
+{
+	(void)unused;
+	return PyBool_FromLong(m->span.exports != 0);
+}
+
 static Py_ssize_t message_length(PyObject *self)
 {
 	return (Py_ssize_t)((struct message *)self)->m.nbytes;
@@ -401,6 +407,7 @@ static PyGetSetDef message_getset[] = {
 	GETTER("seq", message_seq, "Position in its direction, from 1."),
 	GETTER("payload_offset", message_offset, "Bytes from the start of the payload range to the body."),
 	GETTER("released", message_released, "True once it was given back."),
+	GETTER("viewed", message_viewed, "True while views of it are in use."),
 	GETTER("data", message_data,
 	       "A read-only memoryview of the body in place; of copied memory, of a copy."),
 	{ NULL, NULL, NULL, NULL, NULL },
