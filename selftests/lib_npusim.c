@@ -12,7 +12,9 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -364,6 +366,37 @@ TEST_F(npu, a_full_eventfd_that_blocks)
 	}
 	for (int i = 0; i < 3; i++)
 		EXPECT_EQ(-ESRCH, npu_query(&self->npu, 1, &reply, LONG_NS));
+}
+
+/* The number that the next descriptor of a process gets. */
+static int next_descriptor(pid_t pid)
+{
+	char path[64];
+	struct stat st;
+	int n = -1;
+
+	do
+		snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, ++n);
+	while (!lstat(path, &st));
+	return n;
+}
+
+TEST_F(npu, a_client_that_no_descriptor_is_left_for)
+{
+	struct pollfd closed = { .events = POLLRDHUP };
+	struct npu_reply reply;
+	struct rlimit limit;
+
+	ASSERT_EQ(0, prlimit(self->sim.pid, RLIMIT_NOFILE, NULL, &limit));
+	limit.rlim_cur = (rlim_t)next_descriptor(self->sim.pid);
+	ASSERT_EQ(0, prlimit(self->sim.pid, RLIMIT_NOFILE, &limit, NULL));
+	for (int i = 0; i < 3; i++) {
+		closed.fd = silent_client(&self->sim);
+		ASSERT_LE(0, closed.fd);
+		EXPECT_EQ(1, poll(&closed, 1, 60000));
+		close(closed.fd);
+		EXPECT_EQ(-ESRCH, npu_query(&self->npu, 1, &reply, LONG_NS));
+	}
 }
 
 static void at_the_socket(const struct sim *sim, const char *out)

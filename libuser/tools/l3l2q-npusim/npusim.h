@@ -81,6 +81,7 @@ struct npu {
 	int ended_fd;			/* eventfd: a task has ended */
 	int doorbell[MAX_VECTORS];	/* eventfds that guests signal */
 	int filler;			/* an eventfd that nobody signals */
+	int spare;			/* closed to take a connection when none is left */
 	bool greeted;			/* somebody was here */
 	unsigned int replugs;
 

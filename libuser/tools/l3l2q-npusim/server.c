@@ -264,14 +264,40 @@ static int watch_guest(struct npu *npu, unsigned int index, int op)
 	return epoll_ctl(npu->epoll_fd, op, guest->sock, &event);
 }
 
+static int accept_guest(const struct npu *npu)
+{
+	return accept4(npu->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
+
+/*
+ * Close the connection that no descriptor is left for. If it stayed, the listening
+ * socket would stay readable, and the loop would not sleep.
+ */
+static void turn_away(struct npu *npu)
+{
+	int sock;
+
+	if (npu->spare >= 0)
+		close(npu->spare);
+	sock = accept_guest(npu);
+	if (sock >= 0) {
+		say("no descriptor for another guest");
+		close(sock);
+	}
+	npu->spare = fcntl(npu->filler, F_DUPFD_CLOEXEC, 0);
+}
+
 void server_accept(struct npu *npu)
 {
-	int sock = accept4(npu->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int sock = accept_guest(npu);
 	struct guest *guest;
 	unsigned int i = 0;
 
-	if (sock < 0)
+	if (sock < 0) {
+		if (errno == EMFILE || errno == ENFILE)
+			turn_away(npu);
 		return;
+	}
 	while (i < MAX_GUESTS && npu->guest[i].sock >= 0)
 		i++;
 	if (i == MAX_GUESTS) {
@@ -393,7 +419,8 @@ int server_start(struct npu *npu)
 	for (i = 0; i < MAX_GUESTS; i++)
 		npu->guest[i].sock = -1;
 	npu->filler = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (npu->filler < 0 || make_events(npu, npu->doorbell)) {
+	npu->spare = fcntl(npu->filler, F_DUPFD_CLOEXEC, 0);
+	if (npu->spare < 0 || make_events(npu, npu->doorbell)) {
 		say("eventfd: %s", strerror(errno));
 		return -1;
 	}
@@ -414,6 +441,8 @@ void server_stop(struct npu *npu)
 			forget_guest(npu, i);
 	close_events(npu, npu->doorbell);
 	close(npu->filler);
+	if (npu->spare >= 0)
+		close(npu->spare);
 	if (npu->listen_fd >= 0) {
 		close(npu->listen_fd);
 		unlink(npu->socket_path);
