@@ -368,6 +368,41 @@ TEST_F(npu, a_full_eventfd_that_blocks)
 		EXPECT_EQ(-ESRCH, npu_query(&self->npu, 1, &reply, LONG_NS));
 }
 
+/*
+ * A guest that takes a ring back has npusim wait for nothing. The ring comes with a new
+ * guest and is taken while npusim introduces that one.
+ */
+TEST(a_doorbell_that_blocks_and_is_emptied)
+{
+	struct pollfd greeted = { .events = POLLIN };
+	struct npu_reply reply;
+	struct npu_client c;
+	uint64_t count;
+	struct iovec iov = { .iov_base = &count, .iov_len = sizeof(count) };
+	struct sim sim;
+	struct npu npu;
+
+	ASSERT_TRUE(sim_start(&sim, "--vectors=64"));
+	ASSERT_EQ(0, npu_client_open(&c, sim.socket, 64));
+	ASSERT_EQ(0, fcntl(c.npu[0], F_SETFL, 0));
+	for (int i = 0; i < 20; i++) {
+		kill(sim.pid, SIGSTOP);
+		ASSERT_EQ(sim.pid, waitpid(sim.pid, NULL, WUNTRACED));
+		greeted.fd = silent_client(&sim);
+		ASSERT_LE(0, greeted.fd);
+		ASSERT_EQ(0, eventfd_write(c.npu[0], 1));
+		kill(sim.pid, SIGCONT);
+		ASSERT_EQ(1, poll(&greeted, 1, 20000));
+		preadv2(c.npu[0], &iov, 1, -1, RWF_NOWAIT);
+		close(greeted.fd);
+	}
+	ASSERT_EQ(0, mailbox_make(&c, &npu));
+	EXPECT_EQ(-ESRCH, npu_query(&npu, 1, &reply, LONG_NS));
+	npu_close(&npu);
+	npu_client_close(&c);
+	EXPECT_EQ(0, sim_end(&sim));
+}
+
 /* The number that the next descriptor of a process gets. */
 static int next_descriptor(pid_t pid)
 {

@@ -189,9 +189,9 @@ static int make_memory(struct npu *npu)
 	return 0;
 }
 
-static int watch(struct npu *npu, int fd, uint32_t what)
+static int watch(struct npu *npu, int fd, uint32_t events, uint32_t what)
 {
-	struct epoll_event event = { .events = EPOLLIN, .data.u32 = what };
+	struct epoll_event event = { .events = events, .data.u32 = what };
 
 	if (fd < 0 || epoll_ctl(npu->epoll_fd, EPOLL_CTL_ADD, fd, &event))
 		return failed("epoll");
@@ -211,11 +211,17 @@ static int set_up(struct npu *npu)
 	npu->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
 	npu->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	npu->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (server_start(npu) || make_memory(npu) || watch(npu, npu->listen_fd, ON_LISTEN) ||
-	    watch(npu, npu->signal_fd, ON_SIGNAL) || watch(npu, npu->ended_fd, ON_ENDED))
+	if (server_start(npu) || make_memory(npu) ||
+	    watch(npu, npu->listen_fd, EPOLLIN, ON_LISTEN) ||
+	    watch(npu, npu->signal_fd, EPOLLIN, ON_SIGNAL) ||
+	    watch(npu, npu->ended_fd, EPOLLIN, ON_ENDED))
 		return -1;
+	/*
+	 * Each ring is an event by itself, and doorbells are never read: a guest can clear
+	 * O_NONBLOCK of them and empty them, and a read would block.
+	 */
 	for (i = 0; i < npu->vectors; i++)
-		if (watch(npu, npu->doorbell[i], ON_VECTOR + i))
+		if (watch(npu, npu->doorbell[i], EPOLLIN | EPOLLET, ON_VECTOR + i))
 			return -1;
 	return 0;
 }
@@ -234,7 +240,6 @@ static bool serve(struct npu *npu, uint32_t what)
 	} else if (what >= ON_GUEST) {
 		server_guest(npu, what - ON_GUEST);
 	} else if (what - ON_VECTOR < MAX_VECTORS) {
-		eventfd_read(npu->doorbell[what - ON_VECTOR], &count);
 		task_rung(npu, what - ON_VECTOR);
 	}
 	return true;
