@@ -118,7 +118,7 @@
  * @armed: L3L2Q_EVENT_* and L3L2Q_ARM_*: what threads of this role sleep for. The
  *	owner ors bits in, executes a full barrier, and looks once more before it
  *	sleeps. The peer stores a counter, executes a full barrier, and reads this
- *	word; a matching bit asks for a KICK. The kernel sets bits for poll, WAIT and
+ *	word; a matching bit asks for a KICK. The kernel sets bits for poll, WAIT, EVENTFD and
  *	ARM. Only the kernel clears those of L3L2Q_ARM_EVENTS, and only the owner the
  *	others
  * @consumer_flags: stored by the owner: L3L2Q_CONSUMER_*
