@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <l3l2q.h>
@@ -17,6 +18,7 @@
 
 #define SCAN_NS		(2 * NSEC_PER_MSEC)
 #define SCAN_SHARE	32	/* no more of our time than one part in so many */
+#define MAX_PAUSE_NS	(250 * NSEC_PER_MSEC)	/* a new mailbox waits no longer */
 
 static int32_t *counter(const struct npu *npu, const struct mailbox *box, uint32_t offset)
 {
@@ -93,10 +95,19 @@ static void found(struct npu *npu, const struct mailbox *new)
 	    box->at, (uint64_t)box->region.region_id, (uint64_t)box->region.payload_base);
 }
 
+/* What this thread has had of a processor: others may have it in the middle of a scan. */
+static uint64_t spent_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
 /* Pages that nobody ever wrote are not there, and stay so. */
 static void scan(struct npu *npu)
 {
-	uint64_t start = clock_ns(), duration, at;
+	uint64_t start = spent_ns(), pause, at;
 	struct mailbox box;
 	off_t data = 0, end;
 
@@ -110,8 +121,12 @@ static void scan(struct npu *npu)
 				found(npu, &box);
 		data = end;
 	}
-	duration = SCAN_SHARE * (clock_ns() - start);
-	npu->next_scan = clock_ns() + (duration > SCAN_NS ? duration : SCAN_NS);
+	pause = SCAN_SHARE * (spent_ns() - start);
+	if (pause < SCAN_NS)
+		pause = SCAN_NS;
+	if (pause > MAX_PAUSE_NS)
+		pause = MAX_PAUSE_NS;
+	npu->next_scan = clock_ns() + pause;
 }
 
 static void drop(struct npu *npu, struct mailbox *box)
