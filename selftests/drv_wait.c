@@ -687,10 +687,23 @@ TEST_F(wait, an_ignored_signal_does_not_end_it)
 	EXPECT_EQ(0, self->s.ret);
 }
 
+/* Stop a child that has said so and then sleeps in an ioctl, and let it go on. */
+static void stop_asleep(struct __test_metadata *_metadata, struct drv_child *child)
+{
+	int status;
+
+	ASSERT_EQ('r', drv_hear(child->sock));
+	ASSERT_TRUE(drv_asleep(child->pid, child->pid, __NR_ioctl));
+	kill(child->pid, SIGSTOP);
+	ASSERT_EQ(child->pid, waitpid(child->pid, &status, WUNTRACED));
+	ASSERT_TRUE(WIFSTOPPED(status));
+	kill(child->pid, SIGCONT);
+	ASSERT_EQ(child->pid, waitpid(child->pid, &status, WCONTINUED));
+}
+
 TEST_F(wait, stopping_and_continuing_does_not_end_it)
 {
 	struct drv_child child;
-	int status;
 
 	if (!drv_fork(_metadata, &child)) {
 		struct drv_waited w;
@@ -700,13 +713,7 @@ TEST_F(wait, stopping_and_continuing_does_not_end_it)
 		EXPECT_EQ(L3L2Q_EVENT_IN, w.revents);
 		_exit(0);
 	}
-	ASSERT_EQ('r', drv_hear(child.sock));
-	ASSERT_TRUE(drv_asleep(child.pid, child.pid, __NR_ioctl));
-	kill(child.pid, SIGSTOP);
-	ASSERT_EQ(child.pid, waitpid(child.pid, &status, WUNTRACED));
-	ASSERT_TRUE(WIFSTOPPED(status));
-	kill(child.pid, SIGCONT);
-	ASSERT_EQ(child.pid, waitpid(child.pid, &status, WCONTINUED));
+	stop_asleep(_metadata, &child);
 	EXPECT_TRUE(drv_asleep(child.pid, child.pid, __NR_ioctl));
 	EXPECT_EQ(0, drv_publish_tail(L3, 1));
 	EXPECT_EQ(0, drv_reap(&child));
@@ -1091,20 +1098,13 @@ TEST_F(wait, no_restart_makes_any_handled_signal_eintr)
 TEST_F(wait, no_restart_goes_on_after_a_stop)
 {
 	struct drv_child child;
-	int status;
 
 	if (!drv_fork(_metadata, &child)) {
 		drv_say(child.sock, 'r');
 		_exit(-drv_wait_flags(L2->fd, L3L2Q_WAIT_NO_RESTART, L3L2Q_EVENT_IN, NULL, 0,
 				      L3L2Q_WAIT_FOREVER, NULL));
 	}
-	ASSERT_EQ('r', drv_hear(child.sock));
-	ASSERT_TRUE(drv_asleep(child.pid, child.pid, __NR_ioctl));
-	kill(child.pid, SIGSTOP);
-	ASSERT_EQ(child.pid, waitpid(child.pid, &status, WUNTRACED));
-	ASSERT_TRUE(WIFSTOPPED(status));
-	kill(child.pid, SIGCONT);
-	ASSERT_EQ(child.pid, waitpid(child.pid, &status, WCONTINUED));
+	stop_asleep(_metadata, &child);
 	EXPECT_EQ(0, drv_publish_tail(L3, 1));
 	EXPECT_EQ(0, drv_reap(&child));
 }
